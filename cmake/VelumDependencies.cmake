@@ -1,0 +1,25 @@
+# Every dependency becomes an imported target here; nothing else in the tree searches for one.
+find_package(Threads REQUIRED)
+find_package(TBB REQUIRED)
+
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(libhwy REQUIRED IMPORTED_TARGET libhwy)
+
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(ZLIB REQUIRED)
+find_package(nlohmann_json 3.10 REQUIRED)
+if(VELUM_BUILD_CLI)
+  find_package(CLI11 2.0 REQUIRED)
+endif()
+if(VELUM_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
+if(VELUM_BUILD_BENCHMARKS)
+  find_package(benchmark REQUIRED)
+endif()
+if(VELUM_WITH_CUDA)
+  find_package(CUDAToolkit 12.4 REQUIRED)
+endif()
+
+include(VelumTorch)

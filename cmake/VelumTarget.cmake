@@ -1,0 +1,95 @@
+# velum_add_library, velum_add_test, velum_add_benchmark, velum_add_executable: flags live on
+# targets, here, and nowhere else.
+
+add_library(velum_flags INTERFACE)
+target_compile_features(velum_flags INTERFACE cxx_std_20)
+# -ffp-contract=off: a fused multiply-add happens where the source says fma, so that every
+# compiler computes the same bits.
+target_compile_options(velum_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off;-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion>
+  $<$<AND:$<BOOL:${VELUM_WARNINGS_AS_ERRORS}>,$<COMPILE_LANGUAGE:CXX>>:-Werror>)
+if(VELUM_WITH_CUDA)
+  # CMake 3.25 knows no cuda_std_20 for nvcc 13, so the dialect is a flag. --fmad=false: as above.
+  target_compile_options(velum_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--fmad=false;-lineinfo;-Xcompiler=-Wall,-Wextra,-ffp-contract=off>
+    $<$<AND:$<BOOL:${VELUM_WARNINGS_AS_ERRORS}>,$<COMPILE_LANGUAGE:CUDA>>:-Werror=all-warnings;-Xcompiler=-Werror>)
+endif()
+if(VELUM_DEBUG_SYNC)
+  target_compile_definitions(velum_flags INTERFACE VELUM_DEBUG_SYNC)
+endif()
+if(VELUM_SANITIZE)
+  target_compile_options(velum_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=address,undefined;-fno-sanitize-recover=all;-fno-omit-frame-pointer>)
+  target_link_options(velum_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+# velum_add_library(<name> HEADERS_DIR include SOURCES ... [CUDA_SOURCES ...] [PUBLIC ...] [PRIVATE ...])
+# makes velum_<name> with the alias velum::<name>. Public headers are found under HEADERS_DIR and
+# each is compiled on its own by the target velum_<name>_verify_interface_header_sets.
+function(velum_add_library name)
+  cmake_parse_arguments(ARG "" "HEADERS_DIR" "HEADERS;SOURCES;CUDA_SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  set(target velum_${name})
+  add_library(${target} STATIC ${ARG_SOURCES})
+  add_library(velum::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES
+    EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON VERIFY_INTERFACE_HEADER_SETS ON)
+  if(ARG_HEADERS)
+    target_sources(${target} PUBLIC FILE_SET HEADERS
+      BASE_DIRS "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_HEADERS_DIR}" FILES ${ARG_HEADERS})
+  endif()
+  target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
+  target_link_libraries(${target} PUBLIC ${ARG_PUBLIC}
+                        PRIVATE $<BUILD_INTERFACE:velum_flags> ${ARG_PRIVATE})
+  if(VELUM_WITH_CUDA AND ARG_CUDA_SOURCES)
+    target_sources(${target} PRIVATE ${ARG_CUDA_SOURCES})
+    # No runtime library is bound here: a program links CUDA's own or, in the tests, the emulated one.
+    set_target_properties(${target} PROPERTIES CUDA_RUNTIME_LIBRARY None)
+    target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  endif()
+endfunction()
+
+# velum_add_executable(<name> SOURCES ... LIBRARIES ...): a program with CUDA's own runtime.
+function(velum_add_executable name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE velum_flags ${ARG_LIBRARIES})
+  if(VELUM_WITH_CUDA)
+    target_link_libraries(${name} PRIVATE CUDA::cudart)
+  endif()
+endfunction()
+
+# velum_add_test(<name> SOURCES ... LIBRARIES ... [EMULATED] [LABELS ...] [TIMEOUT s])
+# One ctest entry per program. With EMULATED, and where the build has the emulation, the same object
+# files are linked a second time, against the emulated CUDA runtime and the translated kernels:
+# <name>_emulated. Its CUDA cases run there; in <name> they skip unless there is a device.
+function(velum_add_test name)
+  cmake_parse_arguments(ARG "EMULATED;TORCH" "TIMEOUT" "SOURCES;LIBRARIES;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 600)
+  endif()
+  add_library(${name}_objects OBJECT ${ARG_SOURCES})
+  target_link_libraries(${name}_objects PUBLIC velum_flags ${ARG_LIBRARIES} GTest::gtest GTest::gmock)
+  target_include_directories(${name}_objects PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  if(ARG_TORCH)
+    target_precompile_headers(${name}_objects REUSE_FROM velum_torch_pch)
+  endif()
+  velum_add_executable(${name} SOURCES $<TARGET_OBJECTS:${name}_objects>
+                       LIBRARIES ${ARG_LIBRARIES} GTest::gtest_main GTest::gmock)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  if(ARG_EMULATED AND VELUM_WITH_EMULATION)
+    add_executable(${name}_emulated $<TARGET_OBJECTS:${name}_objects>)
+    target_link_libraries(${name}_emulated PRIVATE velum_flags ${ARG_LIBRARIES} GTest::gtest_main
+                          GTest::gmock velum_cuda_emulation)
+    add_test(NAME ${name}_emulated COMMAND ${name}_emulated --gtest_filter=*Cuda*:*cuda*)
+    set_tests_properties(${name}_emulated PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+                         LABELS "emulated;${ARG_LABELS}")
+  endif()
+endfunction()
+
+# velum_add_benchmark(<name> SOURCES ... LIBRARIES ...)
+function(velum_add_benchmark name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
+  velum_add_executable(${name} SOURCES ${ARG_SOURCES}
+                       LIBRARIES ${ARG_LIBRARIES} benchmark::benchmark_main benchmark::benchmark)
+endfunction()

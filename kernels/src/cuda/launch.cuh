@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "cuda/check.h"
+#include "velum/kernels/stream.h"
+
+namespace velum::kernels::cuda {
+
+/// The shape of a launch. Each kernel names its numbers in a constexpr config of its own.
+struct LaunchConfig {
+  dim3 grid;
+  dim3 block;
+  std::size_t dynamic_shared_bytes = 0;
+};
+
+/// Makes the stream's device current for a scope.
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(int device) {
+    VELUM_CUDA_CHECK(cudaGetDevice(&previous_));
+    if (device != previous_) {
+      VELUM_CUDA_CHECK(cudaSetDevice(device));
+      changed_ = true;
+    }
+  }
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+  ~DeviceGuard() {
+    if (changed_) static_cast<void>(cudaSetDevice(previous_));
+  }
+
+ private:
+  int previous_ = 0;
+  bool changed_ = false;
+};
+
+inline cudaStream_t native(const Stream& stream) {
+  return static_cast<cudaStream_t>(stream.cuda_stream());
+}
+
+/// The one way to start a kernel: on the stream's device and queue, with the launch error
+/// checked. Arguments convert to the kernel's parameter types. Build with VELUM_DEBUG_SYNC to
+/// wait after each launch and so find the kernel that failed.
+/// @throws CudaError.
+template <typename... Params, typename... Args>
+void launch(const LaunchConfig& config, const Stream& stream, void (*kernel)(Params...),
+            Args&&... args) {
+  static_assert(sizeof...(Params) == sizeof...(Args), "launch: wrong number of arguments");
+  const DeviceGuard guard(stream.device());
+  kernel<<<config.grid, config.block, config.dynamic_shared_bytes, native(stream)>>>(
+      Params(std::forward<Args>(args))...);
+  VELUM_CUDA_CHECK(cudaGetLastError());
+#ifdef VELUM_DEBUG_SYNC
+  VELUM_CUDA_CHECK(cudaStreamSynchronize(native(stream)));
+#endif
+}
+
+/// Blocks of a grid-stride launch over `count` elements: enough to cover them once, and at
+/// most `max_blocks`. `count` must be > 0.
+inline unsigned grid_stride_blocks(std::int64_t count, int threads_per_block,
+                                   std::int64_t max_blocks) {
+  const std::int64_t blocks = (count + threads_per_block - 1) / threads_per_block;
+  return static_cast<unsigned>(blocks < max_blocks ? blocks : max_blocks);
+}
+
+}  // namespace velum::kernels::cuda
