@@ -1,0 +1,13 @@
+velum_add_library(features
+  HEADERS_DIR include
+  HEADERS
+    include/velum/dpsgd/data/fashion_mnist.h
+    include/velum/dpsgd/data/idx.h
+    include/velum/dpsgd/features/feature_cache.h
+    include/velum/dpsgd/features/preconditioner.h
+    include/velum/dpsgd/features/scattering.h
+  SOURCES
+    src/data/fashion_mnist.cpp
+    src/data/idx.cpp
+  PUBLIC velum::kernels
+  PRIVATE PkgConfig::libhwy ZLIB::ZLIB)
