@@ -1,0 +1,43 @@
+#pragma once
+
+#include <ATen/core/TensorBody.h>
+
+#include <vector>
+
+namespace velum::dpsgd {
+
+/// Per-sample gradients are read off the autograd graph that libtorch has recorded: the graph is
+/// walked from `losses` to every parameter, one backward pass gives the gradient that flows into
+/// each operation that consumes a parameter, and the operation's saved input gives the rest.
+///
+/// Operations with a rule: linear maps (mm, addmm, linear, bmm, baddbmm, mv) on any leading
+/// dimensions, convolutions (1 to 3 dimensions, groups, stride, dilation, padding, transposed),
+/// group, layer and batch normalisation (the last in evaluation mode only), embeddings, and
+/// parameters that are added, subtracted, multiplied or divided with broadcasting. Views and casts
+/// between a parameter and its use are followed. A parameter may be used any number of times, by
+/// any rules. Any other operation needs `allow_slow_rules`.
+///
+/// Rows are mapped to samples by proof (privacy_engine.h). The graph is kept.
+struct PerSampleOptions {
+  /// As `PrivacyOptions::allow_slow_rules`.
+  bool allow_slow_rules = false;
+};
+
+/// The gradient of every loss with respect to every parameter.
+///
+/// @param losses      [batch], with its graph.
+/// @param parameters  leaves that require grad; every trainable leaf of the graph is among them.
+/// @return one tensor [batch, *parameter.sizes()] per parameter; zeros where a parameter is unused.
+/// @throws as `PrivacyEngine::accumulate`.
+std::vector<at::Tensor> per_sample_gradients(const at::Tensor& losses,
+                                             const std::vector<at::Tensor>& parameters,
+                                             PerSampleOptions options = {});
+
+/// The L2 norm of the gradient of every loss with respect to all parameters together; not
+/// materialised where a rule can do without.
+///
+/// @return [batch], float64, on the CPU.
+at::Tensor per_sample_norms(const at::Tensor& losses, const std::vector<at::Tensor>& parameters,
+                            PerSampleOptions options = {});
+
+}  // namespace velum::dpsgd

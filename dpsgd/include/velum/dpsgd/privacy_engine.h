@@ -1,0 +1,155 @@
+#pragma once
+
+#include <ATen/core/TensorBody.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "velum/dpsgd/accounting/mechanism.h"
+#include "velum/dpsgd/clipping.h"
+#include "velum/kernels/random/key_source.h"
+
+namespace velum::dpsgd {
+
+class Accountant;
+class PoissonSampler;
+
+struct PrivacyOptions {
+  Clipping clipping;
+  /// sigma: the noise on the sum of clipped gradients has standard deviation sigma * C; finite and
+  /// >= 0. Zero is training without privacy: every epsilon is infinite.
+  double noise_multiplier;
+  /// Let an operation that has no rule of its own be treated by calling its backward once per
+  /// sample: exact, and slow. `StepStatistics::slow_nodes` names the operations.
+  bool allow_slow_rules = false;
+  /// Keep the saved tensors of the graph after `accumulate`. By default they are freed as
+  /// `losses.backward()` would, so that a later raw backward through the same graph fails.
+  bool retain_graph = false;
+  /// The books to write into; by default an `RdpAccountant` of the engine's own.
+  std::shared_ptr<Accountant> accountant = nullptr;
+  /// Noise from a known key: reproducible, and therefore not private.
+  std::optional<kernels::RandomKey> insecure_test_key = std::nullopt;
+};
+
+/// What may be told about a step: nothing here depends on the data.
+struct StepStatistics {
+  /// How many steps the engine has finished, this one included.
+  std::int64_t step = 0;
+  /// Operations that were treated by the generic rule (`allow_slow_rules`), sorted, without
+  /// repeats.
+  std::vector<std::string> slow_nodes;
+};
+
+/// Values of the running or last logical step that depend on single samples. They are not private:
+/// for debugging on data that is not secret, never for a log.
+struct UnsafeStepValues {
+  std::int64_t physical_batches = 0;
+  std::int64_t batch_size = 0;
+  /// [batch_size]: L2 norm of each sample's gradient before clipping.
+  std::vector<double> per_sample_norms;
+};
+
+/// What a checkpoint has to hold so that the books of a resumed run stay complete.
+struct EngineState {
+  Composition composition;
+  std::int64_t step = 0;
+  std::uint32_t key_epoch = 0;
+};
+
+/// DP-SGD for an unmodified model and any optimiser: makes the gradient of a logical batch private.
+///
+///   PoissonSampler sampler(dataset_size, sampling_rate);
+///   PrivacyEngine engine(model->parameters(), sampler,
+///                        {.clipping = Clipping::flat(1.0), .noise_multiplier = 1.1});
+///   ...
+///   auto losses = cross_entropy(model->forward(x), y, reduction none);  // [batch]
+///   engine.backward(losses);                                            // not losses.backward()
+///   optimizer.step();
+///
+/// `finish_step` leaves in `.grad` of every parameter
+///
+///   (sum_i g_i * min(1, C / ||g_i||) + N(0, (sigma C)^2)) / expected_batch_size
+///
+/// where i runs over all physical batches of the logical batch, g_i is the gradient of loss i with
+/// respect to all parameters together, and expected_batch_size = sampling_rate * dataset_size. A
+/// sample whose norm is not finite adds exactly zero. An empty logical batch is noised, accounted
+/// and stepped like any other.
+///
+/// Per-sample gradients are read off the autograd graph of `losses`; how, and what is refused, is
+/// in per_sample_gradients.h. On the first step, and whenever the graph or a per-sample shape
+/// changes, the engine proves on single samples of the batch that no operation mixes samples and
+/// that the per-sample gradients are those of autograd; a failed proof is an error.
+///
+/// What the tape cannot see: a mixing of samples in the data before it meets the first parameter,
+/// or through a detached tensor (`x - x.mean(0)` on the input). That is the caller's to avoid
+/// (docs/threat_model.md).
+///
+/// Parameters that do not require grad when the engine is made are left alone. A tracked parameter
+/// that the losses do not use has gradient zero, plus noise. `.grad` is replaced by `finish_step`:
+/// whatever stood there before, a raw gradient too, is discarded and never added.
+///
+/// Paper: Deep Learning with Differential Privacy, CCS 2016 (arXiv 1607.00133), Algorithm 1, with
+/// Poisson sampling; norms by book-keeping (arXiv 2210.00038). Not thread-safe. Determinism:
+/// run-to-run for a known key where torch's own operations are.
+class PrivacyEngine {
+ public:
+  /// @param parameters  of the model; float32 or float64, on one device; a tensor given twice
+  ///                    counts once.
+  /// @param sampler     says how the logical batches are drawn; its mechanism and expected batch
+  ///                    size are read here.
+  /// @throws std::invalid_argument if there is no parameter that requires grad, if one is no leaf,
+  ///         has another dtype or device, or if noise_multiplier is out of range.
+  PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
+                PrivacyOptions options);
+  /// Resumes: the books of `state` are composed into the accountant, the step count goes on, and
+  /// the noise takes a new key and the next key epoch.
+  PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
+                PrivacyOptions options, const EngineState& state);
+  PrivacyEngine(PrivacyEngine&&) noexcept;
+  PrivacyEngine& operator=(PrivacyEngine&&) noexcept;
+  ~PrivacyEngine();
+
+  /// Adds the clipped gradients of a physical batch to the sum of the running step. No `.grad` is
+  /// read or written. An empty batch ([0], with or without a graph) adds nothing.
+  ///
+  /// @param losses  [batch], one loss per sample, with its graph (reduction none); finite or not.
+  /// @throws std::invalid_argument if losses is not such a tensor, or if the graph holds an
+  ///         operation that mixes samples, an operation without a rule, or a trainable leaf that
+  ///         the engine does not track; std::logic_error if the proof fails. Nothing is added then.
+  void accumulate(const at::Tensor& losses);
+
+  /// Ends the logical step: enters the mechanism into the books, and only then adds the noise,
+  /// once, divides by the expected batch size and writes `.grad` of every parameter. Without an
+  /// `accumulate` before, the logical batch was empty.
+  StepStatistics finish_step();
+
+  /// `accumulate(losses)`, then `finish_step()`: a logical batch in one physical batch.
+  StepStatistics backward(const at::Tensor& losses);
+
+  Accountant& accountant();
+  const Accountant& accountant() const;
+  /// epsilon at `delta` of everything in the books.
+  double epsilon(double delta) const;
+
+  double expected_batch_size() const;
+  /// What each step composes.
+  const Mechanism& mechanism() const;
+  const PrivacyOptions& options() const;
+  /// The tracked parameters, in the order of the noise's tensor index.
+  const std::vector<at::Tensor>& parameters() const;
+
+  /// @throws std::logic_error between `accumulate` and `finish_step`: half a step is not resumed.
+  EngineState state() const;
+
+  /// Per-sample values; not private.
+  const UnsafeStepValues& unsafe_step_values() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace velum::dpsgd
