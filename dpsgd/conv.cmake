@@ -1,0 +1,14 @@
+# Per-sample gradients of convolutions and normalisations: velum::layer_gradients, linked into
+# velum::dpsgd. tape.cmake includes this once velum::dpsgd exists.
+include_guard()
+velum_add_library(layer_gradients
+  SOURCES
+    src/conv/conv_weight_gradients.cpp
+    src/norm/norm_affine_gradients.cpp
+  PUBLIC velum::torch
+  PRIVATE PkgConfig::libhwy)
+target_include_directories(velum_layer_gradients PUBLIC
+  $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/src>)
+if(TARGET velum_dpsgd)
+  target_link_libraries(velum_dpsgd PRIVATE velum::layer_gradients)
+endif()

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace velum::dpsgd::detail {
+
+/// How a convolution reads its input: one entry of each list per spatial dimension.
+struct ConvGeometry {
+  std::vector<std::int64_t> stride, padding, dilation;
+  std::int64_t groups = 1;
+};
+
+/// How the per-sample gradients of a convolution weight are handled.
+enum class ConvMethod {
+  kMaterialise,  ///< kept as [batch, weight]; the weighted sum reads them again
+  kTile,  ///< computed a few samples at a time, squared, discarded; the weighted sum recomputes
+  kGram,  ///< norms from <U_t, U_s> * <G_t, G_s> in float64; the weighted sum computes the product
+          ///< once
+};
+
+/// Bytes of per-sample gradients that one use of a weight may keep between norms and weighted sum.
+inline constexpr std::int64_t kConvMaterialiseBudgetBytes = std::int64_t{256} << 20;
+
+/// The cheapest method within `budget_bytes`, by multiply-adds per sample and group:
+/// materialise O*D*T (and again O*D to sum); tile 2*O*D*T; Gram O*D*T + T*T*(O + D), the second
+/// term in float64, which counts twice unless the tensors are float64 already. O = output channels
+/// and D = input channels * kernel elements of a group, T = output positions.
+ConvMethod plan_conv_weight_gradients(std::int64_t batch, std::int64_t output_positions,
+                                      at::IntArrayRef weight_sizes, std::int64_t groups,
+                                      at::ScalarType dtype, std::int64_t budget_bytes);
+
+/// Gradient of each sample with respect to a convolution weight, 1-D, 2-D or 3-D:
+///
+///   out[b][o][c][k] = sum_t grad_output[b][o][t] * input[b][C(o) + c][stride*t + dilation*k -
+///   padding]
+///
+/// with C(o) the first input channel of o's group and zeros outside the input. Any strides of
+/// memory, float32 or float64, CPU or CUDA; batch 0 gives an empty tensor. The gradient of a
+/// transposed convolution's weight is the same sum with the two tensors exchanged.
+///
+/// @param input         [batch, channels_in, *spatial_in].
+/// @param grad_output   [batch, channels_out, *spatial_out].
+/// @param weight_sizes  [channels_out, channels_in / groups, *kernel].
+/// @return              [batch, *weight_sizes]; not necessarily contiguous.
+/// @throws std::invalid_argument if shapes, types or devices do not fit together.
+/// Determinism: run-to-run.
+at::Tensor per_sample_conv_weight_gradients(const at::Tensor& input, const at::Tensor& grad_output,
+                                            at::IntArrayRef weight_sizes,
+                                            const ConvGeometry& geometry);
+
+/// Squared L2 norm of each sample's gradient above, [batch] float64, without keeping the gradients.
+at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
+                                                const at::Tensor& grad_output,
+                                                at::IntArrayRef weight_sizes,
+                                                const ConvGeometry& geometry);
+
+/// sum_b factors[b] * gradient_b, of shape `weight_sizes`, without keeping the gradients. A sample
+/// whose factor is 0 contributes exactly nothing, whatever its input and gradient hold.
+///
+/// @param factors  [batch], of the type of `input`, on its device.
+at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tensor& grad_output,
+                                         const at::Tensor& factors, at::IntArrayRef weight_sizes,
+                                         const ConvGeometry& geometry);
+
+/// Norms first and the weighted sum later, by the method that `plan_conv_weight_gradients` chooses.
+/// Holds the per-sample gradients if the budget allows, else the two tensors.
+class ConvWeightGradients {
+ public:
+  ConvWeightGradients(at::Tensor input, at::Tensor grad_output, at::IntArrayRef weight_sizes,
+                      ConvGeometry geometry,
+                      std::int64_t budget_bytes = kConvMaterialiseBudgetBytes);
+
+  ConvMethod method() const { return method_; }
+  /// [batch] float64.
+  const at::Tensor& squared_norms() const { return squared_norms_; }
+  /// [batch, channels_out]: the gradients of the bias, grad_output summed over its positions.
+  const at::Tensor& bias_gradients() const { return bias_gradients_; }
+  /// As `weighted_conv_weight_gradient`.
+  at::Tensor weighted_sum(const at::Tensor& factors) const;
+
+ private:
+  at::Tensor input_, grad_output_;
+  std::vector<std::int64_t> weight_sizes_;
+  ConvGeometry geometry_;
+  ConvMethod method_;
+  at::Tensor squared_norms_;
+  at::Tensor bias_gradients_;
+  at::Tensor per_sample_grads_;  // [batch, *weight_sizes], only if materialised
+};
+
+}  // namespace velum::dpsgd::detail
