@@ -1,0 +1,19 @@
+target_sources(velum_kernels
+  PUBLIC FILE_SET HEADERS FILES
+    include/velum/kernels/gradients/clip_and_sum.h
+    include/velum/kernels/gradients/clip_factors.h
+    include/velum/kernels/gradients/per_sample_norms.h
+  PRIVATE
+    src/gradients/check_arguments.cpp
+    src/gradients/clip_and_sum.cpp
+    src/gradients/clip_and_sum_cpu.cpp
+    src/gradients/clip_factors.cpp
+    src/gradients/clip_factors_cpu.cpp
+    src/gradients/per_sample_norms.cpp
+    src/gradients/per_sample_norms_cpu.cpp)
+if(VELUM_WITH_CUDA)
+  target_sources(velum_kernels PRIVATE
+    src/gradients/clip_and_sum_cuda.cu
+    src/gradients/clip_factors_cuda.cu
+    src/gradients/per_sample_norms_cuda.cu)
+endif()

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "velum/kernels/gradients/clip_factors.h"
+#include "velum/kernels/span.h"
+
+/// What the public functions of gradients/ check before they dispatch. The texts name the function,
+/// the value and the allowed range.
+namespace velum::kernels {
+
+/// Shortest decimal text that reads back as the same double.
+std::string text(double value);
+
+void check_size(const char* function, const char* name, std::int64_t size,
+                const char* expected_name, std::int64_t expected);
+void check_matrix(const char* function, std::int64_t rows, std::int64_t cols,
+                  std::int64_t row_stride);
+void check_bound(const char* function, const ClippingBound& bound);
+
+template <typename T>
+void check_matrix(const char* function, const MatrixView<T>& grads) {
+  check_matrix(function, grads.rows, grads.cols, grads.row_stride);
+}
+
+}  // namespace velum::kernels

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "gradients/output.h"
+#include "velum/kernels/span.h"
+#include "velum/kernels/stream.h"
+
+namespace velum::kernels {
+
+template <typename T>
+struct SquaredNormsTask {
+  MatrixView<const T> grads;   // [batch, params]
+  Span<double> squared_norms;  // [batch]
+  Output output;
+};
+
+template <typename T>
+void per_sample_squared_norms_cpu(const SquaredNormsTask<T>& task, const Stream& stream);
+template <typename T>
+void per_sample_squared_norms_cuda(const SquaredNormsTask<T>& task, const Stream& stream);
+
+}  // namespace velum::kernels
