@@ -37,6 +37,7 @@ function(velum_add_library name)
     target_sources(${target} PUBLIC FILE_SET HEADERS
       BASE_DIRS "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_HEADERS_DIR}" FILES ${ARG_HEADERS})
   endif()
+  set_property(GLOBAL APPEND PROPERTY velum_libraries ${target})
   target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
   target_link_libraries(${target} PUBLIC ${ARG_PUBLIC}
                         PRIVATE $<BUILD_INTERFACE:velum_flags> ${ARG_PRIVATE})

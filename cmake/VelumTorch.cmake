@@ -6,7 +6,7 @@ set(VELUM_TORCH_VERSION 2.11.0)
 
 if(NOT VELUM_TORCH_DIR)
   file(GLOB velum_torch_candidates
-       "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
+       "${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
   if(NOT velum_torch_candidates)
     find_package(Python3 COMPONENTS Interpreter)
     if(Python3_FOUND)
@@ -43,12 +43,13 @@ velum_import_torch_library(torch)
 velum_import_torch_library(torch_cpu)
 velum_import_torch_library(c10)
 
-add_library(velum_torch INTERFACE)
-add_library(velum::torch ALIAS velum_torch)
-target_include_directories(velum_torch SYSTEM INTERFACE
+add_library(velum::torch INTERFACE IMPORTED GLOBAL)
+set_property(TARGET velum::torch PROPERTY INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
   "${VELUM_TORCH_DIR}/include" "${VELUM_TORCH_DIR}/include/torch/csrc/api/include")
-target_link_libraries(velum_torch INTERFACE velum_torch_torch_cpu velum_torch_c10)
-set_property(TARGET velum_torch PROPERTY EXPORT_NAME torch)
+set_property(TARGET velum::torch PROPERTY INTERFACE_INCLUDE_DIRECTORIES
+  "${VELUM_TORCH_DIR}/include" "${VELUM_TORCH_DIR}/include/torch/csrc/api/include")
+set_property(TARGET velum::torch PROPERTY INTERFACE_LINK_LIBRARIES
+  velum_torch_torch_cpu velum_torch_c10)
 
 # The CUDA half of torch is loaded only by a build that can use it: loading it costs seconds.
 if(VELUM_WITH_CUDA AND EXISTS "${VELUM_TORCH_DIR}/lib/libtorch_cuda.so")
