@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the programs in scripts/. Sourced, never run.
 set -euo pipefail
 
@@ -53,7 +54,7 @@ choose_jobs() {
   printf '%s\n' "$((cores < gib ? cores : gib))"
 }
 
-# Configures if needed and builds the given targets of the chosen preset.
+# Configures if needed and builds the chosen preset; arguments go to cmake --build.
 build() {
   local preset nvcc
   preset=$(choose_preset)
