@@ -1,0 +1,26 @@
+# The accountant: no torch, nothing of kernels.
+velum_add_library(accounting
+  HEADERS_DIR include
+  HEADERS
+    include/velum/dpsgd/accounting/accountant.h
+    include/velum/dpsgd/accounting/atomic_file.h
+    include/velum/dpsgd/accounting/calibration.h
+    include/velum/dpsgd/accounting/composition.h
+    include/velum/dpsgd/accounting/gaussian_dp.h
+    include/velum/dpsgd/accounting/mechanism.h
+    include/velum/dpsgd/accounting/rdp.h
+    include/velum/dpsgd/accounting/rdp_to_dp.h
+    include/velum/dpsgd/accounting/training_report.h
+  SOURCES
+    src/accounting/accountant.cpp
+    src/accounting/atomic_file.cpp
+    src/accounting/calibration.cpp
+    src/accounting/composition.cpp
+    src/accounting/gaussian_dp.cpp
+    src/accounting/mechanism.cpp
+    src/accounting/rdp.cpp
+    src/accounting/rdp_to_dp.cpp
+    src/accounting/training_report.cpp
+  PRIVATE $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
+set_source_files_properties(src/accounting/training_report.cpp PROPERTIES
+  COMPILE_DEFINITIONS "VELUM_VERSION=\"${PROJECT_VERSION}\"")

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "velum/dpsgd/accounting/composition.h"
+
+namespace velum::dpsgd {
+
+/// What an accountant states: (epsilon, delta) and how it was found.
+struct PrivacyGuarantee {
+  double epsilon;  ///< natural log; infinite if nothing can be promised
+  double delta;
+  std::string method;           ///< for people: "exact composition of Gaussian mechanisms"
+  std::optional<double> order;  ///< Renyi order, where the method has one
+};
+
+/// Composes mechanisms and says what they cost together. `compose` before the release: a crash in
+/// between then makes the books too large and never too small.
+///
+/// With no release, or with sampling rate 0 only, epsilon and delta are 0: nothing depended on the
+/// data.
+class Accountant {
+ public:
+  virtual ~Accountant() = default;
+
+  /// Short name in reports and checkpoints, such as "rdp".
+  virtual std::string name() const = 0;
+
+  /// Adds `count` releases of `mechanism`.
+  /// @throws std::invalid_argument or std::overflow_error as `Composition::append`, or if this
+  ///         accountant cannot account for the mechanism under its neighbouring relation; nothing
+  ///         is added then.
+  void compose(const Mechanism& mechanism, std::int64_t count = 1, std::string_view label = {});
+
+  /// Adds all phases of a composition, such as one read from a checkpoint.
+  /// @throws std::invalid_argument also if its neighbouring relation is another one.
+  void compose(const Composition& composition);
+
+  /// Smallest epsilon known at `delta`, rounded up.
+  /// @throws std::invalid_argument if delta is not in (0, 1).
+  virtual PrivacyGuarantee guarantee(double delta) const = 0;
+
+  /// Smallest delta known at `epsilon`, rounded up.
+  /// @throws std::invalid_argument if epsilon is not finite and >= 0.
+  virtual PrivacyGuarantee guarantee_at_epsilon(double epsilon) const = 0;
+
+  double epsilon(double delta) const { return guarantee(delta).epsilon; }
+  double delta(double epsilon) const { return guarantee_at_epsilon(epsilon).delta; }
+
+  const Composition& composition() const { return composition_; }
+
+  /// An independent copy with the same history: for "what would it cost if".
+  virtual std::unique_ptr<Accountant> clone() const = 0;
+
+ protected:
+  explicit Accountant(Neighbouring neighbouring) : composition_(neighbouring) {}
+  Accountant(const Accountant&) = default;
+  Accountant& operator=(const Accountant&) = default;
+
+ private:
+  /// Called with a valid mechanism and count > 0 before the phase is appended; may throw to refuse
+  /// it, and must then change nothing.
+  virtual void account(const Mechanism& mechanism, std::int64_t count) = 0;
+
+  Composition composition_;
+};
+
+/// Renyi accountant, exact where every mechanism is an unsampled Gaussian.
+///
+/// - Only unsampled Gaussian mechanisms: `gaussian_epsilon` of mu^2 = sum count / sigma^2, exact.
+/// - Otherwise: the sum of `rdp` over all releases at each order, converted by `rdp_to_epsilon`; or
+/// the
+///   exact value of the same releases without sampling, where that is smaller (sampling never
+///   makes a Gaussian mechanism less private).
+///
+/// Poisson sampling is accounted for under add-or-remove-one only.
+class RdpAccountant final : public Accountant {
+ public:
+  explicit RdpAccountant(Neighbouring neighbouring = Neighbouring::kAddOrRemoveOne);
+
+  /// @param orders  Renyi orders to minimise over; each > 1 and at most `kLargestRdpOrder`.
+  /// @throws std::invalid_argument if there is none or one is out of range.
+  RdpAccountant(Neighbouring neighbouring, std::vector<double> orders);
+
+  std::string name() const override { return "rdp"; }
+  PrivacyGuarantee guarantee(double delta) const override;
+  PrivacyGuarantee guarantee_at_epsilon(double epsilon) const override;
+  std::unique_ptr<Accountant> clone() const override;
+
+  const std::vector<double>& orders() const { return orders_; }
+
+  /// Sum over all releases at each of `orders()`.
+  std::vector<double> rdp() const;
+
+ private:
+  void account(const Mechanism& mechanism, std::int64_t count) override;
+  /// mu of all releases as if none were sampled.
+  double unsampled_mu() const;
+
+  std::vector<double> orders_;
+  bool sampled_ = false;             // some release has 0 < q < 1
+  double earlier_squared_mu_ = 0.0;  // sum over all mechanisms but the latest
+  std::vector<double> earlier_rdp_;  // likewise, [orders]
+  std::optional<Mechanism> latest_;  // the mechanism that `latest_count_` repeats
+  std::int64_t latest_count_ = 0;
+  std::vector<double> latest_rdp_;  // of one release of it, [orders]
+};
+
+/// The accountant of that name, empty.
+/// @throws std::invalid_argument if there is none of that name.
+std::unique_ptr<Accountant> make_accountant(
+    std::string_view name, Neighbouring neighbouring = Neighbouring::kAddOrRemoveOne);
+
+}  // namespace velum::dpsgd

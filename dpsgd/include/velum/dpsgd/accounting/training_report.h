@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "velum/dpsgd/accounting/accountant.h"
+
+namespace velum::dpsgd {
+
+/// What a training run promises and on what assumptions. Holds nothing that depends on the data but
+/// what was released with noise and the accuracy on test data; in particular no actual batch size.
+struct TrainingReport {
+  // The promise.
+  PrivacyGuarantee guarantee;
+  std::string accountant;   ///< `Accountant::name()`
+  Composition composition;  ///< every release; its neighbouring relation is the report's
+  /// False if noise or sampling came from a seed that is not secret. The report then opens with
+  /// NOT PRIVATE, whatever epsilon says.
+  bool secure_randomness = true;
+
+  // The training mechanism.
+  double noise_multiplier = 0.0;
+  double clipping_norm = 0.0;
+  double sampling_rate = 0.0;
+  std::int64_t steps = 0;
+  std::int64_t dataset_size = 0;     ///< treated as public
+  double expected_batch_size = 0.0;  ///< the divisor of every step
+  std::vector<std::string> assumptions;
+
+  // The run.
+  std::string model;
+  std::string dataset;
+  std::optional<double> test_accuracy;  ///< percent
+  std::optional<double> training_seconds;
+  std::string backend;  ///< "cpu" or the device
+  int threads = 0;
+  std::map<std::string, std::string> versions;  ///< "velum" is filled in by `make_training_report`
+
+  /// JSON object. Keys, among others: epsilon, delta, private, neighbouring, sampling, accountant,
+  /// accounting_method, noise_multiplier, clipping_norm, sampling_rate, steps, dataset_size,
+  /// expected_batch_size, releases, assumptions, test_accuracy (percent), versions.
+  /// An infinite epsilon is null, and `private` is then false.
+  std::string to_json() const;
+
+  /// The same for people: about 40 lines of at most 80 columns.
+  std::string to_text() const;
+
+  /// True if the randomness was secure and epsilon is finite.
+  bool is_private() const;
+};
+
+/// A report with the promise and the standard assumptions filled in from the accountant.
+TrainingReport make_training_report(const Accountant& accountant, double delta);
+
+/// "every example independently with probability q at each step (Poisson)" and the like.
+std::string describe_sampling(double sampling_rate);
+
+/// Assumptions under which the guarantee of velum's DP-SGD holds, one sentence each.
+std::vector<std::string> standard_assumptions(Neighbouring neighbouring);
+
+/// Version of velum, such as "0.1.0".
+std::string velum_version();
+
+}  // namespace velum::dpsgd

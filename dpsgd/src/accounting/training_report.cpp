@@ -1,0 +1,223 @@
+#include "velum/dpsgd/accounting/training_report.h"
+
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "accounting/composition_json.h"
+#include "accounting/range_check.h"
+
+namespace velum::dpsgd {
+namespace {
+
+constexpr std::size_t kColumns = 80;
+constexpr std::size_t kLabelColumns = 22;
+
+/// `value` with `digits` decimals.
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.*f", digits, value);
+  return text;
+}
+
+/// epsilon for people: four decimals, rounded up.
+std::string epsilon_text(double epsilon) {
+  if (!std::isfinite(epsilon)) return "infinite";
+  if (epsilon >= 1e6) return number_text(epsilon);
+  std::string text = fixed(epsilon, 4);
+  if (std::stod(text) < epsilon) text = fixed(epsilon + 5e-5, 4);
+  return text;
+}
+
+/// Six significant digits.
+std::string short_text(double value) {
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.6g", value);
+  return text;
+}
+
+/// 60,000 for 60000.
+std::string grouped(std::int64_t value) {
+  const std::string digits = std::to_string(value);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && digits[i - 1] != '-' && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+/// Breaks `text` at spaces; the first line follows `first`, the others `rest`.
+std::string wrapped(const std::string& first, const std::string& rest, const std::string& text) {
+  std::string out;
+  std::string line = first;
+  bool line_is_empty = true;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    std::size_t end = text.find(' ', begin);
+    if (end == std::string::npos) end = text.size();
+    const std::string word = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (!line_is_empty && line.size() + 1 + word.size() > kColumns) {
+      out += line + "\n";
+      line = rest;
+      line_is_empty = true;
+    }
+    line += (line_is_empty ? "" : " ") + word;
+    line_is_empty = false;
+  }
+  return out + line + "\n";
+}
+
+std::string row(std::string label, const std::string& text) {
+  label.resize(kLabelColumns - 2, ' ');
+  std::string first = "  ";
+  first += label;
+  return wrapped(first, std::string(kLabelColumns, ' '), text);
+}
+
+std::vector<std::string> all_assumptions(const TrainingReport& report) {
+  std::vector<std::string> assumptions = report.assumptions;
+  assumptions.push_back(
+      report.secure_randomness
+          ? "Noise and sampling come from a cryptographic generator whose key stays secret."
+          : "VIOLATED: noise and sampling come from a generator whose seed is not secret.");
+  return assumptions;
+}
+
+}  // namespace
+
+std::string velum_version() { return VELUM_VERSION; }
+
+std::string describe_sampling(double sampling_rate) {
+  if (sampling_rate == 1.0) return "none: every step uses every example";
+  return "Poisson: every example takes part in a step with probability " +
+         number_text(sampling_rate) + ", independently";
+}
+
+std::vector<std::string> standard_assumptions(Neighbouring neighbouring) {
+  std::vector<std::string> assumptions;
+  if (neighbouring == Neighbouring::kAddOrRemoveOne) {
+    assumptions = {
+        "One example is what is protected; who contributes several is protected less.",
+        "The number of training examples is public.",
+    };
+  } else {
+    assumptions = {
+        "One example's values are what is protected; who contributes several is protected less.",
+    };
+  }
+  assumptions.insert(
+      assumptions.end(),
+      {"Everything released from the training set is in the list of releases; the choice of "
+       "model, hyper-parameters and stopping time is not charged to epsilon.",
+       "The noise is Gaussian in floating point; the distance from the real-valued Gaussian of the "
+       "theory is in docs/numerics.md.",
+       "The test set shares no example with the training set."});
+  return assumptions;
+}
+
+TrainingReport make_training_report(const Accountant& accountant, double delta) {
+  TrainingReport report;
+  report.guarantee = accountant.guarantee(delta);
+  report.accountant = accountant.name();
+  report.composition = accountant.composition();
+  report.assumptions = standard_assumptions(report.composition.neighbouring());
+  report.versions["velum"] = velum_version();
+  return report;
+}
+
+bool TrainingReport::is_private() const {
+  return secure_randomness && std::isfinite(guarantee.epsilon);
+}
+
+std::string TrainingReport::to_json() const {
+  using nlohmann::ordered_json;
+  ordered_json report;
+  report["private"] = is_private();
+  if (std::isfinite(guarantee.epsilon)) {
+    report["epsilon"] = guarantee.epsilon;
+  } else {
+    report["epsilon"] = nullptr;
+  }
+  report["delta"] = guarantee.delta;
+  report["neighbouring"] = to_string(composition.neighbouring());
+  report["sampling"] = describe_sampling(sampling_rate);
+  report["accountant"] = accountant;
+  report["accounting_method"] = guarantee.method;
+  if (guarantee.order) report["rdp_order"] = *guarantee.order;
+  report["secure_randomness"] = secure_randomness;
+  report["noise_multiplier"] = noise_multiplier;
+  report["clipping_norm"] = clipping_norm;
+  report["sampling_rate"] = sampling_rate;
+  report["steps"] = steps;
+  report["dataset_size"] = dataset_size;
+  report["expected_batch_size"] = expected_batch_size;
+  report["releases"] = ordered_json::parse(composition_json(composition).at("phases").dump());
+  report["assumptions"] = all_assumptions(*this);
+  report["model"] = model;
+  report["dataset"] = dataset;
+  if (test_accuracy) report["test_accuracy"] = *test_accuracy;
+  if (training_seconds) report["training_seconds"] = *training_seconds;
+  report["backend"] = backend;
+  report["threads"] = threads;
+  report["versions"] = versions;
+  return report.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string TrainingReport::to_text() const {
+  std::string out = "Privacy report\n";
+  if (!secure_randomness) {
+    out += "\n";
+    out += wrapped("  ", "  ",
+                   "NOT PRIVATE: noise or sampling came from a seed that is not secret. Whoever "
+                   "knows the seed can subtract the noise; the figures below are those of the same "
+                   "run with secure randomness.");
+  } else if (!is_private()) {
+    out += "\n";
+    out += wrapped("  ", "  ", "NOT PRIVATE: no finite epsilon holds for this run.");
+  }
+  out += "\n";
+  out += row("epsilon", epsilon_text(guarantee.epsilon));
+  out += row("delta", number_text(guarantee.delta));
+  out += row("neighbouring", to_string(composition.neighbouring()));
+  std::string method = accountant + ": " + guarantee.method;
+  if (guarantee.order) method += ", order " + short_text(*guarantee.order);
+  out += row("accountant", method);
+  if (test_accuracy) out += row("test accuracy", fixed(*test_accuracy, 2) + " %");
+
+  out += "\nTraining\n\n";
+  if (!model.empty()) out += row("model", model);
+  if (!dataset.empty()) out += row("data set", dataset);
+  out += row("examples", grouped(dataset_size));
+  out += row("sampling", describe_sampling(sampling_rate));
+  out += row("expected batch size", short_text(expected_batch_size));
+  out += row("steps", grouped(steps));
+  out += row("clipping norm", short_text(clipping_norm));
+  out += row("noise multiplier", short_text(noise_multiplier));
+  if (training_seconds) out += row("seconds", fixed(*training_seconds, 1));
+  if (!backend.empty()) out += row("backend", backend);
+  if (threads > 0) out += row("threads", std::to_string(threads));
+
+  out += "\nReleases, all counted in epsilon\n\n";
+  for (const Phase& phase : composition.phases()) {
+    out += wrapped("  - ", "    ",
+                   (phase.label.empty() ? "" : phase.label + ": ") + grouped(phase.count) + " x " +
+                       describe(phase.mechanism));
+  }
+  if (composition.empty()) out += "  none\n";
+  out += "\nAssumptions\n\n";
+  for (const std::string& assumption : all_assumptions(*this))
+    out += wrapped("  - ", "    ", assumption);
+  if (!versions.empty()) {
+    std::string list;
+    for (const auto& [name, version] : versions) {
+      list += (list.empty() ? "" : ", ") + name + " " + version;
+    }
+    out += "\nVersions\n\n";
+    out += wrapped("  ", "  ", list);
+  }
+  return out;
+}
+
+}  // namespace velum::dpsgd
