@@ -9,5 +9,8 @@ velum_add_library(features
   SOURCES
     src/data/fashion_mnist.cpp
     src/data/idx.cpp
+    src/features/scattering.cpp
+    src/features/scattering_filters.cpp
+    src/features/scattering_simd.cpp
   PUBLIC velum::kernels
   PRIVATE PkgConfig::libhwy ZLIB::ZLIB)

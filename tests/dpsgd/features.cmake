@@ -1,0 +1,7 @@
+# Tests of velum::features.
+velum_add_test(dpsgd_idx_test SOURCES idx_test.cpp LIBRARIES velum::features ZLIB::ZLIB)
+velum_add_test(dpsgd_scattering_test
+  SOURCES scattering_test.cpp "${PROJECT_SOURCE_DIR}/tests/reference/scattering_by_convolution.cpp"
+  LIBRARIES velum::features)
+target_compile_definitions(dpsgd_scattering_test_objects
+  PRIVATE VELUM_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
