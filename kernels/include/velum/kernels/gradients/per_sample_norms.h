@@ -38,7 +38,7 @@ void add_per_sample_squared_norms(MatrixView<const double> grads, Span<double> s
 
 /// A bound e with |computed - true| <= e * true for squared norms that are the sum of `tensors`
 /// calls on at most `params` columns each, both >= 0, on either backend. It is 2^-53 times the
-/// longest chain of roundings, which grows as params / 2^18, and rounded up: 6.3e-14 for a million
+/// longest chain of roundings, which grows as params / 2^18, and rounded up: 6.2e-14 for a million
 /// parameters.
 /// @throws std::invalid_argument if params < 0 or tensors < 0.
 double squared_norm_error(std::int64_t params, std::int64_t tensors = 1);
