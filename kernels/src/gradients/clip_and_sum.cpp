@@ -2,7 +2,7 @@
 
 #include "dispatch.h"
 #include "gradients/check_arguments.h"
-#include "gradients/clip_and_sum_backends.h"
+#include "gradients/clip_and_sum_halves.h"
 #include "velum/kernels/gradients/per_sample_norms.h"
 
 namespace velum::kernels {

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "gradients/clip_and_sum_backends.h"
+#include "gradients/clip_and_sum_halves.h"
 
 #ifndef VELUM_KERNELS_GRADIENTS_CLIP_AND_SUM_ROWS
 #define VELUM_KERNELS_GRADIENTS_CLIP_AND_SUM_ROWS
@@ -124,7 +124,7 @@ template <typename T, typename Sum>
 void clip_and_sum_cpu(const ClipAndSumTask<T, Sum>& task, const Stream& stream) {
   stream.parallel_for().run(
       task.out.size(), kTile, [&task](std::int64_t range_begin, std::int64_t range_end) {
-        HWY_ALIGN double sums[kTile];
+        HWY_ALIGN_MAX double sums[kTile];
         for (std::int64_t begin = range_begin; begin < range_end; begin += kTile) {
           const std::int64_t count = std::min(kTile, range_end - begin);
           Sum* out = task.out.data() + begin;

@@ -1,5 +1,5 @@
 #include "cuda/launch.cuh"
-#include "gradients/clip_and_sum_backends.h"
+#include "gradients/clip_and_sum_halves.h"
 
 namespace velum::kernels {
 namespace {

@@ -2,8 +2,8 @@
 
 #include "dispatch.h"
 #include "gradients/check_arguments.h"
-#include "gradients/clip_factors_backends.h"
 #include "gradients/clip_factors_body.h"
+#include "gradients/clip_factors_halves.h"
 
 namespace velum::kernels {
 namespace {

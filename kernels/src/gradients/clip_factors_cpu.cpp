@@ -1,5 +1,5 @@
 #include "cpu/for_each_index.h"
-#include "gradients/clip_factors_backends.h"
+#include "gradients/clip_factors_halves.h"
 
 namespace velum::kernels {
 namespace {

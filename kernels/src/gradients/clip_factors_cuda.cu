@@ -1,5 +1,5 @@
 #include "cuda/for_each_index.cuh"
-#include "gradients/clip_factors_backends.h"
+#include "gradients/clip_factors_halves.h"
 
 namespace velum::kernels {
 

@@ -7,7 +7,7 @@
 
 #include "dispatch.h"
 #include "gradients/check_arguments.h"
-#include "gradients/per_sample_norms_backends.h"
+#include "gradients/per_sample_norms_halves.h"
 
 namespace velum::kernels {
 namespace {

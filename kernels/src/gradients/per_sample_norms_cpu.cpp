@@ -12,7 +12,7 @@
 #include <array>
 #include <cstdint>
 
-#include "gradients/per_sample_norms_backends.h"
+#include "gradients/per_sample_norms_halves.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace velum::kernels::HWY_NAMESPACE {

@@ -2,7 +2,7 @@
 #include <cub/warp/warp_reduce.cuh>
 
 #include "cuda/launch.cuh"
-#include "gradients/per_sample_norms_backends.h"
+#include "gradients/per_sample_norms_halves.h"
 
 namespace velum::kernels {
 namespace {
