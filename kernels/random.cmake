@@ -1,0 +1,23 @@
+# Random numbers: ChaCha20 streams, uniform and Gaussian draws.
+target_sources(velum_kernels
+  PUBLIC FILE_SET HEADERS FILES
+    include/velum/kernels/random/chacha20.h
+    include/velum/kernels/random/gaussian.h
+    include/velum/kernels/random/key_source.h
+    include/velum/kernels/random/random_stream.h
+    include/velum/kernels/random/uniform.h
+  PRIVATE
+    src/random/gaussian.cpp
+    src/random/gaussian_cpu.cpp
+    src/random/key_source.cpp
+    src/random/keystream.cpp
+    src/random/keystream_cpu.cpp
+    src/random/random_stream.cpp
+    src/random/uniform.cpp
+    src/random/uniform_cpu.cpp)
+if(VELUM_WITH_CUDA)
+  target_sources(velum_kernels PRIVATE
+    src/random/gaussian_cuda.cu
+    src/random/keystream_cuda.cu
+    src/random/uniform_cuda.cu)
+endif()

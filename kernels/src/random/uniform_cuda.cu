@@ -1,0 +1,62 @@
+#include <cub/device/device_select.cuh>
+#include <cuda/iterator>
+
+#include "cuda/check.h"
+#include "cuda/for_each_index.cuh"
+#include "random/uniform_halves.h"
+
+namespace velum::kernels {
+namespace {
+
+/// Flags first, then what CUB asks for; both start at multiples of this.
+constexpr std::int64_t kWorkspaceAlignment = 256;
+
+std::int64_t flag_bytes(std::int64_t population) {
+  return (population + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
+}
+
+cudaError_t select_flagged(void* temporary, std::size_t& temporary_bytes, const std::uint8_t* flags,
+                           std::int64_t* indices, std::int64_t* count, std::int64_t population,
+                           cudaStream_t stream) {
+  return cub::DeviceSelect::Flagged(temporary, temporary_bytes,
+                                    cuda::counting_iterator<std::int64_t>(0), flags, indices, count,
+                                    population, stream);
+}
+
+}  // namespace
+
+void uniform_bits_fill_cuda(const UniformBitsFillBody& body, const Stream& stream) {
+  cuda::for_each_index(
+      blocks_that_hold(body.first_element, body.out.size(), UniformLayout::kBitsPerBlock), body,
+      stream);
+}
+
+void uniform_integers_fill_cuda(const UniformIntegersFillBody& body, const Stream& stream) {
+  cuda::for_each_index(
+      blocks_that_hold(body.first_element, body.out.size(), UniformLayout::kIntegersPerBlock), body,
+      stream);
+}
+
+std::int64_t poisson_select_workspace_size_cuda(std::int64_t population, const Stream& stream) {
+  const cuda::DeviceGuard guard(stream.device());
+  std::size_t temporary_bytes = 0;
+  VELUM_CUDA_CHECK(select_flagged(nullptr, temporary_bytes, nullptr, nullptr, nullptr, population,
+                                  cuda::native(stream)));
+  return flag_bytes(population) + static_cast<std::int64_t>(temporary_bytes);
+}
+
+void poisson_select_cuda(const PoissonSelection& selection, Span<std::uint8_t> workspace,
+                         const Stream& stream) {
+  const cuda::DeviceGuard guard(stream.device());
+  std::uint8_t* const flags = workspace.data();
+  cuda::for_each_index(
+      blocks_that_hold(0, selection.population, UniformLayout::kBitsPerBlock),
+      SelectionFlagsBody{selection.state, selection.rule, selection.population, flags}, stream);
+  const std::int64_t offset = flag_bytes(selection.population);
+  auto temporary_bytes = static_cast<std::size_t>(workspace.size() - offset);
+  VELUM_CUDA_CHECK(select_flagged(workspace.data() + offset, temporary_bytes, flags,
+                                  selection.indices.data(), selection.count, selection.population,
+                                  cuda::native(stream)));
+}
+
+}  // namespace velum::kernels
