@@ -3,6 +3,9 @@
 include_guard()
 velum_add_library(layer_gradients
   SOURCES
+    src/conv/conv_aten.cpp
+    src/conv/conv_cpu.cpp
+    src/conv/conv_cpu_kernels.cpp
     src/conv/conv_weight_gradients.cpp
     src/norm/norm_affine_gradients.cpp
   PUBLIC velum::torch

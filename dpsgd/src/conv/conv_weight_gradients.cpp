@@ -1,15 +1,14 @@
 #include "conv/conv_weight_gradients.h"
 
-#include <ATen/ops/bmm.h>
-#include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <sstream>
 #include <stdexcept>
+#include <string>
 #include <utility>
+
+#include "conv/conv_problem.h"
 
 namespace velum::dpsgd::detail {
 namespace {
@@ -28,16 +27,6 @@ void require(bool condition, const Parts&... parts) {
   (text << ... << parts);
   refuse(text.str());
 }
-
-/// A checked problem; sizes are of one group.
-struct ConvProblem {
-  at::IntArrayRef weight_sizes;
-  const ConvGeometry& geometry;
-  std::int64_t batch, groups, outputs, channels, kernel, positions;
-
-  std::int64_t features() const { return channels * kernel; }
-  std::int64_t parameters() const { return groups * outputs * features(); }
-};
 
 ConvProblem check(const at::Tensor& input, const at::Tensor& grad_output,
                   at::IntArrayRef weight_sizes, const ConvGeometry& geometry) {
@@ -66,7 +55,7 @@ ConvProblem check(const at::Tensor& input, const at::Tensor& grad_output,
           ", expected weight_sizes[0] = ", weight_sizes[0]);
   require(weight_sizes[1] == input.size(1) / groups, "weight_sizes[1] = ", weight_sizes[1],
           ", expected ", input.size(1) / groups);
-  ConvProblem problem{weight_sizes,
+  ConvProblem problem{weight_sizes.vec(),
                       geometry,
                       input.size(0),
                       groups,
@@ -90,60 +79,6 @@ ConvProblem check(const at::Tensor& input, const at::Tensor& grad_output,
   return problem;
 }
 
-/// Every input element that meets each weight: [batch * groups, features, positions].
-at::Tensor unfold(const ConvProblem& problem, const at::Tensor& input,
-                  const at::Tensor& grad_output) {
-  const std::int64_t dims = input.dim() - 2;
-  std::vector<std::int64_t> margins;  // of the last dimension first
-  for (std::int64_t d = dims - 1; d >= 0; --d) {
-    margins.insert(margins.end(), 2, problem.geometry.padding[d]);
-  }
-  const at::Tensor padded = at::constant_pad_nd(input, margins);
-  std::vector<std::int64_t> sizes{problem.batch, problem.groups, problem.channels};
-  std::vector<std::int64_t> strides{padded.stride(0), padded.stride(1) * problem.channels,
-                                    padded.stride(1)};
-  for (std::int64_t d = 0; d < dims; ++d) {
-    sizes.push_back(problem.weight_sizes[d + 2]);
-    strides.push_back(padded.stride(d + 2) * problem.geometry.dilation[d]);
-  }
-  for (std::int64_t d = 0; d < dims; ++d) {
-    sizes.push_back(grad_output.size(d + 2));
-    strides.push_back(padded.stride(d + 2) * problem.geometry.stride[d]);
-  }
-  return padded.as_strided(sizes, strides)
-      .reshape({problem.batch * problem.groups, problem.features(), problem.positions});
-}
-
-at::Tensor rows_of_outputs(const ConvProblem& problem, const at::Tensor& grad_output) {
-  return grad_output.reshape({problem.batch * problem.groups, problem.outputs, problem.positions});
-}
-
-at::Tensor materialise(const ConvProblem& problem, const at::Tensor& input,
-                       const at::Tensor& grad_output) {
-  std::vector<std::int64_t> sizes{problem.batch};
-  sizes.insert(sizes.end(), problem.weight_sizes.begin(), problem.weight_sizes.end());
-  if (problem.batch == 0) return at::empty(sizes, input.options());
-  return at::bmm(rows_of_outputs(problem, grad_output),
-                 unfold(problem, input, grad_output).transpose(1, 2))
-      .view(sizes);
-}
-
-at::Tensor squared_rows(const at::Tensor& per_sample) {
-  return per_sample.flatten(1).to(at::kDouble).square().sum(1);
-}
-
-at::Tensor gram_squared_norms(const ConvProblem& problem, const at::Tensor& input,
-                              const at::Tensor& grad_output) {
-  const at::Tensor features = unfold(problem, input, grad_output).to(at::kDouble);
-  const at::Tensor outputs = rows_of_outputs(problem, grad_output).to(at::kDouble);
-  return at::bmm(features.transpose(1, 2), features)
-      .mul_(at::bmm(outputs.transpose(1, 2), outputs))
-      .sum({1, 2})
-      .view({problem.batch, problem.groups})
-      .sum(1)
-      .clamp_min_(0);  // a sum of squares; rounding may leave it just below zero
-}
-
 /// Calls body(chunk of input, chunk of grad_output, first, count) over ranges of samples.
 template <typename Body>
 void for_each_chunk(const at::Tensor& input, const at::Tensor& grad_output,
@@ -157,13 +92,49 @@ void for_each_chunk(const at::Tensor& input, const at::Tensor& grad_output,
   }
 }
 
-/// sum_b factors[b] * per_sample[b], where factor 0 selects the sample away.
-at::Tensor weighted_rows(const at::Tensor& per_sample, const at::Tensor& factors) {
-  std::vector<std::int64_t> column(per_sample.dim(), 1);
-  column[0] = factors.size(0);
-  const at::Tensor weights = factors.view(column);
-  return at::where(weights.ne(0), per_sample.mul(weights), at::zeros({}, per_sample.options()))
-      .sum(0);
+ConvRows conv_rows(const ConvProblem& problem, const at::Tensor& input,
+                   const at::Tensor& grad_output, ConvWanted wanted) {
+  return input.is_cpu() ? conv_rows_cpu(problem, input, grad_output, wanted)
+                        : conv_rows_aten(problem, input, grad_output, wanted);
+}
+
+void add_weighted_rows(const at::Tensor& rows, const at::Tensor& factors, at::Tensor& sum) {
+  if (rows.is_cpu()) {
+    add_weighted_rows_cpu(rows, factors, sum);
+  } else {
+    add_weighted_rows_aten(rows, factors, sum);
+  }
+}
+
+/// [*leading, parameters] in the order of its backend to [*leading, *weight_sizes].
+at::Tensor in_weight_order(const ConvProblem& problem, const at::Tensor& rows) {
+  std::vector<std::int64_t> sizes = rows.sizes().vec();
+  sizes.pop_back();
+  const auto with = [&sizes](at::IntArrayRef tail) {
+    std::vector<std::int64_t> all = sizes;
+    all.insert(all.end(), tail.begin(), tail.end());
+    return all;
+  };
+  const at::Tensor outputs_first =
+      rows.is_cpu()
+          ? rows.view(with({problem.groups, problem.features(), problem.outputs})).transpose(-1, -2)
+          : rows;
+  return outputs_first.reshape(with(problem.weight_sizes));
+}
+
+/// What a chunk holds beside its samples: unfolded inputs and gradients, float64 at most.
+std::int64_t chunk_bytes_per_sample(const ConvProblem& problem) {
+  return (problem.groups * problem.features() * problem.positions + problem.parameters()) *
+         static_cast<std::int64_t>(sizeof(double));
+}
+
+void check_factors(const ConvProblem& problem, const at::Tensor& factors,
+                   const at::TensorOptions& like) {
+  require(factors.dim() == 1 && factors.size(0) == problem.batch, "factors has sizes ",
+          factors.sizes(), ", expected [", problem.batch, "]");
+  require(factors.scalar_type() == c10::typeMetaToScalarType(like.dtype()) &&
+              factors.device() == like.device(),
+          "factors must have the type and the device of input");
 }
 
 }  // namespace
@@ -187,7 +158,9 @@ ConvMethod plan_conv_weight_gradients(std::int64_t batch, std::int64_t output_po
 at::Tensor per_sample_conv_weight_gradients(const at::Tensor& input, const at::Tensor& grad_output,
                                             at::IntArrayRef weight_sizes,
                                             const ConvGeometry& geometry) {
-  return materialise(check(input, grad_output, weight_sizes, geometry), input, grad_output);
+  const ConvProblem problem = check(input, grad_output, weight_sizes, geometry);
+  return in_weight_order(problem,
+                         conv_rows(problem, input, grad_output, {.gradients = true}).gradients);
 }
 
 at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
@@ -195,19 +168,21 @@ at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
                                                 at::IntArrayRef weight_sizes,
                                                 const ConvGeometry& geometry) {
   const ConvProblem problem = check(input, grad_output, weight_sizes, geometry);
-  at::Tensor norms = at::zeros({problem.batch}, input.options().dtype(at::kDouble));
   const bool gram =
       plan_conv_weight_gradients(problem.batch, problem.positions, weight_sizes, geometry.groups,
                                  input.scalar_type(), 0) == ConvMethod::kGram;
-  const std::int64_t elements =
-      problem.groups * problem.features() * problem.positions + problem.parameters();
+  if (!gram && input.is_cpu()) {  // the CPU kernels hold one sample a thread
+    return conv_rows_cpu(problem, input, grad_output, {.squared_norms = true}).squared_norms;
+  }
+  at::Tensor norms = at::zeros({problem.batch}, input.options().dtype(at::kDouble));
   for_each_chunk(
-      input, grad_output, elements * static_cast<std::int64_t>(sizeof(double)),
-      [&](const at::Tensor& x, const at::Tensor& g, std::int64_t first, std::int64_t n) {
-        ConvProblem part = problem;
-        part.batch = n;
-        norms.narrow(0, first, n)
-            .copy_(gram ? gram_squared_norms(part, x, g) : squared_rows(materialise(part, x, g)));
+      input, grad_output, chunk_bytes_per_sample(problem),
+      [&](const at::Tensor& x, const at::Tensor& g, std::int64_t first, std::int64_t count) {
+        ConvProblem chunk = problem;
+        chunk.batch = count;
+        norms.narrow(0, first, count)
+            .copy_(gram ? conv_gram_squared_norms(chunk, x, g)
+                        : conv_rows(chunk, x, g, {.squared_norms = true}).squared_norms);
       });
   return norms;
 }
@@ -216,48 +191,51 @@ at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tens
                                          const at::Tensor& factors, at::IntArrayRef weight_sizes,
                                          const ConvGeometry& geometry) {
   const ConvProblem problem = check(input, grad_output, weight_sizes, geometry);
-  require(factors.dim() == 1 && factors.size(0) == problem.batch &&
-              factors.scalar_type() == input.scalar_type(),
-          "factors must be [", problem.batch, "] of type ", input.scalar_type());
-  at::Tensor sum = at::zeros(weight_sizes, input.options());
-  const std::int64_t elements =
-      problem.groups * problem.features() * problem.positions + problem.parameters();
-  for_each_chunk(input, grad_output, elements * static_cast<std::int64_t>(sizeof(double)),
-                 [&](const at::Tensor& x, const at::Tensor& g, std::int64_t first, std::int64_t n) {
-                   ConvProblem part = problem;
-                   part.batch = n;
-                   sum.add_(weighted_rows(materialise(part, x, g), factors.narrow(0, first, n)));
-                 });
-  return sum;
+  check_factors(problem, factors, input.options());
+  at::Tensor sum = at::zeros({problem.parameters()}, input.options());
+  for_each_chunk(
+      input, grad_output, chunk_bytes_per_sample(problem),
+      [&](const at::Tensor& x, const at::Tensor& g, std::int64_t first, std::int64_t count) {
+        ConvProblem chunk = problem;
+        chunk.batch = count;
+        add_weighted_rows(conv_rows(chunk, x, g, {.gradients = true}).gradients,
+                          factors.narrow(0, first, count), sum);
+      });
+  return in_weight_order(problem, sum);
 }
 
-ConvWeightGradients::ConvWeightGradients(at::Tensor input, at::Tensor grad_output,
-                                         at::IntArrayRef weight_sizes, ConvGeometry geometry,
+ConvWeightGradients::ConvWeightGradients(const at::Tensor& input, const at::Tensor& grad_output,
+                                         at::IntArrayRef weight_sizes, const ConvGeometry& geometry,
                                          std::int64_t budget_bytes)
-    : input_(std::move(input)),
-      grad_output_(std::move(grad_output)),
-      weight_sizes_(weight_sizes.vec()),
-      geometry_(std::move(geometry)) {
-  const ConvProblem problem = check(input_, grad_output_, weight_sizes_, geometry_);
-  method_ = plan_conv_weight_gradients(problem.batch, problem.positions, weight_sizes_,
-                                       geometry_.groups, input_.scalar_type(), budget_bytes);
-  if (method_ == ConvMethod::kMaterialise) {
-    per_sample_grads_ = materialise(problem, input_, grad_output_);
-    squared_norms_ = squared_rows(per_sample_grads_);
-  } else {
-    squared_norms_ =
-        per_sample_conv_weight_squared_norms(input_, grad_output_, weight_sizes_, geometry_);
-  }
-  bias_gradients_ = grad_output_.flatten(2).sum(2);
-  if (method_ == ConvMethod::kMaterialise) {
-    input_ = at::Tensor();
-    grad_output_ = at::Tensor();
+    : problem_(std::make_shared<ConvProblem>(check(input, grad_output, weight_sizes, geometry))),
+      method_(plan_conv_weight_gradients(problem_->batch, problem_->positions, weight_sizes,
+                                         geometry.groups, input.scalar_type(), budget_bytes)) {
+  const bool materialise = method_ == ConvMethod::kMaterialise;
+  // The CPU kernels and a materialised batch give the norms on the way.
+  const bool together = materialise || (method_ == ConvMethod::kTile && input.is_cpu());
+  ConvRows rows =
+      conv_rows(*problem_, input, grad_output,
+                {.gradients = materialise, .squared_norms = together, .bias_gradients = true});
+  rows_ = std::move(rows.gradients);
+  bias_gradients_ = std::move(rows.bias_gradients);
+  squared_norms_ =
+      together ? std::move(rows.squared_norms)
+               : per_sample_conv_weight_squared_norms(input, grad_output, weight_sizes, geometry);
+  if (!materialise) {
+    input_ = input;
+    grad_output_ = grad_output;
   }
 }
 
 at::Tensor ConvWeightGradients::weighted_sum(const at::Tensor& factors) const {
-  if (method_ == ConvMethod::kMaterialise) return weighted_rows(per_sample_grads_, factors);
-  return weighted_conv_weight_gradient(input_, grad_output_, factors, weight_sizes_, geometry_);
+  if (method_ != ConvMethod::kMaterialise) {
+    return weighted_conv_weight_gradient(input_, grad_output_, factors, problem_->weight_sizes,
+                                         problem_->geometry);
+  }
+  check_factors(*problem_, factors, rows_.options());
+  at::Tensor sum = at::zeros({problem_->parameters()}, rows_.options());
+  add_weighted_rows(rows_, factors, sum);
+  return in_weight_order(*problem_, sum);
 }
 
 }  // namespace velum::dpsgd::detail

@@ -3,10 +3,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <vector>
 
 namespace velum::dpsgd::detail {
+
+struct ConvProblem;  // conv_problem.h
 
 /// How a convolution reads its input: one entry of each list per spatial dimension.
 struct ConvGeometry {
@@ -47,7 +49,7 @@ ConvMethod plan_conv_weight_gradients(std::int64_t batch, std::int64_t output_po
 /// @param weight_sizes  [channels_out, channels_in / groups, *kernel].
 /// @return              [batch, *weight_sizes]; not necessarily contiguous.
 /// @throws std::invalid_argument if shapes, types or devices do not fit together.
-/// Determinism: run-to-run.
+/// Determinism: run-to-run; on the CPU also for any number of threads.
 at::Tensor per_sample_conv_weight_gradients(const at::Tensor& input, const at::Tensor& grad_output,
                                             at::IntArrayRef weight_sizes,
                                             const ConvGeometry& geometry);
@@ -70,8 +72,8 @@ at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tens
 /// Holds the per-sample gradients if the budget allows, else the two tensors.
 class ConvWeightGradients {
  public:
-  ConvWeightGradients(at::Tensor input, at::Tensor grad_output, at::IntArrayRef weight_sizes,
-                      ConvGeometry geometry,
+  ConvWeightGradients(const at::Tensor& input, const at::Tensor& grad_output,
+                      at::IntArrayRef weight_sizes, const ConvGeometry& geometry,
                       std::int64_t budget_bytes = kConvMaterialiseBudgetBytes);
 
   ConvMethod method() const { return method_; }
@@ -83,13 +85,11 @@ class ConvWeightGradients {
   at::Tensor weighted_sum(const at::Tensor& factors) const;
 
  private:
-  at::Tensor input_, grad_output_;
-  std::vector<std::int64_t> weight_sizes_;
-  ConvGeometry geometry_;
+  std::shared_ptr<const ConvProblem> problem_;
   ConvMethod method_;
-  at::Tensor squared_norms_;
-  at::Tensor bias_gradients_;
-  at::Tensor per_sample_grads_;  // [batch, *weight_sizes], only if materialised
+  at::Tensor squared_norms_, bias_gradients_;
+  at::Tensor rows_;                 // [batch, parameters], only if materialised
+  at::Tensor input_, grad_output_;  // else
 };
 
 }  // namespace velum::dpsgd::detail

@@ -1,0 +1,381 @@
+#include "conv/conv_cpu_kernels.h"
+
+#include <algorithm>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "conv/conv_cpu_kernels.cpp"
+#include <hwy/aligned_allocator.h>
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace velum::dpsgd::detail::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// A tile of the gradient is kTileVectors vectors of outputs by kTileFeatures features: 12 sums, two
+// vectors of grad_output and one broadcast input element fill the 16 registers of AVX2, and 12
+// independent sums cover the latency of two multiply-adds a cycle.
+constexpr std::int64_t kTileVectors = 2;
+constexpr std::int64_t kTileFeatures = 6;
+// Positions at a time, so that one tile's grad_output stays in the first-level cache: 8 KiB.
+constexpr std::int64_t kTilePositions = 128;
+
+/// Up to 2 x 6 sums over `count` positions, added to `sums` unless `first`; `g` holds V vectors
+/// for each position. Vectors are named one by one: arrays of them are not allowed everywhere.
+template <int V, int D, class Tag, typename T = hn::TFromD<Tag>>
+HWY_INLINE void accumulate_tile(Tag d, const T* HWY_RESTRICT image,
+                                const std::int64_t* HWY_RESTRICT features,
+                                const std::int64_t* HWY_RESTRICT positions, std::int64_t count,
+                                const T* HWY_RESTRICT g, bool first, T* HWY_RESTRICT sums,
+                                std::int64_t sums_stride) {
+  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
+  const T* const x0 = image + features[0];
+  const T* const x1 = image + features[D > 1 ? 1 : 0];
+  const T* const x2 = image + features[D > 2 ? 2 : 0];
+  const T* const x3 = image + features[D > 3 ? 3 : 0];
+  const T* const x4 = image + features[D > 4 ? 4 : 0];
+  const T* const x5 = image + features[D > 5 ? 5 : 0];
+  auto a00 = hn::Zero(d), a01 = a00, a10 = a00, a11 = a00, a20 = a00, a21 = a00;
+  auto a30 = a00, a31 = a00, a40 = a00, a41 = a00, a50 = a00, a51 = a00;
+#define VELUM_FOR_TILE(ACTION)                                                                    \
+  ACTION(0, a00, a01, x0)                                                                         \
+  ACTION(1, a10, a11, x1) ACTION(2, a20, a21, x2) ACTION(3, a30, a31, x3) ACTION(4, a40, a41, x4) \
+      ACTION(5, a50, a51, x5)
+#define VELUM_LOAD(I, LOW, HIGH, X)                                       \
+  if constexpr (D > I) {                                                  \
+    LOW = hn::LoadU(d, sums + I * sums_stride);                           \
+    if constexpr (V > 1) HIGH = hn::LoadU(d, sums + I * sums_stride + n); \
+  }
+#define VELUM_ADD(I, LOW, HIGH, X)                       \
+  if constexpr (D > I) {                                 \
+    const auto x = hn::Set(d, X[position]);              \
+    LOW = hn::MulAdd(x, g0, LOW);                        \
+    if constexpr (V > 1) HIGH = hn::MulAdd(x, g1, HIGH); \
+  }
+#define VELUM_STORE(I, LOW, HIGH, X)                                      \
+  if constexpr (D > I) {                                                  \
+    hn::StoreU(LOW, d, sums + I * sums_stride);                           \
+    if constexpr (V > 1) hn::StoreU(HIGH, d, sums + I * sums_stride + n); \
+  }
+  if (!first) {
+    VELUM_FOR_TILE(VELUM_LOAD)
+  }
+  for (std::int64_t t = 0; t < count; ++t) {
+    const std::int64_t position = positions[t];
+    const auto g0 = hn::Load(d, g);
+    const auto g1 = V > 1 ? hn::Load(d, g + n) : g0;
+    VELUM_FOR_TILE(VELUM_ADD)
+    g += V * n;
+  }
+  VELUM_FOR_TILE(VELUM_STORE)
+#undef VELUM_FOR_TILE
+#undef VELUM_LOAD
+#undef VELUM_ADD
+#undef VELUM_STORE
+}
+
+template <int V, class Tag, typename... Args>
+HWY_INLINE void accumulate_features(Tag d, std::int64_t count, Args... args) {
+  switch (count) {
+    case 1:
+      return accumulate_tile<V, 1>(d, args...);
+    case 2:
+      return accumulate_tile<V, 2>(d, args...);
+    case 3:
+      return accumulate_tile<V, 3>(d, args...);
+    case 4:
+      return accumulate_tile<V, 4>(d, args...);
+    case 5:
+      return accumulate_tile<V, 5>(d, args...);
+    default:
+      return accumulate_tile<V, 6>(d, args...);
+  }
+}
+
+/// Rows [outputs][positions] to [positions][width], outputs beyond the last as zeros.
+template <typename T>
+HWY_INLINE void pack_grad_output(const T* HWY_RESTRICT source, std::int64_t output_stride,
+                                 std::int64_t position_stride, std::int64_t outputs,
+                                 std::int64_t positions, std::int64_t width,
+                                 T* HWY_RESTRICT packed) {
+  if (output_stride == 1 && outputs == width) {
+    for (std::int64_t t = 0; t < positions; ++t) {
+      std::memcpy(packed + t * width, source + t * position_stride,
+                  static_cast<std::size_t>(width) * sizeof(T));
+    }
+    return;
+  }
+  if (outputs < width) {
+    std::memset(packed, 0, static_cast<std::size_t>(positions * width) * sizeof(T));
+  }
+  std::int64_t o = 0;
+#if HWY_TARGET != HWY_SCALAR
+  if (position_stride == 1) {
+    const hn::FixedTag<T, 16 / sizeof(T)> d;
+    constexpr std::int64_t n = 16 / sizeof(T);
+    for (; o + n <= outputs; o += n) {
+      const T* const row = source + o * output_stride;
+      T* const column = packed + o;
+      std::int64_t t = 0;
+      for (; t + n <= positions; t += n) {
+        if constexpr (sizeof(T) == 4) {
+          const auto r0 = hn::LoadU(d, row + t), r1 = hn::LoadU(d, row + output_stride + t);
+          const auto r2 = hn::LoadU(d, row + 2 * output_stride + t);
+          const auto r3 = hn::LoadU(d, row + 3 * output_stride + t);
+          const auto low02 = hn::InterleaveLower(d, r0, r2);  // r0[0] r2[0] r0[1] r2[1]
+          const auto low13 = hn::InterleaveLower(d, r1, r3);
+          const auto high02 = hn::InterleaveUpper(d, r0, r2);
+          const auto high13 = hn::InterleaveUpper(d, r1, r3);
+          hn::StoreU(hn::InterleaveLower(d, low02, low13), d, column + t * width);
+          hn::StoreU(hn::InterleaveUpper(d, low02, low13), d, column + (t + 1) * width);
+          hn::StoreU(hn::InterleaveLower(d, high02, high13), d, column + (t + 2) * width);
+          hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, column + (t + 3) * width);
+        } else {
+          const auto r0 = hn::LoadU(d, row + t), r1 = hn::LoadU(d, row + output_stride + t);
+          hn::StoreU(hn::InterleaveLower(d, r0, r1), d, column + t * width);
+          hn::StoreU(hn::InterleaveUpper(d, r0, r1), d, column + (t + 1) * width);
+        }
+      }
+      for (; t < positions; ++t) {
+        for (std::int64_t i = 0; i < n; ++i) column[t * width + i] = row[i * output_stride + t];
+      }
+    }
+  }
+#endif
+  for (; o < outputs; ++o) {
+    for (std::int64_t t = 0; t < positions; ++t) {
+      packed[t * width + o] = source[o * output_stride + t * position_stride];
+    }
+  }
+}
+
+/// Copies `channels` channels into the middle of zero-padded planes; the margins are zero already.
+template <typename T>
+HWY_INLINE void pack_image(const ConvCpuTask<T>& task, const T* source, T* image) {
+  // Below three dimensions the first ones have one element.
+  std::int64_t size[3] = {1, 1, 1}, stride[3] = {0, 0, 0}, padded[3] = {1, 1, 1},
+               pad[3] = {0, 0, 0};
+  const std::size_t dims = task.sizes.size();
+  for (std::size_t i = 0; i < dims; ++i) {
+    const std::size_t j = 3 - dims + i;
+    size[j] = task.sizes[i];
+    stride[j] = task.strides[i];
+    padded[j] = task.padded_sizes[i];
+    pad[j] = task.padding[i];
+  }
+  for (std::int64_t c = 0; c < task.channels; ++c) {
+    for (std::int64_t z = 0; z < size[0]; ++z) {
+      for (std::int64_t y = 0; y < size[1]; ++y) {
+        const T* const from =
+            source + c * task.input_channel_stride + z * stride[0] + y * stride[1];
+        T* const to = image + c * task.padded_plane +
+                      ((z + pad[0]) * padded[1] + y + pad[1]) * padded[2] + pad[2];
+        if (stride[2] == 1) {
+          std::memcpy(to, from, static_cast<std::size_t>(size[2]) * sizeof(T));
+        } else {
+          for (std::int64_t x = 0; x < size[2]; ++x) to[x] = from[x * stride[2]];
+        }
+      }
+    }
+  }
+}
+
+template <typename T>
+HWY_INLINE double squared_sum(const T* HWY_RESTRICT values, std::int64_t count) {
+  const hn::ScalableTag<double> d;
+  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
+  auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  const auto load = [&](const T* p) HWY_ATTR {
+    if constexpr (sizeof(T) == 8) {
+      return hn::LoadU(d, p);
+    } else {
+      return hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, decltype(d)>(), p));
+    }
+  };
+  std::int64_t i = 0;
+  for (; i + 4 * n <= count; i += 4 * n) {
+    const auto v0 = load(values + i), v1 = load(values + i + n);
+    const auto v2 = load(values + i + 2 * n), v3 = load(values + i + 3 * n);
+    s0 = hn::MulAdd(v0, v0, s0);
+    s1 = hn::MulAdd(v1, v1, s1);
+    s2 = hn::MulAdd(v2, v2, s2);
+    s3 = hn::MulAdd(v3, v3, s3);
+  }
+  double sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+  for (; i < count; ++i) sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  return sum;
+}
+
+template <typename T>
+HWY_INLINE void conv_samples(const ConvCpuTask<T>& task, std::int64_t begin, std::int64_t end) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t vectors = (task.outputs + n - 1) / n;
+  const std::int64_t padded_outputs = vectors * n;
+  const std::int64_t positions = task.positions, features = task.features;
+  const bool direct = padded_outputs == task.outputs && task.gradients != nullptr;
+  const bool pad = !task.padded_sizes.empty();
+
+  const auto packed = hwy::AllocateAligned<T>(static_cast<std::size_t>(positions * padded_outputs));
+  const auto scratch =
+      hwy::AllocateAligned<T>(static_cast<std::size_t>(direct ? 1 : features * padded_outputs));
+  const std::int64_t image_size = pad ? task.channels * task.padded_plane : 1;
+  const auto image_copy = hwy::AllocateAligned<T>(static_cast<std::size_t>(image_size));
+  if (pad) std::fill_n(image_copy.get(), image_size, T{0});
+
+  for (std::int64_t b = begin; b < end; ++b) {
+    double squared_norm = 0;
+    for (std::int64_t group = 0; group < task.groups; ++group) {
+      const T* image = task.input + b * task.input_sample_stride +
+                       group * task.channels * task.input_channel_stride;
+      if (pad) {
+        pack_image(task, image, image_copy.get());
+        image = image_copy.get();
+      }
+      const T* const grad = task.grad_output + b * task.grad_sample_stride +
+                            group * task.outputs * task.grad_channel_stride;
+      // Blocks of two vectors of outputs, the last of one if the count is odd; each is
+      // [positions][its width], one after the other.
+      for (std::int64_t v = 0; v < vectors; v += kTileVectors) {
+        const std::int64_t width = std::min(kTileVectors, vectors - v) * n;
+        pack_grad_output(grad + v * n * task.grad_channel_stride, task.grad_channel_stride,
+                         task.grad_position_stride, std::min(width, task.outputs - v * n),
+                         positions, width, packed.get() + v * n * positions);
+      }
+
+      T* const out = task.gradients == nullptr
+                         ? nullptr
+                         : task.gradients + (b * task.groups + group) * features * task.outputs;
+      T* const sums = direct ? out : scratch.get();
+      if (positions == 0) std::fill_n(sums, features * padded_outputs, T{0});
+      for (std::int64_t t = 0; t < positions; t += kTilePositions) {
+        const std::int64_t count = std::min(kTilePositions, positions - t);
+        for (std::int64_t v = 0; v < vectors; v += kTileVectors) {
+          const bool pair = v + 1 < vectors;
+          const T* const g = packed.get() + v * n * positions + t * (pair ? 2 * n : n);
+          for (std::int64_t f = 0; f < features; f += kTileFeatures) {
+            const std::int64_t tile = std::min(kTileFeatures, features - f);
+            const auto accumulate = [&](auto width) HWY_ATTR {
+              accumulate_features<decltype(width)::value>(
+                  d, tile, image, task.feature_offsets.data() + f, task.position_offsets.data() + t,
+                  count, g, t == 0, sums + f * padded_outputs + v * n, padded_outputs);
+            };
+            if (pair) {
+              accumulate(std::integral_constant<int, 2>());
+            } else {
+              accumulate(std::integral_constant<int, 1>());
+            }
+          }
+        }
+      }
+
+      if (task.squared_norms != nullptr) {
+        squared_norm += squared_sum(sums, features * padded_outputs);
+      }
+      if (!direct && out != nullptr) {
+        for (std::int64_t f = 0; f < features; ++f) {
+          std::memcpy(out + f * task.outputs, sums + f * padded_outputs,
+                      static_cast<std::size_t>(task.outputs) * sizeof(T));
+        }
+      }
+      if (task.bias_gradients != nullptr) {
+        T* const bias = task.bias_gradients + (b * task.groups + group) * task.outputs;
+        for (std::int64_t v = 0; v < vectors; ++v) {
+          const std::int64_t block = v / kTileVectors * kTileVectors;
+          const std::int64_t width = std::min(kTileVectors, vectors - block) * n;
+          const T* const g = packed.get() + block * n * positions + (v - block) * n;
+          auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+          std::int64_t t = 0;
+          for (; t + 4 <= positions; t += 4) {
+            s0 = hn::Add(s0, hn::Load(d, g + t * width));
+            s1 = hn::Add(s1, hn::Load(d, g + (t + 1) * width));
+            s2 = hn::Add(s2, hn::Load(d, g + (t + 2) * width));
+            s3 = hn::Add(s3, hn::Load(d, g + (t + 3) * width));
+          }
+          for (; t < positions; ++t) s0 = hn::Add(s0, hn::Load(d, g + t * width));
+          HWY_ALIGN T lanes[hn::MaxLanes(d)];
+          hn::Store(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)), d, lanes);
+          std::copy_n(lanes, std::min(n, task.outputs - v * n), bias + v * n);
+        }
+      }
+    }
+    if (task.squared_norms != nullptr) task.squared_norms[b] = squared_norm;
+  }
+}
+
+template <typename T>
+HWY_INLINE void add_weighted_rows(const T* HWY_RESTRICT rows, std::int64_t count,
+                                  std::int64_t row_size, const T* HWY_RESTRICT factors,
+                                  std::int64_t begin, std::int64_t end, T* HWY_RESTRICT sum) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
+  constexpr std::int64_t kBlock = 2048;  // sums that stay in the first-level cache
+  for (std::int64_t first = begin; first < end; first += kBlock) {
+    const std::int64_t last = std::min(end, first + kBlock);
+    for (std::int64_t b = 0; b < count; ++b) {
+      if (factors[b] == T{0}) continue;
+      const T* const row = rows + b * row_size;
+      const auto factor = hn::Set(d, factors[b]);
+      std::int64_t p = first;
+      for (; p + n <= last; p += n) {
+        hn::StoreU(hn::MulAdd(factor, hn::LoadU(d, row + p), hn::LoadU(d, sum + p)), d, sum + p);
+      }
+      for (; p < last; ++p) {
+        const hn::CappedTag<T, 1> one;
+        hn::StoreU(
+            hn::MulAdd(hn::Set(one, factors[b]), hn::LoadU(one, row + p), hn::LoadU(one, sum + p)),
+            one, sum + p);
+      }
+    }
+  }
+}
+
+void conv_samples_float(const ConvCpuTask<float>& task, std::int64_t begin, std::int64_t end) {
+  conv_samples(task, begin, end);
+}
+void conv_samples_double(const ConvCpuTask<double>& task, std::int64_t begin, std::int64_t end) {
+  conv_samples(task, begin, end);
+}
+void add_weighted_rows_float(const float* rows, std::int64_t count, std::int64_t row_size,
+                             const float* factors, std::int64_t begin, std::int64_t end,
+                             float* sum) {
+  add_weighted_rows(rows, count, row_size, factors, begin, end, sum);
+}
+void add_weighted_rows_double(const double* rows, std::int64_t count, std::int64_t row_size,
+                              const double* factors, std::int64_t begin, std::int64_t end,
+                              double* sum) {
+  add_weighted_rows(rows, count, row_size, factors, begin, end, sum);
+}
+
+}  // namespace velum::dpsgd::detail::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace velum::dpsgd::detail {
+
+HWY_EXPORT(conv_samples_float);
+HWY_EXPORT(conv_samples_double);
+HWY_EXPORT(add_weighted_rows_float);
+HWY_EXPORT(add_weighted_rows_double);
+
+void conv_samples_cpu(const ConvCpuTask<float>& task, std::int64_t begin, std::int64_t end) {
+  HWY_DYNAMIC_DISPATCH(conv_samples_float)(task, begin, end);
+}
+void conv_samples_cpu(const ConvCpuTask<double>& task, std::int64_t begin, std::int64_t end) {
+  HWY_DYNAMIC_DISPATCH(conv_samples_double)(task, begin, end);
+}
+void add_weighted_rows_cpu(const float* rows, std::int64_t count, std::int64_t row_size,
+                           const float* factors, std::int64_t begin, std::int64_t end, float* sum) {
+  HWY_DYNAMIC_DISPATCH(add_weighted_rows_float)
+  (rows, count, row_size, factors, begin, end, sum);
+}
+void add_weighted_rows_cpu(const double* rows, std::int64_t count, std::int64_t row_size,
+                           const double* factors, std::int64_t begin, std::int64_t end,
+                           double* sum) {
+  HWY_DYNAMIC_DISPATCH(add_weighted_rows_double)
+  (rows, count, row_size, factors, begin, end, sum);
+}
+
+}  // namespace velum::dpsgd::detail
+#endif
