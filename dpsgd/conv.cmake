@@ -7,7 +7,9 @@ velum_add_library(layer_gradients
     src/conv/conv_cpu.cpp
     src/conv/conv_cpu_kernels.cpp
     src/conv/conv_weight_gradients.cpp
+    src/memory/recycled_tensor.cpp
     src/norm/norm_affine_gradients.cpp
+    src/norm/norm_cpu_kernels.cpp
   PUBLIC velum::torch
   PRIVATE PkgConfig::libhwy)
 target_include_directories(velum_layer_gradients PUBLIC

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "conv/conv_problem.h"
+
 namespace velum::dpsgd::detail {
 namespace {
 
@@ -167,6 +169,45 @@ TEST_P(ConvWeightGradientsGrid, WeightedSumsEqualSingleSampleBackwardsByEveryMet
     const ConvWeightGradients use(x, g, p.weight_sizes, conv.geometry, budget);
     expect_within(use.weighted_sum(factors), expected, bound);
   }
+}
+
+/// What serves every device but the CPU is checked on the CPU too.
+TEST_P(ConvWeightGradientsGrid, ByProductsOfAtenEqualSingleSampleBackwards) {
+  const auto& [conv, dtype] = GetParam();
+  const Problem p(conv);
+  const Tensor x = p.input.to(dtype), g = p.grad_output.to(dtype);
+  std::int64_t kernel = 1;
+  for (const std::int64_t size : conv.kernel) kernel *= size;
+  const std::int64_t groups = conv.geometry.groups;
+  const ConvProblem problem{p.weight_sizes,        conv.geometry,     conv.batch, groups,
+                            conv.outputs / groups, p.weight_sizes[1], kernel,     p.positions};
+  const ConvRows rows = conv_rows_aten(
+      problem, x, g, {.gradients = true, .squared_norms = true, .bias_gradients = true});
+  const Tensor exact = p.oracle(p.input, p.grad_output).flatten(1), e = p.bound(dtype).flatten(1);
+  expect_within(rows.gradients, exact, e);
+  const Tensor expected = exact.square().sum(1);
+  const Tensor rounding = expected * static_cast<double>(exact.size(1)) * std::ldexp(1.0, -52);
+  expect_within(rows.squared_norms, expected, (2 * exact.abs() * e + e.square()).sum(1) + rounding);
+  // <X_t, X_u> <G_t, G_u> in float64: n = D + O + T^2 roundings meet each term, and the terms add
+  // up to at most (sum_t |X_t| |G_t|)^2.
+  const Tensor magnitude = p.oracle(p.input.abs(), p.grad_output.abs()).flatten(1);
+  const double n = static_cast<double>(exact.size(1) + p.positions * p.positions);
+  expect_within(conv_gram_squared_norms(problem, x, g), expected,
+                magnitude.square().sum(1) * n * std::ldexp(1.0, -52));
+
+  const Tensor factors = factors_of(conv.batch).to(dtype);
+  Tensor tainted = rows.gradients.clone();
+  if (conv.batch > 2) tainted[1].fill_(std::numeric_limits<double>::quiet_NaN());
+  Tensor sum = torch::zeros({exact.size(1)}, dtype), plain = sum.clone();
+  add_weighted_rows_aten(tainted, factors, sum);
+  add_weighted_rows_aten(rows.gradients, factors, plain);
+  EXPECT_TRUE(torch::equal(sum, plain));
+  const Tensor weights = factors.to(torch::kDouble).unsqueeze(1);
+  const double u = dtype == torch::kFloat ? std::ldexp(1.0, -24) : std::ldexp(1.0, -53);
+  expect_within(sum, (weights * exact).sum(0),
+                (weights * e).sum(0) + (weights * (exact.abs() + e)).sum(0) *
+                                           (static_cast<double>(conv.batch) + 2) *
+                                           (u + std::ldexp(1.0, -53)));
 }
 
 TEST_P(ConvWeightGradientsGrid, BiasGradientsAreTheSumsOverPositions) {

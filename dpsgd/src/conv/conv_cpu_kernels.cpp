@@ -38,10 +38,10 @@ HWY_INLINE void accumulate_tile(Tag d, const T* HWY_RESTRICT image,
   const T* const x5 = image + features[D > 5 ? 5 : 0];
   auto a00 = hn::Zero(d), a01 = a00, a10 = a00, a11 = a00, a20 = a00, a21 = a00;
   auto a30 = a00, a31 = a00, a40 = a00, a41 = a00, a50 = a00, a51 = a00;
-#define VELUM_FOR_TILE(ACTION)                                                                    \
-  ACTION(0, a00, a01, x0)                                                                         \
-  ACTION(1, a10, a11, x1) ACTION(2, a20, a21, x2) ACTION(3, a30, a31, x3) ACTION(4, a40, a41, x4) \
-      ACTION(5, a50, a51, x5)
+#define VELUM_FOR_TILE(ACTION) \
+  ACTION(0, a00, a01, x0)      \
+  ACTION(1, a10, a11, x1)      \
+  ACTION(2, a20, a21, x2) ACTION(3, a30, a31, x3) ACTION(4, a40, a41, x4) ACTION(5, a50, a51, x5)
 #define VELUM_LOAD(I, LOW, HIGH, X)                                       \
   if constexpr (D > I) {                                                  \
     LOW = hn::LoadU(d, sums + I * sums_stride);                           \

@@ -1,13 +1,20 @@
 #include "norm/norm_affine_gradients.h"
 
-#include <numeric>
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "norm/norm_cpu_kernels.h"
+
 namespace velum::dpsgd::detail {
 namespace {
+
+constexpr std::int64_t kGrainElements = 16384;  // worth a thread
 
 template <typename... Parts>
 void require(bool condition, const Parts&... parts) {
@@ -32,6 +39,50 @@ void check_pair(const char* function, const at::Tensor& input, const at::Tensor&
           statistics);
 }
 
+template <typename T>
+std::pair<at::Tensor, at::Tensor> group_norm_cpu(const at::Tensor& input, const at::Tensor& mean,
+                                                 const at::Tensor& rstd,
+                                                 const at::Tensor& grad_output,
+                                                 std::int64_t groups) {
+  const std::int64_t planes = input.size(0) * input.size(1);
+  const std::int64_t size = planes == 0 ? 0 : input.numel() / planes;
+  const at::Tensor x = input.contiguous(), g = grad_output.contiguous();
+  const at::Tensor m = mean.contiguous(), r = rstd.contiguous();
+  const at::Tensor scale = at::empty({input.size(0), input.size(1)}, input.options());
+  const at::Tensor shift = at::empty_like(scale);
+  at::parallel_for(
+      0, planes, 1 + kGrainElements / (1 + size), [&](std::int64_t begin, std::int64_t end) {
+        group_norm_planes_cpu(x.const_data_ptr<T>(), g.const_data_ptr<T>(), m.const_data_ptr<T>(),
+                              r.const_data_ptr<T>(), input.size(1) / groups, size, begin, end,
+                              scale.mutable_data_ptr<T>(), shift.mutable_data_ptr<T>());
+      });
+  return {scale, shift};
+}
+
+template <typename T>
+std::pair<at::Tensor, at::Tensor> layer_norm_cpu(const at::Tensor& input, const at::Tensor& mean,
+                                                 const at::Tensor& rstd,
+                                                 const at::Tensor& grad_output, std::int64_t rows,
+                                                 std::int64_t columns,
+                                                 at::IntArrayRef result_sizes) {
+  const at::Tensor x = input.contiguous(), g = grad_output.contiguous();
+  const at::Tensor m = mean.contiguous(), r = rstd.contiguous();
+  const at::Tensor scale = at::empty(result_sizes, input.options());
+  const at::Tensor shift = at::empty_like(scale);
+  at::parallel_for(0, input.size(0), 1 + kGrainElements / (1 + rows * columns),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t b = begin; b < end; ++b) {
+                       layer_norm_sample_cpu(x.const_data_ptr<T>() + b * rows * columns,
+                                             g.const_data_ptr<T>() + b * rows * columns,
+                                             m.const_data_ptr<T>() + b * rows,
+                                             r.const_data_ptr<T>() + b * rows, rows, columns,
+                                             scale.mutable_data_ptr<T>() + b * columns,
+                                             shift.mutable_data_ptr<T>() + b * columns);
+                     }
+                   });
+  return {scale, shift};
+}
+
 }  // namespace
 
 std::pair<at::Tensor, at::Tensor> per_sample_group_norm_gradients(const at::Tensor& input,
@@ -45,9 +96,13 @@ std::pair<at::Tensor, at::Tensor> per_sample_group_norm_gradients(const at::Tens
   require(groups >= 1 && channels % groups == 0, kName, ": groups = ", groups,
           ", expected a divisor of ", channels);
   check_pair(kName, input, mean, rstd, grad_output, batch * groups);
-  const std::vector<std::int64_t> grouped{
-      batch, groups, channels / groups,
-      input.numel() == 0 ? 0 : input.numel() / (batch * channels)};
+  if (input.is_cpu()) {
+    return input.scalar_type() == at::kFloat
+               ? group_norm_cpu<float>(input, mean, rstd, grad_output, groups)
+               : group_norm_cpu<double>(input, mean, rstd, grad_output, groups);
+  }
+  const std::int64_t positions = input.numel() == 0 ? 0 : input.numel() / (batch * channels);
+  const std::vector<std::int64_t> grouped{batch, groups, channels / groups, positions};
   const at::Tensor x = input.reshape(grouped);
   const at::Tensor g = grad_output.reshape(grouped);
   const at::Tensor normalized =
@@ -75,6 +130,12 @@ std::pair<at::Tensor, at::Tensor> per_sample_layer_norm_gradients(const at::Tens
   }
   const std::int64_t batch = input.size(0);
   check_pair(kName, input, mean, rstd, grad_output, batch * rows);
+  if (input.is_cpu()) {
+    return input.scalar_type() == at::kFloat
+               ? layer_norm_cpu<float>(input, mean, rstd, grad_output, rows, columns, result_sizes)
+               : layer_norm_cpu<double>(input, mean, rstd, grad_output, rows, columns,
+                                        result_sizes);
+  }
   const at::Tensor x = input.reshape({batch, rows, columns});
   const at::Tensor g = grad_output.reshape({batch, rows, columns});
   const at::Tensor normalized =
