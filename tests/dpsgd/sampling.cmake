@@ -1,2 +1,3 @@
 velum_add_test(dpsgd_poisson_sampler_test
   SOURCES poisson_sampler_test.cpp LIBRARIES velum::sampling)
+velum_add_test(dpsgd_loader_test TORCH SOURCES loader_test.cpp LIBRARIES velum::dpsgd)
