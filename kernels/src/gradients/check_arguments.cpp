@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "random/element_range.h"
+
 namespace velum::kernels {
 
 std::string text(double value) {
@@ -43,6 +45,21 @@ void check_bound(const char* function, const ClippingBound& bound) {
     throw std::invalid_argument(std::string(function) + ": squared_norm_error = " +
                                 text(bound.squared_norm_error) + ", expected 0 to 0.5");
   }
+}
+
+NoiseAndScale checked_noise(const char* function, double standard_deviation, double divisor,
+                            const RandomKey& key, const RandomPosition& position,
+                            std::int64_t params) {
+  if (!(std::isfinite(standard_deviation) && standard_deviation >= 0)) {
+    throw std::invalid_argument(std::string(function) + ": standard_deviation = " +
+                                text(standard_deviation) + ", expected finite and >= 0");
+  }
+  if (!(std::isfinite(divisor) && divisor > 0)) {
+    throw std::invalid_argument(std::string(function) + ": divisor = " + text(divisor) +
+                                ", expected finite and > 0");
+  }
+  check_element_range(function, 0, params, GaussianLayout::kMaxElements);
+  return {stream_state(key, position, DrawKind::kGaussian), standard_deviation, divisor};
 }
 
 }  // namespace velum::kernels

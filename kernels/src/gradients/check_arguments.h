@@ -4,7 +4,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "gradients/add_gaussian_noise_body.h"
 #include "velum/kernels/gradients/clip_factors.h"
+#include "velum/kernels/random/key_source.h"
+#include "velum/kernels/random/random_stream.h"
 #include "velum/kernels/span.h"
 
 /// What the public functions of gradients/ check before they dispatch. The texts name the function,
@@ -19,6 +22,12 @@ void check_size(const char* function, const char* name, std::int64_t size,
 void check_matrix(const char* function, std::int64_t rows, std::int64_t cols,
                   std::int64_t row_stride);
 void check_bound(const char* function, const ClippingBound& bound);
+
+/// The noise for `params` coordinates, its arguments checked.
+/// @throws also std::out_of_range, for the position and for params > 2^35.
+NoiseAndScale checked_noise(const char* function, double standard_deviation, double divisor,
+                            const RandomKey& key, const RandomPosition& position,
+                            std::int64_t params);
 
 template <typename T>
 void check_matrix(const char* function, const MatrixView<T>& grads) {

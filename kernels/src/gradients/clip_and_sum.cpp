@@ -10,13 +10,14 @@ namespace {
 
 template <typename T, typename Sum>
 void clip_and_sum_into(const char* function, MatrixView<const T> grads,
-                       Span<const double> squared_norms, const ClippingBound& bound, Span<Sum> out,
-                       Output output, const Stream& stream) {
+                       Span<const double> squared_norms, const ClippingBound& bound,
+                       Span<const Sum> previous, Span<Sum> out, const Stream& stream) {
   check_matrix(function, grads);
   check_bound(function, bound);
   check_size(function, "squared_norms", squared_norms.size(), "grads.rows", grads.rows);
   check_size(function, "out", out.size(), "grads.cols", grads.cols);
-  const ClipAndSumTask<T, Sum> task{grads, squared_norms, make_clipping_rule(bound), out, output};
+  const ClipAndSumTask<T, Sum, Sum, KeepSum> task{
+      grads, squared_norms, make_clipping_rule(bound), previous, out, {}};
   VELUM_DISPATCH(stream, clip_and_sum_cpu(task, stream), clip_and_sum_cuda(task, stream));
 }
 
@@ -37,28 +38,31 @@ void measure_clip_and_sum_into(MatrixView<const T> grads, double clipping_norm,
 
 void clip_and_sum(MatrixView<const float> grads, Span<const double> squared_norms,
                   ClippingBound bound, Span<float> out, const Stream& stream) {
-  clip_and_sum_into("clip_and_sum", grads, squared_norms, bound, out, Output::kOverwrite, stream);
+  clip_and_sum_into("clip_and_sum", grads, squared_norms, bound, {}, out, stream);
 }
 void clip_and_sum(MatrixView<const float> grads, Span<const double> squared_norms,
                   ClippingBound bound, Span<double> out, const Stream& stream) {
-  clip_and_sum_into("clip_and_sum", grads, squared_norms, bound, out, Output::kOverwrite, stream);
+  clip_and_sum_into("clip_and_sum", grads, squared_norms, bound, {}, out, stream);
 }
 void clip_and_sum(MatrixView<const double> grads, Span<const double> squared_norms,
                   ClippingBound bound, Span<double> out, const Stream& stream) {
-  clip_and_sum_into("clip_and_sum", grads, squared_norms, bound, out, Output::kOverwrite, stream);
+  clip_and_sum_into("clip_and_sum", grads, squared_norms, bound, {}, out, stream);
 }
 
 void add_clip_and_sum(MatrixView<const float> grads, Span<const double> squared_norms,
                       ClippingBound bound, Span<float> out, const Stream& stream) {
-  clip_and_sum_into("add_clip_and_sum", grads, squared_norms, bound, out, Output::kAdd, stream);
+  clip_and_sum_into("add_clip_and_sum", grads, squared_norms, bound, Span<const float>(out), out,
+                    stream);
 }
 void add_clip_and_sum(MatrixView<const float> grads, Span<const double> squared_norms,
                       ClippingBound bound, Span<double> out, const Stream& stream) {
-  clip_and_sum_into("add_clip_and_sum", grads, squared_norms, bound, out, Output::kAdd, stream);
+  clip_and_sum_into("add_clip_and_sum", grads, squared_norms, bound, Span<const double>(out), out,
+                    stream);
 }
 void add_clip_and_sum(MatrixView<const double> grads, Span<const double> squared_norms,
                       ClippingBound bound, Span<double> out, const Stream& stream) {
-  clip_and_sum_into("add_clip_and_sum", grads, squared_norms, bound, out, Output::kAdd, stream);
+  clip_and_sum_into("add_clip_and_sum", grads, squared_norms, bound, Span<const double>(out), out,
+                    stream);
 }
 
 void measure_clip_and_sum(MatrixView<const float> grads, double clipping_norm,

@@ -1,6 +1,8 @@
 // Threads share out the columns. A thread takes them in tiles whose sums stay in the first-level
 // cache as doubles, and adds the selected rows to a tile in index order, kRowsAtOnce to each load
 // and store of the sums. A column's sum does not depend on the tile it lies in.
+#include "random/simd_targets.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "gradients/clip_and_sum_cpu.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -8,7 +10,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
+#include "gradients/add_gaussian_noise_halves.h"
 #include "gradients/clip_and_sum_halves.h"
 
 #ifndef VELUM_KERNELS_GRADIENTS_CLIP_AND_SUM_ROWS
@@ -90,7 +94,8 @@ HWY_EXPORT(add_selected_rows_of_floats);
 HWY_EXPORT(add_selected_rows_of_doubles);
 
 constexpr std::int64_t kTile = 2048;  // 16 KiB of sums: half of a first-level cache
-constexpr std::int64_t kRows = 256;   // selected at a time, in 4 KiB
+static_assert(kTile % cpu::kNoiseTile == 0);
+constexpr std::int64_t kRows = 256;  // selected at a time, in 4 KiB
 
 void add_selected(const SelectedRow<float>* rows, std::int64_t row_count, double* sums,
                   std::int64_t count) {
@@ -101,11 +106,9 @@ void add_selected(const SelectedRow<double>* rows, std::int64_t row_count, doubl
   HWY_DYNAMIC_DISPATCH(add_selected_rows_of_doubles)(rows, row_count, sums, count);
 }
 
-}  // namespace
-
-template <typename T, typename Sum>
-void clip_and_sum_tile(const ClipAndSumTask<T, Sum>& task, std::int64_t begin, std::int64_t count,
-                       double* sums) {
+template <typename Task>
+void add_rows_to_tile(const Task& task, std::int64_t begin, std::int64_t count, double* sums) {
+  using T = std::remove_const_t<std::remove_pointer_t<decltype(task.grads.data)>>;
   SelectedRow<T> rows[kRows];
   std::int64_t selected = 0;
   for (std::int64_t sample = 0; sample < task.grads.rows; ++sample) {
@@ -120,28 +123,37 @@ void clip_and_sum_tile(const ClipAndSumTask<T, Sum>& task, std::int64_t begin, s
   }
 }
 
-template <typename T, typename Sum>
-void clip_and_sum_cpu(const ClipAndSumTask<T, Sum>& task, const Stream& stream) {
+void finish_tile(const KeepSum&, std::int64_t, Span<double>) {}
+void finish_tile(const NoiseAndScale& noise, std::int64_t begin, Span<double> sums) {
+  cpu::add_noise_and_divide(noise, begin, sums);
+}
+
+}  // namespace
+
+template <typename T, typename Previous, typename Out, typename Finish>
+void clip_and_sum_cpu(const ClipAndSumTask<T, Previous, Out, Finish>& task, const Stream& stream) {
   stream.parallel_for().run(
       task.out.size(), kTile, [&task](std::int64_t range_begin, std::int64_t range_end) {
         HWY_ALIGN_MAX double sums[kTile];
         for (std::int64_t begin = range_begin; begin < range_end; begin += kTile) {
           const std::int64_t count = std::min(kTile, range_end - begin);
-          Sum* out = task.out.data() + begin;
-          if (task.output == Output::kAdd) {
-            std::copy(out, out + count, sums);
+          if (task.previous.empty()) {
+            std::fill_n(sums, count, 0.0);
           } else {
-            std::fill(sums, sums + count, 0.0);
+            std::copy_n(task.previous.data() + begin, count, sums);
           }
-          clip_and_sum_tile(task, begin, count, sums);
-          for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<Sum>(sums[i]);
+          add_rows_to_tile(task, begin, count, sums);
+          finish_tile(task.finish, begin, Span<double>(sums, count));
+          Out* out = task.out.data() + begin;
+          for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<Out>(sums[i]);
         }
       });
 }
 
-template void clip_and_sum_cpu(const ClipAndSumTask<float, float>&, const Stream&);
-template void clip_and_sum_cpu(const ClipAndSumTask<float, double>&, const Stream&);
-template void clip_and_sum_cpu(const ClipAndSumTask<double, double>&, const Stream&);
+#define VELUM_INSTANTIATE(T, Previous, Out, Finish) \
+  template void clip_and_sum_cpu(const ClipAndSumTask<T, Previous, Out, Finish>&, const Stream&);
+VELUM_FOR_EACH_CLIP_AND_SUM_TASK(VELUM_INSTANTIATE)
+#undef VELUM_INSTANTIATE
 
 }  // namespace velum::kernels
 #endif  // HWY_ONCE

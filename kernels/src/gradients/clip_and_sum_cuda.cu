@@ -22,9 +22,55 @@ struct ClipAndSumConfig {
   static constexpr std::int64_t kMaxBlocks = 132 * 4 * 64;
 };
 
-template <typename T, typename Sum>
+/// Writes a tile of sums, from shared memory. One warp; the others have nothing left to do.
+template <typename T, typename Previous, typename Out>
+__device__ void write_tile(const ClipAndSumTask<T, Previous, Out, KeepSum>& task, std::int64_t tile,
+                           int lane, const double* sums) {
+  for (int c = lane; c < ClipAndSumConfig::kCols; c += ClipAndSumConfig::kLanes) {
+    const std::int64_t col = tile + c;
+    if (col < task.out.size()) {
+      const double previous = task.previous.empty() ? 0.0 : static_cast<double>(task.previous[col]);
+      task.out[col] = static_cast<Out>(previous + sums[c]);
+    }
+  }
+}
+
+/// The same with noise. A tile is half a group of draws (GaussianLayout): four draws of each of 16
+/// keystream blocks, so two threads share a block and each takes a pair of draws, 16 columns apart.
+template <typename T, typename Previous, typename Out>
+__device__ void write_tile(const ClipAndSumTask<T, Previous, Out, NoiseAndScale>& task,
+                           std::int64_t tile, int lane, const double* sums) {
+  constexpr int kBlocks = static_cast<int>(GaussianLayout::kBlocksPerGroup);
+  static_assert(2 * ClipAndSumConfig::kCols == GaussianLayout::kDrawsPerGroup);
+  static_assert(2 * kBlocks == ClipAndSumConfig::kLanes);
+  const int pair_in_tile = lane / kBlocks;
+  const std::int64_t first_col = tile + pair_in_tile * 2 * kBlocks + lane % kBlocks;
+  const std::int64_t block = GaussianLayout::block_of(first_col);
+  const int pair = static_cast<int>(GaussianLayout::slot_of(first_col)) / 2;
+  const ChaCha20State keystream =
+      chacha20_block(task.finish.stream, static_cast<std::uint32_t>(block));
+  std::uint32_t words[4];
+#pragma unroll
+  for (int w = 0; w < 4; ++w) {  // selected, so that the keystream stays in registers
+    const std::uint32_t low = pair & 1 ? keystream.words[4 + w] : keystream.words[w];
+    const std::uint32_t high = pair & 1 ? keystream.words[12 + w] : keystream.words[8 + w];
+    words[w] = pair & 2 ? high : low;
+  }
+  double draws[2];
+  normal_pair(words, draws[0], draws[1]);
+#pragma unroll
+  for (int d = 0; d < 2; ++d) {
+    const std::int64_t col = first_col + d * kBlocks;
+    if (col < task.out.size()) {
+      const double previous = task.previous.empty() ? 0.0 : static_cast<double>(task.previous[col]);
+      task.out[col] = static_cast<Out>(task.finish(previous + sums[col - tile], draws[d]));
+    }
+  }
+}
+
+template <typename T, typename Previous, typename Out, typename Finish>
 __global__ void __launch_bounds__(ClipAndSumConfig::kThreads)
-    clip_and_sum_kernel(ClipAndSumTask<T, Sum> task) {
+    clip_and_sum_kernel(ClipAndSumTask<T, Previous, Out, Finish> task) {
   using Config = ClipAndSumConfig;
   __shared__ T factors[Config::kSamples];
   __shared__ double sums[Config::kClasses][Config::kCols];
@@ -73,16 +119,8 @@ __global__ void __launch_bounds__(ClipAndSumConfig::kThreads)
       }
     }
     if (sample_class == 0) {
-#pragma unroll
-      for (int c = 0; c < Config::kColsPerThread; ++c) {
-        const std::int64_t col = tile + lane + c * Config::kLanes;
-        if (col < cols) {
-          Sum& out = task.out[col];
-          const double sum = sums[0][lane + c * Config::kLanes];
-          out =
-              static_cast<Sum>(task.output == Output::kAdd ? static_cast<double>(out) + sum : sum);
-        }
-      }
+      __syncwarp();
+      write_tile(task, tile, lane, sums[0]);
     }
     __syncthreads();  // the sums are replaced next
   }
@@ -90,17 +128,18 @@ __global__ void __launch_bounds__(ClipAndSumConfig::kThreads)
 
 }  // namespace
 
-template <typename T, typename Sum>
-void clip_and_sum_cuda(const ClipAndSumTask<T, Sum>& task, const Stream& stream) {
+template <typename T, typename Previous, typename Out, typename Finish>
+void clip_and_sum_cuda(const ClipAndSumTask<T, Previous, Out, Finish>& task, const Stream& stream) {
   using Config = ClipAndSumConfig;
   if (task.out.empty()) return;
   cuda::launch({cuda::grid_stride_blocks(task.out.size(), Config::kCols, Config::kMaxBlocks),
                 Config::kThreads},
-               stream, clip_and_sum_kernel<T, Sum>, task);
+               stream, clip_and_sum_kernel<T, Previous, Out, Finish>, task);
 }
 
-template void clip_and_sum_cuda(const ClipAndSumTask<float, float>&, const Stream&);
-template void clip_and_sum_cuda(const ClipAndSumTask<float, double>&, const Stream&);
-template void clip_and_sum_cuda(const ClipAndSumTask<double, double>&, const Stream&);
+#define VELUM_INSTANTIATE(T, Previous, Out, Finish) \
+  template void clip_and_sum_cuda(const ClipAndSumTask<T, Previous, Out, Finish>&, const Stream&);
+VELUM_FOR_EACH_CLIP_AND_SUM_TASK(VELUM_INSTANTIATE)
+#undef VELUM_INSTANTIATE
 
 }  // namespace velum::kernels

@@ -3,6 +3,8 @@
 // index order, and the lanes are summed by halving. Blocks are summed in order within a segment, of
 // which there are at most kSegments; then the segments in order. Threads share out rows, or the
 // segments of one row.
+#include "random/simd_targets.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "gradients/per_sample_norms_cpu.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h

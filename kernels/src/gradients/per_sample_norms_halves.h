@@ -1,10 +1,12 @@
 #pragma once
 
-#include "gradients/output.h"
 #include "velum/kernels/span.h"
 #include "velum/kernels/stream.h"
 
 namespace velum::kernels {
+
+/// Whether the squared norms replace what is there or are added to it.
+enum class Output { kOverwrite, kAdd };
 
 template <typename T>
 struct SquaredNormsTask {
