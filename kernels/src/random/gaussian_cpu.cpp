@@ -68,10 +68,13 @@ HWY_INLINE V correctly_rounded_fma(D d, V a, V b, V c) {
 
 /// Float arithmetic for the map, one draw per 32-bit lane.
 struct FloatOps {
+  using T = float;
+  using I = std::uint32_t;
   using DU = WordTag;
   using DI = hn::RebindToSigned<DU>;
   using D = hn::RebindToFloat<DU>;
   using U = hn::Vec<DU>;
+  using W = U;
   using F = hn::Vec<D>;
 
   static HWY_INLINE F set(float x) { return hn::Set(D(), x); }
@@ -108,6 +111,8 @@ struct FloatOps {
 
 /// Double arithmetic for the map; U are half vectors of words, as many as there are doubles.
 struct DoubleOps {
+  using T = double;
+  using I = std::uint64_t;
   using D = hn::Repartition<double, WordTag>;
   using DW = hn::RebindToUnsigned<D>;
   using DU = hn::Rebind<std::uint32_t, D>;
@@ -156,6 +161,71 @@ struct DoubleOps {
   }
 };
 
+/// Two vectors at a time, instruction by instruction: the map is one long chain of dependent
+/// instructions, and two chains fill the gaps of one.
+template <typename Ops>
+struct TwoOf {
+  template <typename V>
+  struct Two {
+    V a, b;
+  };
+  using F = Two<typename Ops::F>;
+  using U = Two<typename Ops::U>;
+  using W = Two<typename Ops::W>;
+
+  static HWY_INLINE F set(typename Ops::T x) { return {Ops::set(x), Ops::set(x)}; }
+  static HWY_INLINE W set_int(typename Ops::I x) { return {Ops::set_int(x), Ops::set_int(x)}; }
+  static HWY_INLINE F add(F x, F y) { return {Ops::add(x.a, y.a), Ops::add(x.b, y.b)}; }
+  static HWY_INLINE F sub(F x, F y) { return {Ops::sub(x.a, y.a), Ops::sub(x.b, y.b)}; }
+  static HWY_INLINE F mul(F x, F y) { return {Ops::mul(x.a, y.a), Ops::mul(x.b, y.b)}; }
+  static HWY_INLINE F div(F x, F y) { return {Ops::div(x.a, y.a), Ops::div(x.b, y.b)}; }
+  static HWY_INLINE F neg(F x) { return {Ops::neg(x.a), Ops::neg(x.b)}; }
+  static HWY_INLINE F fma(F x, F y, F z) {
+    return {Ops::fma(x.a, y.a, z.a), Ops::fma(x.b, y.b, z.b)};
+  }
+  static HWY_INLINE F sqrt(F x) { return {Ops::sqrt(x.a), Ops::sqrt(x.b)}; }
+  static HWY_INLINE F to_float(U x) { return {Ops::to_float(x.a), Ops::to_float(x.b)}; }
+  static HWY_INLINE W bits(F x) { return {Ops::bits(x.a), Ops::bits(x.b)}; }
+  static HWY_INLINE F from_bits(W x) { return {Ops::from_bits(x.a), Ops::from_bits(x.b)}; }
+  static HWY_INLINE U bit_xor(U x, U y) { return {Ops::bit_xor(x.a, y.a), Ops::bit_xor(x.b, y.b)}; }
+  static HWY_INLINE U sub_int(U x, U y) { return {Ops::sub_int(x.a, y.a), Ops::sub_int(x.b, y.b)}; }
+  static HWY_INLINE W or_wide(W x, W y) { return {Ops::or_wide(x.a, y.a), Ops::or_wide(x.b, y.b)}; }
+  static HWY_INLINE W add_wide(W x, W y) {
+    return {Ops::add_wide(x.a, y.a), Ops::add_wide(x.b, y.b)};
+  }
+  static HWY_INLINE W sub_wide(W x, W y) {
+    return {Ops::sub_wide(x.a, y.a), Ops::sub_wide(x.b, y.b)};
+  }
+  template <int kBits>
+  static HWY_INLINE U shift_left(U x) {
+    return {Ops::template shift_left<kBits>(x.a), Ops::template shift_left<kBits>(x.b)};
+  }
+  template <int kBits>
+  static HWY_INLINE U shift_right(U x) {
+    return {Ops::template shift_right<kBits>(x.a), Ops::template shift_right<kBits>(x.b)};
+  }
+  template <int kBits>
+  static HWY_INLINE U shift_right_signed(U x) {
+    return {Ops::template shift_right_signed<kBits>(x.a),
+            Ops::template shift_right_signed<kBits>(x.b)};
+  }
+  template <int kBits>
+  static HWY_INLINE W shift_left_wide(W x) {
+    return {Ops::template shift_left_wide<kBits>(x.a), Ops::template shift_left_wide<kBits>(x.b)};
+  }
+  template <int kBits>
+  static HWY_INLINE W shift_right_wide(W x) {
+    return {Ops::template shift_right_wide<kBits>(x.a), Ops::template shift_right_wide<kBits>(x.b)};
+  }
+  static HWY_INLINE U broadcast_sign(U x) {
+    return {Ops::broadcast_sign(x.a), Ops::broadcast_sign(x.b)};
+  }
+  template <typename Selector>
+  static HWY_INLINE F if_negative(Selector s, F x, F y) {
+    return {Ops::if_negative(s.a, x.a, y.a), Ops::if_negative(s.b, x.b, y.b)};
+  }
+};
+
 #define VELUM_GAUSSIAN_MAP HWY_INLINE
 #include "random/gaussian_map-inl.h"
 #undef VELUM_GAUSSIAN_MAP
@@ -164,19 +234,26 @@ struct DoubleOps {
 
 void gaussian_groups_float(const PreparedStream& stream, std::uint32_t first_block,
                            std::int64_t groups, float* out) {
+  using Ops = simd_gaussian::TwoOf<simd_gaussian::FloatOps>;
+  constexpr std::int64_t kSlot = GaussianLayout::kBlocksPerGroup;
   const hn::RebindToFloat<WordTag> d;
   const auto lanes = static_cast<std::uint32_t>(hn::Lanes(d));
   for (std::int64_t group = 0; group < groups; ++group) {
     for (std::uint32_t lane = 0; lane < GaussianLayout::kBlocksPerGroup; lane += lanes) {
       Words x[16];
       chacha20_blocks(stream, first_block + lane, x);
-      for (int pair = 0; pair < 4; ++pair) {
-        simd_gaussian::FloatOps::F first;
-        simd_gaussian::FloatOps::F second;
-        simd_gaussian::normal_pair_float<simd_gaussian::FloatOps>(
-            x[4 * pair], x[4 * pair + 1], x[4 * pair + 2], x[4 * pair + 3], first, second);
-        hn::StoreU(first, d, out + lane + (2 * pair) * GaussianLayout::kBlocksPerGroup);
-        hn::StoreU(second, d, out + lane + (2 * pair + 1) * GaussianLayout::kBlocksPerGroup);
+      for (int pair = 0; pair < 4; pair += 2) {
+        const Words* const quad = x + 4 * pair;
+        Ops::F first;
+        Ops::F second;
+        simd_gaussian::normal_pair_float<Ops>({quad[0], quad[4]}, {quad[1], quad[5]},
+                                              {quad[2], quad[6]}, {quad[3], quad[7]}, first,
+                                              second);
+        float* const to = out + lane + 2 * pair * kSlot;
+        hn::StoreU(first.a, d, to);
+        hn::StoreU(second.a, d, to + kSlot);
+        hn::StoreU(first.b, d, to + 2 * kSlot);
+        hn::StoreU(second.b, d, to + 3 * kSlot);
       }
     }
     first_block += GaussianLayout::kBlocksPerGroup;
@@ -186,9 +263,11 @@ void gaussian_groups_float(const PreparedStream& stream, std::uint32_t first_blo
 
 void gaussian_groups_double(const PreparedStream& stream, std::uint32_t first_block,
                             std::int64_t groups, double* out) {
-  using Ops = simd_gaussian::DoubleOps;
-  const Ops::D d;
-  const Ops::DU half;
+  using One = simd_gaussian::DoubleOps;
+  using Ops = simd_gaussian::TwoOf<One>;
+  constexpr std::int64_t kSlot = GaussianLayout::kBlocksPerGroup;
+  const One::D d;
+  const One::DU half;
   const auto lanes = static_cast<std::uint32_t>(hn::Lanes(WordTag()));
   const auto half_lanes = static_cast<std::uint32_t>(hn::Lanes(d));
   for (std::int64_t group = 0; group < groups; ++group) {
@@ -198,17 +277,18 @@ void gaussian_groups_double(const PreparedStream& stream, std::uint32_t first_bl
       HWY_ALIGN std::uint32_t words[16][hn::MaxLanes(WordTag())];
       for (int w = 0; w < 16; ++w) hn::Store(x[w], WordTag(), words[w]);
       for (int pair = 0; pair < 4; ++pair) {
-        for (std::uint32_t part = 0; part < lanes; part += half_lanes) {
-          const std::uint32_t(*const quad)[hn::MaxLanes(WordTag())] = words + 4 * pair;
-          Ops::F first;
-          Ops::F second;
-          simd_gaussian::normal_pair_double<Ops>(
-              hn::Load(half, quad[0] + part), hn::Load(half, quad[1] + part),
-              hn::Load(half, quad[2] + part), hn::Load(half, quad[3] + part), first, second);
-          double* const to = out + lane + part;
-          hn::StoreU(first, d, to + (2 * pair) * GaussianLayout::kBlocksPerGroup);
-          hn::StoreU(second, d, to + (2 * pair + 1) * GaussianLayout::kBlocksPerGroup);
-        }
+        const auto load = [&](int w) HWY_ATTR -> Ops::U {
+          const std::uint32_t* const from = words[4 * pair + w];
+          return {hn::Load(half, from), hn::Load(half, from + half_lanes)};
+        };
+        Ops::F first;
+        Ops::F second;
+        simd_gaussian::normal_pair_double<Ops>(load(0), load(1), load(2), load(3), first, second);
+        double* const to = out + lane + 2 * pair * kSlot;
+        hn::StoreU(first.a, d, to);
+        hn::StoreU(first.b, d, to + half_lanes);
+        hn::StoreU(second.a, d, to + kSlot);
+        hn::StoreU(second.b, d, to + kSlot + half_lanes);
       }
     }
     first_block += GaussianLayout::kBlocksPerGroup;

@@ -1,5 +1,6 @@
+#include <thrust/iterator/counting_iterator.h>
+
 #include <cub/device/device_select.cuh>
-#include <cuda/iterator>
 
 #include "cuda/check.h"
 #include "cuda/for_each_index.cuh"
@@ -19,7 +20,7 @@ cudaError_t select_flagged(void* temporary, std::size_t& temporary_bytes, const 
                            std::int64_t* indices, std::int64_t* count, std::int64_t population,
                            cudaStream_t stream) {
   return cub::DeviceSelect::Flagged(temporary, temporary_bytes,
-                                    cuda::counting_iterator<std::int64_t>(0), flags, indices, count,
+                                    thrust::counting_iterator<std::int64_t>(0), flags, indices, count,
                                     population, stream);
 }
 
