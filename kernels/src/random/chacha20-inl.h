@@ -50,8 +50,8 @@ HWY_INLINE void quarter_round(Words& a, Words& b, Words& c, Words& d) {
 
 /// Two independent quarter rounds, step by step: each alone is one chain of dependent
 /// instructions. (All four at once need more registers than AVX2 has.)
-HWY_INLINE void two_quarter_rounds(Words& a0, Words& b0, Words& c0, Words& d0, Words& a1,
-                                   Words& b1, Words& c1, Words& d1) {
+HWY_INLINE void two_quarter_rounds(Words& a0, Words& b0, Words& c0, Words& d0, Words& a1, Words& b1,
+                                   Words& c1, Words& d1) {
   a0 = hn::Add(a0, b0);
   a1 = hn::Add(a1, b1);
   d0 = hn::Xor(d0, a0);

@@ -66,6 +66,20 @@ HWY_INLINE V correctly_rounded_fma(D d, V a, V b, V c) {
 #endif
 }
 
+/// `yes` where the sign bit of `selector` is set.
+template <typename D, typename V>
+HWY_INLINE V select_by_sign(D d, V selector, V yes, V no) {
+#if HWY_TARGET == HWY_SSSE3
+  // Without a blend instruction Highway 1.0.3 reads every bit of the selector, not the sign alone.
+  const hn::RebindToSigned<D> di;
+  return hn::IfVecThenElse(hn::BitCast(d, hn::BroadcastSignBit(hn::BitCast(di, selector))), yes,
+                           no);
+#else
+  static_cast<void>(d);
+  return hn::IfNegativeThenElse(selector, yes, no);
+#endif
+}
+
 /// Float arithmetic for the map, one draw per 32-bit lane.
 struct FloatOps {
   using T = float;
@@ -105,7 +119,7 @@ struct FloatOps {
     return hn::BitCast(DU(), hn::BroadcastSignBit(hn::BitCast(DI(), a)));
   }
   static HWY_INLINE F if_negative(U selector, F yes, F no) {
-    return hn::IfNegativeThenElse(hn::BitCast(D(), selector), yes, no);
+    return select_by_sign(D(), hn::BitCast(D(), selector), yes, no);
   }
 };
 
@@ -157,7 +171,7 @@ struct DoubleOps {
     return hn::BitCast(DU(), hn::BroadcastSignBit(hn::BitCast(DI(), a)));
   }
   static HWY_INLINE F if_negative(F selector, F yes, F no) {
-    return hn::IfNegativeThenElse(selector, yes, no);
+    return select_by_sign(D(), selector, yes, no);
   }
 };
 

@@ -20,8 +20,8 @@ cudaError_t select_flagged(void* temporary, std::size_t& temporary_bytes, const 
                            std::int64_t* indices, std::int64_t* count, std::int64_t population,
                            cudaStream_t stream) {
   return cub::DeviceSelect::Flagged(temporary, temporary_bytes,
-                                    thrust::counting_iterator<std::int64_t>(0), flags, indices, count,
-                                    population, stream);
+                                    thrust::counting_iterator<std::int64_t>(0), flags, indices,
+                                    count, population, stream);
 }
 
 }  // namespace
