@@ -201,7 +201,7 @@ at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tens
         add_weighted_rows(conv_rows(chunk, x, g, {.gradients = true}).gradients,
                           factors.narrow(0, first, count), sum);
       });
-  return in_weight_order(problem, sum);
+  return in_weight_order(problem, sum).clone(at::MemoryFormat::Contiguous);
 }
 
 ConvWeightGradients::ConvWeightGradients(const at::Tensor& input, const at::Tensor& grad_output,
@@ -235,7 +235,7 @@ at::Tensor ConvWeightGradients::weighted_sum(const at::Tensor& factors) const {
   check_factors(*problem_, factors, rows_.options());
   at::Tensor sum = at::zeros({problem_->parameters()}, rows_.options());
   add_weighted_rows(rows_, factors, sum);
-  return in_weight_order(*problem_, sum);
+  return in_weight_order(*problem_, sum).clone(at::MemoryFormat::Contiguous);
 }
 
 }  // namespace velum::dpsgd::detail
