@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 #include <torch/torch.h>
 
 #include <cmath>
@@ -311,6 +312,35 @@ TEST_P(ConvWeightGradientsGrid, AnyNumberOfThreadsGivesTheSameBits) {
   at::set_num_threads(before);
   EXPECT_TRUE(torch::equal(one.first, three.first));
   EXPECT_TRUE(torch::equal(one.second, three.second));
+}
+
+TEST_P(ConvWeightGradientsGrid, EqualSingleSampleBackwardsOnEveryInstructionSetOfThisMachine) {
+  const auto& [conv, dtype] = GetParam();
+  const Problem p(conv);
+  const Tensor x = p.input.to(dtype), g = p.grad_output.to(dtype);
+  const Tensor expected = p.oracle(p.input, p.grad_output), bound = p.bound(dtype);
+  for (std::int64_t rest = hwy::SupportedTargets(); rest != 0; rest &= rest - 1) {
+    const std::int64_t target = rest & -rest;
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    expect_within(per_sample_conv_weight_gradients(x, g, p.weight_sizes, conv.geometry), expected,
+                  bound);
+  }
+  hwy::SetSupportedTargetsForTest(0);  // all again
+  hwy::GetChosenTarget().DeInit();
+}
+
+TEST_P(ConvWeightGradientsGrid, TheWeightedSumIsFitToBecomeAGradient) {
+  const auto& [conv, dtype] = GetParam();
+  const Problem p(conv);
+  for (const std::int64_t budget : {std::int64_t{0}, kConvMaterialiseBudgetBytes}) {
+    const Tensor sum = ConvWeightGradients(p.input.to(dtype), p.grad_output.to(dtype),
+                                           p.weight_sizes, conv.geometry, budget)
+                           .weighted_sum(factors_of(conv.batch).to(dtype));
+    EXPECT_TRUE(sum.is_contiguous());
+    EXPECT_FALSE(sum.is_view());  // an optimiser detaches gradients in place
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Grid, ConvWeightGradientsGrid,
