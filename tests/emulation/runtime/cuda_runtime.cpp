@@ -1,0 +1,733 @@
+// The CUDA runtime that emulated programs are linked against. What is not defined here fails to
+// link; what is not supported returns an error and says so.
+#include <cuda_runtime_api.h>
+
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "runtime/device.h"
+
+namespace velum::emulation {
+namespace {
+
+/// The error that cudaGetLastError gives; each host thread has its own.
+thread_local cudaError_t last_error = cudaSuccess;
+
+struct CallConfiguration {
+  dim3 grid;
+  dim3 block;
+  std::size_t shared;
+  cudaStream_t stream;
+};
+thread_local std::vector<CallConfiguration> call_configurations;
+
+cudaError_t remember(cudaError_t error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+
+/// Runs the body of a call under the device's lock; a sticky error comes before everything.
+template <typename Body>
+cudaError_t call(Body body) {
+  Device& device = Device::instance();
+  const std::lock_guard lock(device.mutex());
+  if (device.sticky_error() != cudaSuccess) return remember(device.sticky_error());
+  return remember(body(device));
+}
+
+cudaError_t refuse(Device& device, cudaError_t error, const std::string& text) {
+  device.report("velum emulation: " + text);
+  return error;
+}
+
+Extent to_extent(dim3 d) { return {d.x, d.y, d.z}; }
+u64 to_address(const void* pointer) { return reinterpret_cast<u64>(pointer); }
+
+/// Whether the bytes are host memory, or lie in one allocation.
+bool is_valid_range(Device& device, const void* pointer, std::size_t bytes, const char* what) {
+  const u64 address = to_address(pointer);
+  if (!DeviceMemory::contains(address) || device.memory().is_allocated(address, bytes)) return true;
+  device.report(std::string("velum emulation: ") + what + " of " + std::to_string(bytes) +
+                " bytes: " + device.memory().describe(address + bytes - 1));
+  return false;
+}
+
+bool matches_kind(const void* to, const void* from, cudaMemcpyKind kind) {
+  const bool to_device = DeviceMemory::contains(to_address(to));
+  const bool from_device = DeviceMemory::contains(to_address(from));
+  switch (kind) {
+    case cudaMemcpyHostToHost:
+      return !to_device && !from_device;
+    case cudaMemcpyHostToDevice:
+      return to_device && !from_device;
+    case cudaMemcpyDeviceToHost:
+      return !to_device && from_device;
+    case cudaMemcpyDeviceToDevice:
+      return to_device && from_device;
+    case cudaMemcpyDefault:
+      return true;
+  }
+  return false;
+}
+
+void copy_bytes(void* to, const void* from, std::size_t bytes) {
+  const u64 target = to_address(to);
+  const u64 source = to_address(from);
+  const bool to_device = DeviceMemory::contains(target);
+  const bool from_device = DeviceMemory::contains(source);
+  std::memmove(to_device ? storage_of(target) : to, from_device ? storage_of(source) : from, bytes);
+  if (!to_device) return;
+  if (from_device) {
+    // Bytes that were never written stay so.
+    std::memmove(state_of(target), state_of(source), bytes);
+    for (std::size_t i = 0; i < bytes; ++i) state_of(target)[i] &= kAllocated | kInitialised;
+  } else {
+    std::memset(state_of(target), kAllocated | kInitialised, bytes);
+  }
+}
+
+cudaError_t enqueue_copy(Device& device, void* to, const void* from, std::size_t bytes,
+                         cudaMemcpyKind kind, cudaStream_t handle) {
+  StreamQueue* const stream = device.find_stream(handle);
+  if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  if (bytes == 0) return cudaSuccess;
+  if (!matches_kind(to, from, kind)) return cudaErrorInvalidMemcpyDirection;
+  if (!is_valid_range(device, from, bytes, "copy from device memory") ||
+      !is_valid_range(device, to, bytes, "copy to device memory")) {
+    return cudaErrorInvalidValue;
+  }
+  device.enqueue(*stream, [=] { copy_bytes(to, from, bytes); });
+  return cudaSuccess;
+}
+
+cudaError_t enqueue_set(Device& device, void* to, int value, std::size_t bytes,
+                        cudaStream_t handle) {
+  StreamQueue* const stream = device.find_stream(handle);
+  if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  if (bytes == 0) return cudaSuccess;
+  if (!DeviceMemory::contains(to_address(to)) ||
+      !is_valid_range(device, to, bytes, "set of device memory")) {
+    return cudaErrorInvalidValue;
+  }
+  device.enqueue(*stream, [=] {
+    std::memset(storage_of(to_address(to)), value, bytes);
+    std::memset(state_of(to_address(to)), kAllocated | kInitialised, bytes);
+  });
+  return cudaSuccess;
+}
+
+cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 grid, dim3 block,
+                           void** arguments, std::size_t shared, cudaStream_t handle) {
+  if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+  const Kernel* const kernel = device.find_kernel(host_kernel->name);
+  if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+  StreamQueue* const stream = device.find_stream(handle);
+  if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  const Extent grid_extent = to_extent(grid);
+  const Extent block_extent = to_extent(block);
+  const u64 threads = block_extent.count();
+  if (grid_extent.count() == 0 || threads == 0 || threads > Machine::kMaxThreadsPerBlock ||
+      block.z > 64 || grid.x > 0x7FFFFFFF || grid.y > 65535 || grid.z > 65535) {
+    return cudaErrorInvalidConfiguration;
+  }
+  if (kernel->max_threads != 0 && threads > kernel->max_threads) {
+    return refuse(device, cudaErrorInvalidValue,
+                  host_kernel->name + " is bound to " + std::to_string(kernel->max_threads) +
+                      " threads per block and launched with " + std::to_string(threads));
+  }
+  if (shared + kernel->shared_bytes > host_kernel->max_dynamic_shared) {
+    return refuse(device, cudaErrorInvalidValue,
+                  host_kernel->name + " is launched with " + std::to_string(shared) +
+                      " bytes of dynamic shared memory beside " +
+                      std::to_string(kernel->shared_bytes) + " static ones; allowed are " +
+                      std::to_string(host_kernel->max_dynamic_shared));
+  }
+  std::vector<u8> parameters(kernel->parameter_bytes + 16);
+  for (u32 i = 0; i < kernel->parameter_count; ++i) {
+    const Parameter& parameter = kernel->parameters[i];
+    std::memcpy(parameters.data() + parameter.offset, arguments[i], parameter.size);
+  }
+  device.enqueue(
+      *stream, [&device, kernel, grid_extent, block_extent, shared, bytes = std::move(parameters)] {
+        device.launch(*kernel, grid_extent, block_extent, static_cast<u32>(shared), bytes);
+      });
+  return cudaSuccess;
+}
+
+struct ErrorText {
+  cudaError_t error;
+  const char* name;
+  const char* text;
+};
+constexpr ErrorText kErrorTexts[] = {
+    {cudaSuccess, "cudaSuccess", "no error"},
+    {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
+    {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
+    {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration",
+     "invalid configuration argument"},
+    {cudaErrorInvalidSymbol, "cudaErrorInvalidSymbol", "invalid device symbol"},
+    {cudaErrorInvalidMemcpyDirection, "cudaErrorInvalidMemcpyDirection",
+     "invalid copy direction for memcpy"},
+    {cudaErrorInvalidDeviceFunction, "cudaErrorInvalidDeviceFunction", "invalid device function"},
+    {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
+    {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorIllegalAddress, "cudaErrorIllegalAddress",
+     "an illegal memory access was encountered"},
+    {cudaErrorLaunchTimeout, "cudaErrorLaunchTimeout", "the launch timed out and was terminated"},
+    {cudaErrorMisalignedAddress, "cudaErrorMisalignedAddress", "misaligned address"},
+    {cudaErrorAssert, "cudaErrorAssert", "device-side assert triggered"},
+    {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
+    {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
+    {cudaErrorUnknown, "cudaErrorUnknown", "unknown error"},
+};
+const ErrorText& find_text(cudaError_t error) {
+  for (const ErrorText& each : kErrorTexts) {
+    if (each.error == error) return each;
+  }
+  static constexpr ErrorText kUnrecognized{cudaErrorUnknown, "unrecognized error code",
+                                           "unrecognized error code"};
+  return kUnrecognized;
+}
+
+double now_milliseconds() {
+  return std::chrono::duration<double, std::milli>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+constexpr int kMultiprocessors = 4;  // few, so that grids sized by it stay small
+constexpr int kThreadsPerMultiprocessor = 2048;
+constexpr int kSharedPerMultiprocessor = 228 << 10;
+constexpr int kSharedPerBlock = 48 << 10;
+constexpr int kComputeMajor = 9;
+constexpr int kComputeMinor = 0;
+
+int blocks_per_multiprocessor(const Kernel& kernel, int threads, std::size_t shared) {
+  const std::size_t used = kernel.shared_bytes + shared + 1024;
+  const int by_shared = static_cast<int>(kSharedPerMultiprocessor / used);
+  const int by_threads = kThreadsPerMultiprocessor / ((threads + 31) / 32 * 32);
+  return std::min({32, by_shared, by_threads});
+}
+
+}  // namespace
+}  // namespace velum::emulation
+
+using namespace velum::emulation;  // NOLINT(google-build-using-namespace): the rest is C
+
+// What nvcc's host stubs call; no public header declares it.
+extern "C" {
+
+void** __cudaRegisterFatBinary(void* fat_binary) { return static_cast<void**>(fat_binary); }
+void __cudaRegisterFatBinaryEnd(void**) {}
+void __cudaUnregisterFatBinary(void**) {}
+char __cudaInitModule(void**) { return 1; }
+
+void __cudaRegisterFunction(void**, const char* host_function, char*, const char* device_name, int,
+                            uint3*, uint3*, dim3*, dim3*, int*) {
+  Device::instance().register_kernel(host_function, device_name);
+}
+void __cudaRegisterVar(void**, char* host_variable, char*, const char* device_name, int,
+                       std::size_t, int, int) {
+  Device::instance().register_variable(host_variable, device_name);
+}
+
+unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, std::size_t shared, void* stream) {
+  call_configurations.push_back({grid, block, shared, static_cast<cudaStream_t>(stream)});
+  return 0;
+}
+cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, std::size_t* shared, void* stream) {
+  if (call_configurations.empty()) return cudaErrorInvalidConfiguration;
+  const CallConfiguration& top = call_configurations.back();
+  *grid = top.grid;
+  *block = top.block;
+  *shared = top.shared;
+  *static_cast<cudaStream_t*>(stream) = top.stream;
+  call_configurations.pop_back();
+  return cudaSuccess;
+}
+cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* host_function) {
+  return call([&](Device& device) {
+    HostKernel* const found = device.find_host_kernel(host_function);
+    *kernel = reinterpret_cast<cudaKernel_t>(found);
+    return found == nullptr ? cudaErrorInvalidDeviceFunction : cudaSuccess;
+  });
+}
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments,
+                               std::size_t shared, cudaStream_t stream) {
+  return call([&](Device& device) {
+    return enqueue_launch(device, reinterpret_cast<HostKernel*>(kernel), grid, block, arguments,
+                          shared, stream);
+  });
+}
+
+}  // extern "C"
+
+// Kernels
+
+cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments,
+                             std::size_t shared, cudaStream_t stream) {
+  return call([&](Device& device) {
+    return enqueue_launch(device, device.find_host_kernel(function), grid, block, arguments, shared,
+                          stream);
+  });
+}
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function,
+                                void** arguments) {
+  return call([&](Device& device) {
+    for (unsigned i = 0; i < config->numAttrs; ++i) {
+      // Programmatic stream serialization lets a kernel start early; starting it late is right too.
+      if (config->attrs[i].id != cudaLaunchAttributeProgrammaticStreamSerialization) {
+        return refuse(
+            device, cudaErrorNotSupported,
+            "launch attribute " + std::to_string(config->attrs[i].id) + " is not supported");
+      }
+    }
+    return enqueue_launch(device, device.find_host_kernel(function), config->gridDim,
+                          config->blockDim, arguments, config->dynamicSmemBytes, config->stream);
+  });
+}
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
+  return call([&](Device& device) {
+    const HostKernel* const host_kernel = device.find_host_kernel(function);
+    if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    const Kernel* const kernel = device.find_kernel(host_kernel->name);
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    *attributes = {};
+    attributes->sharedSizeBytes = kernel->shared_bytes;
+    attributes->maxThreadsPerBlock = static_cast<int>(
+        kernel->max_threads != 0 ? kernel->max_threads : Machine::kMaxThreadsPerBlock);
+    attributes->numRegs = 32;
+    attributes->ptxVersion = static_cast<int>(kernel->module->architecture);
+    attributes->binaryVersion = static_cast<int>(kernel->module->architecture);
+    attributes->maxDynamicSharedSizeBytes = static_cast<int>(host_kernel->max_dynamic_shared);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  return call([&](Device& device) {
+    HostKernel* const host_kernel = device.find_host_kernel(function);
+    if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize) {
+      if (value < 0 || static_cast<u32>(value) > Machine::kMaxSharedBytes) {
+        return cudaErrorInvalidValue;
+      }
+      host_kernel->max_dynamic_shared = static_cast<u32>(value);
+      return cudaSuccess;
+    }
+    if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
+    return refuse(device, cudaErrorNotSupported, "this function attribute is not supported");
+  });
+}
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks,
+                                                                   const void* function,
+                                                                   int threads, std::size_t shared,
+                                                                   unsigned) {
+  return call([&](Device& device) {
+    const HostKernel* const host_kernel = device.find_host_kernel(function);
+    if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    const Kernel* const kernel = device.find_kernel(host_kernel->name);
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    if (threads <= 0) return cudaErrorInvalidValue;
+    *blocks = blocks_per_multiprocessor(*kernel, threads, shared);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function,
+                                                          int threads, std::size_t shared) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, threads, shared,
+                                                                cudaOccupancyDefault);
+}
+
+// Memory
+
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  return call([&](Device& device) {
+    *pointer = nullptr;
+    if (bytes == 0) return cudaSuccess;
+    const u64 address = device.memory().allocate(bytes);
+    if (address == 0) return cudaErrorMemoryAllocation;
+    *pointer = reinterpret_cast<void*>(address);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaFree(void* pointer) {
+  // Memory is given back even after a sticky error, and the error is returned as well.
+  Device& device = Device::instance();
+  const std::lock_guard lock(device.mutex());
+  device.wait_for_all();
+  if (pointer != nullptr && !device.memory().free(to_address(pointer))) {
+    return remember(
+        refuse(device, cudaErrorInvalidValue, "cudaFree of what is no live allocation"));
+  }
+  return remember(device.sticky_error());
+}
+cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t) {
+  return cudaMalloc(pointer, bytes);
+}
+cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) {
+  return call([&](Device& device) {
+    StreamQueue* const stream = device.find_stream(handle);
+    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+    device.enqueue(*stream, [&device, pointer] {
+      if (pointer != nullptr && !device.memory().free(to_address(pointer))) {
+        device.set_sticky(cudaErrorInvalidValue,
+                          "velum emulation: cudaFreeAsync of what is no live allocation");
+      }
+    });
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  *pointer = ::operator new (bytes == 0 ? 1 : bytes, std::align_val_t{256}, std::nothrow);
+  return remember(*pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+}
+cudaError_t cudaFreeHost(void* pointer) {
+  return call([&](Device& device) {
+    device.wait_for_all();
+    ::operator delete (pointer, std::align_val_t{256});
+    return device.sticky_error();
+  });
+}
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  return call([&](Device& device) {
+    *free = device.memory().free_bytes();
+    *total = DeviceMemory::kTotalBytes;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  return call([&](Device& device) {
+    *attributes = {};
+    const bool on_device = device.memory().is_allocated(to_address(pointer), 1);
+    attributes->type = on_device ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
+    attributes->device = on_device ? 0 : -2;
+    attributes->devicePointer = on_device ? const_cast<void*>(pointer) : nullptr;
+    attributes->hostPointer = on_device ? nullptr : const_cast<void*>(pointer);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  return call([&](Device& device) { return enqueue_copy(device, to, from, bytes, kind, stream); });
+}
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  return call([&](Device& device) {
+    const cudaError_t error = enqueue_copy(device, to, from, bytes, kind, nullptr);
+    if (error != cudaSuccess) return error;
+    device.wait_for(device.legacy_stream());
+    return device.sticky_error();
+  });
+}
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  return call([&](Device& device) { return enqueue_set(device, to, value, bytes, stream); });
+}
+cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
+  return cudaMemsetAsync(to, value, bytes, nullptr);
+}
+cudaError_t cudaGetSymbolAddress(void** pointer, const void* symbol) {
+  return call([&](Device& device) {
+    const Variable* const variable = device.find_variable(symbol);
+    if (variable == nullptr) return cudaErrorInvalidSymbol;
+    *pointer = reinterpret_cast<void*>(*variable->address);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGetSymbolSize(std::size_t* bytes, const void* symbol) {
+  return call([&](Device& device) {
+    const Variable* const variable = device.find_variable(symbol);
+    if (variable == nullptr) return cudaErrorInvalidSymbol;
+    *bytes = variable->size;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaMemcpyToSymbolAsync(const void* symbol, const void* from, std::size_t bytes,
+                                    std::size_t offset, cudaMemcpyKind kind, cudaStream_t stream) {
+  return call([&](Device& device) {
+    const Variable* const variable = device.find_variable(symbol);
+    if (variable == nullptr) return cudaErrorInvalidSymbol;
+    if (offset > variable->size || bytes > variable->size - offset) return cudaErrorInvalidValue;
+    void* const to = reinterpret_cast<void*>(*variable->address + offset);
+    return enqueue_copy(device, to, from, bytes, kind, stream);
+  });
+}
+cudaError_t cudaMemcpyToSymbol(const void* symbol, const void* from, std::size_t bytes,
+                               std::size_t offset, cudaMemcpyKind kind) {
+  const cudaError_t error = cudaMemcpyToSymbolAsync(symbol, from, bytes, offset, kind, nullptr);
+  return error == cudaSuccess ? cudaStreamSynchronize(nullptr) : error;
+}
+cudaError_t cudaMemcpyFromSymbolAsync(void* to, const void* symbol, std::size_t bytes,
+                                      std::size_t offset, cudaMemcpyKind kind,
+                                      cudaStream_t stream) {
+  return call([&](Device& device) {
+    const Variable* const variable = device.find_variable(symbol);
+    if (variable == nullptr) return cudaErrorInvalidSymbol;
+    if (offset > variable->size || bytes > variable->size - offset) return cudaErrorInvalidValue;
+    const void* const from = reinterpret_cast<const void*>(*variable->address + offset);
+    return enqueue_copy(device, to, from, bytes, kind, stream);
+  });
+}
+cudaError_t cudaMemcpyFromSymbol(void* to, const void* symbol, std::size_t bytes,
+                                 std::size_t offset, cudaMemcpyKind kind) {
+  const cudaError_t error = cudaMemcpyFromSymbolAsync(to, symbol, bytes, offset, kind, nullptr);
+  return error == cudaSuccess ? cudaStreamSynchronize(nullptr) : error;
+}
+
+// Streams and events
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  return call([&](Device& device) {
+    if (flags != cudaStreamDefault && flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
+    *stream = reinterpret_cast<cudaStream_t>(device.create_stream(flags == cudaStreamDefault));
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
+}
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
+  return cudaStreamCreateWithFlags(stream, flags);
+}
+cudaError_t cudaStreamDestroy(cudaStream_t handle) {
+  return call([&](Device& device) {
+    StreamQueue* const stream = device.find_stream(handle);
+    if (stream == nullptr || stream == &device.legacy_stream()) {
+      return cudaErrorInvalidResourceHandle;
+    }
+    device.destroy_stream(stream);
+    return device.sticky_error();
+  });
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
+  return call([&](Device& device) {
+    StreamQueue* const stream = device.find_stream(handle);
+    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+    if (stream == &device.legacy_stream()) {
+      // The legacy stream also waits for the blocking streams.
+      device.enqueue(*stream, [] {});
+    }
+    device.wait_for(*stream);
+    return device.sticky_error();
+  });
+}
+cudaError_t cudaStreamQuery(cudaStream_t handle) { return cudaStreamSynchronize(handle); }
+cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, unsigned) {
+  return call([&](Device& device) {
+    StreamQueue* const stream = device.find_stream(handle);
+    Event* const event = device.find_event(event_handle);
+    if (stream == nullptr || event == nullptr) return cudaErrorInvalidResourceHandle;
+    if (event->stream == nullptr) return cudaSuccess;
+    device.enqueue(*stream, [&device, event, source = event->stream, sequence = event->sequence] {
+      // A stream that was destroyed has run all of its work.
+      if (device.find_stream(reinterpret_cast<cudaStream_t>(source)) != nullptr ||
+          source == &device.legacy_stream()) {
+        device.wait_for(*source, sequence);
+      }
+      static_cast<void>(event);
+    });
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
+  *status = cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetDevice(cudaStream_t, int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  return call([&](Device& device) {
+    *event = reinterpret_cast<cudaEvent_t>(device.create_event());
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return cudaEventCreateWithFlags(event, cudaEventDefault);
+}
+cudaError_t cudaEventDestroy(cudaEvent_t handle) {
+  return call([&](Device& device) {
+    Event* const event = device.find_event(handle);
+    if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    device.destroy_event(event);
+    return device.sticky_error();
+  });
+}
+cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) {
+  return call([&](Device& device) {
+    Event* const event = device.find_event(handle);
+    StreamQueue* const stream = device.find_stream(stream_handle);
+    if (event == nullptr || stream == nullptr) return cudaErrorInvalidResourceHandle;
+    event->stream = stream;
+    event->recorded = true;
+    event->sequence = device.enqueue(*stream, [event, &device] {
+      if (device.find_event(reinterpret_cast<cudaEvent_t>(event)) != nullptr) {
+        event->milliseconds = now_milliseconds();
+      }
+    });
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
+  return call([&](Device& device) {
+    Event* const event = device.find_event(handle);
+    if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    if (event->stream != nullptr) device.wait_for(*event->stream, event->sequence);
+    return device.sticky_error();
+  });
+}
+cudaError_t cudaEventQuery(cudaEvent_t handle) { return cudaEventSynchronize(handle); }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  return call([&](Device& device) {
+    const Event* const first = device.find_event(start);
+    const Event* const second = device.find_event(end);
+    if (first == nullptr || second == nullptr || !first->recorded || !second->recorded) {
+      return cudaErrorInvalidResourceHandle;
+    }
+    *milliseconds = static_cast<float>(second->milliseconds - first->milliseconds);
+    return cudaSuccess;
+  });
+}
+
+// Devices
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  return remember(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+}
+cudaError_t cudaDeviceSynchronize() {
+  return call([](Device& device) {
+    device.wait_for_all();
+    return device.sticky_error();
+  });
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int index) {
+  return call([&](Device& device) {
+    if (index != 0) return cudaErrorInvalidDevice;
+    switch (attribute) {
+      case cudaDevAttrMultiProcessorCount:
+        *value = kMultiprocessors;
+        break;
+      case cudaDevAttrMaxThreadsPerBlock:
+        *value = Machine::kMaxThreadsPerBlock;
+        break;
+      case cudaDevAttrMaxThreadsPerMultiProcessor:
+        *value = kThreadsPerMultiprocessor;
+        break;
+      case cudaDevAttrMaxSharedMemoryPerBlock:
+        *value = kSharedPerBlock;
+        break;
+      case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+        *value = Machine::kMaxSharedBytes;
+        break;
+      case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
+        *value = kSharedPerMultiprocessor;
+        break;
+      case cudaDevAttrReservedSharedMemoryPerBlock:
+        *value = 1024;
+        break;
+      case cudaDevAttrMaxRegistersPerBlock:
+        *value = 65536;
+        break;
+      case cudaDevAttrWarpSize:
+        *value = 32;
+        break;
+      case cudaDevAttrMaxBlockDimX:
+        *value = 1024;
+        break;
+      case cudaDevAttrMaxBlockDimY:
+        *value = 1024;
+        break;
+      case cudaDevAttrMaxBlockDimZ:
+        *value = 64;
+        break;
+      case cudaDevAttrMaxGridDimX:
+        *value = 0x7FFFFFFF;
+        break;
+      case cudaDevAttrMaxGridDimY:
+        *value = 65535;
+        break;
+      case cudaDevAttrMaxGridDimZ:
+        *value = 65535;
+        break;
+      case cudaDevAttrComputeCapabilityMajor:
+        *value = kComputeMajor;
+        break;
+      case cudaDevAttrComputeCapabilityMinor:
+        *value = kComputeMinor;
+        break;
+      case cudaDevAttrL2CacheSize:
+        *value = 50 << 20;
+        break;
+      case cudaDevAttrMemoryPoolsSupported:
+        *value = 1;
+        break;
+      case cudaDevAttrUnifiedAddressing:
+        *value = 1;
+        break;
+      default:
+        return refuse(device, cudaErrorInvalidValue,
+                      "device attribute " + std::to_string(attribute) + " is not supported");
+    }
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int index) {
+  return call([&](Device&) {
+    if (index != 0) return cudaErrorInvalidDevice;
+    *properties = {};
+    std::strncpy(properties->name, "velum emulated device", sizeof properties->name - 1);
+    properties->major = kComputeMajor;
+    properties->minor = kComputeMinor;
+    properties->warpSize = 32;
+    properties->multiProcessorCount = kMultiprocessors;
+    properties->maxThreadsPerBlock = Machine::kMaxThreadsPerBlock;
+    properties->maxThreadsPerMultiProcessor = kThreadsPerMultiprocessor;
+    properties->sharedMemPerBlock = kSharedPerBlock;
+    properties->sharedMemPerBlockOptin = Machine::kMaxSharedBytes;
+    properties->sharedMemPerMultiprocessor = kSharedPerMultiprocessor;
+    properties->reservedSharedMemPerBlock = 1024;
+    properties->regsPerBlock = 65536;
+    properties->totalGlobalMem = DeviceMemory::kTotalBytes;
+    properties->unifiedAddressing = 1;
+    const int block[3] = {1024, 1024, 64};
+    const int grid[3] = {0x7FFFFFFF, 65535, 65535};
+    for (int i = 0; i < 3; ++i) {
+      properties->maxThreadsDim[i] = block[i];
+      properties->maxGridSize[i] = grid[i];
+    }
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+
+// Errors
+
+cudaError_t cudaGetLastError() {
+  Device& device = Device::instance();
+  const std::lock_guard lock(device.mutex());
+  const cudaError_t error = std::exchange(last_error, cudaSuccess);
+  return device.sticky_error() != cudaSuccess ? device.sticky_error() : error;
+}
+cudaError_t cudaPeekAtLastError() {
+  Device& device = Device::instance();
+  const std::lock_guard lock(device.mutex());
+  return device.sticky_error() != cudaSuccess ? device.sticky_error() : last_error;
+}
+const char* cudaGetErrorName(cudaError_t error) { return find_text(error).name; }
+const char* cudaGetErrorString(cudaError_t error) { return find_text(error).text; }

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/machine.h"
+
+namespace velum::emulation {
+
+/// A kernel as the host program knows it: the stub that nvcc made, and what was set for it.
+struct HostKernel {
+  std::string name;
+  u32 max_dynamic_shared = 48 << 10;
+};
+
+struct Event {
+  struct StreamQueue* stream = nullptr;
+  u64 sequence = 0;  // of the last record
+  double milliseconds = 0;
+  bool recorded = false;
+};
+
+/// Enqueued work. It runs when somebody waits for it, so that a program which forgets to wait sees
+/// old values.
+struct Work {
+  u64 sequence;
+  std::function<void()> run;
+};
+
+struct StreamQueue {
+  std::deque<Work> work;
+  bool waits_for_legacy = true;
+};
+
+/// The emulated device: its memory, its queues, its errors.
+class Device {
+ public:
+  static Device& instance();
+
+  /// Held by every call of the runtime.
+  std::recursive_mutex& mutex() { return mutex_; }
+
+  // Modules and kernels
+  void register_kernel(const void* host_function, const char* name);
+  void register_variable(const void* host_variable, const char* name);
+  HostKernel* find_host_kernel(const void* host_function);
+  /// The translated kernel; nullptr, with a report, if there is none.
+  const Kernel* find_kernel(const std::string& name);
+  /// The variable that stands behind a host symbol; nullptr if there is none.
+  const Variable* find_variable(const void* host_variable);
+
+  // Work
+  StreamQueue& legacy_stream() { return legacy_; }
+  /// nullptr if the handle is none of a live stream.
+  StreamQueue* find_stream(cudaStream_t handle);
+  StreamQueue* create_stream(bool waits_for_legacy);
+  void destroy_stream(StreamQueue* stream);
+  Event* find_event(cudaEvent_t handle);
+  Event* create_event();
+  void destroy_event(Event* event);
+  u64 enqueue(StreamQueue& stream, std::function<void()> run);
+  void wait_for(StreamQueue& stream, u64 sequence = ~u64{0});
+  void wait_for_all();
+
+  void launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic_shared,
+              std::vector<u8> parameters);
+
+  // Errors
+  cudaError_t sticky_error() const { return sticky_; }
+  void set_sticky(cudaError_t error, const std::string& report);
+  void report(const std::string& text);
+  const std::string& last_report() const { return report_; }
+  void reset();
+
+  DeviceMemory& memory() { return memory_; }
+  u64 seed() const { return seed_; }
+  void set_seed(u64 seed) { seed_ = seed; }
+
+ private:
+  Device();
+  void load(const Module& module);
+
+  std::recursive_mutex mutex_;
+  DeviceMemory memory_;
+  Machine machine_;
+  std::map<std::string, const Kernel*> kernels_;
+  std::map<std::string, const Variable*> variables_;
+  std::map<const void*, std::unique_ptr<HostKernel>> host_kernels_;
+  std::map<const void*, std::string> host_variables_;
+  StreamQueue legacy_;
+  std::map<StreamQueue*, std::unique_ptr<StreamQueue>> streams_;
+  std::map<Event*, std::unique_ptr<Event>> events_;
+  u64 sequence_ = 0;
+  u64 launches_ = 0;
+  u64 seed_ = 1;
+  cudaError_t sticky_ = cudaSuccess;
+  std::string report_;
+};
+
+}  // namespace velum::emulation

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "runtime/address_space.h"
+
+namespace velum::emulation {
+
+/// The memory of the emulated device. Every allocation gets addresses that were never used before,
+/// with unallocated bytes on both sides, so that an index that is off by one, and a pointer that
+/// was freed, are always found.
+class DeviceMemory {
+ public:
+  /// @throws std::runtime_error if the address ranges cannot be reserved.
+  DeviceMemory();
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+
+  static constexpr u64 kTotalBytes = u64{8} << 30;
+
+  /// The address, or 0 if there is not enough memory.
+  u64 allocate(u64 bytes);
+  /// Whether `address` was the start of an allocation.
+  bool free(u64 address);
+  u64 free_bytes() const { return kTotalBytes - allocated_; }
+
+  static bool contains(u64 address) { return address - kGlobalBase < kGlobalSize; }
+  /// Whether the bytes lie in one allocation.
+  bool is_allocated(u64 address, u64 bytes) const;
+  /// "byte 4000 of an allocation of 4000 bytes at 0x2000..." and the like.
+  std::string describe(u64 address) const;
+
+ private:
+  struct Allocation {
+    u64 bytes;
+    bool freed;
+  };
+  std::map<u64, Allocation> allocations_;
+  u64 next_ = kGlobalBase + 4096;
+  u64 allocated_ = 0;
+};
+
+}  // namespace velum::emulation

@@ -1,0 +1,6 @@
+#pragma once
+
+// What translated code includes.
+#include "runtime/operations.h"
+#include "runtime/thread.h"
+#include "runtime/types.h"

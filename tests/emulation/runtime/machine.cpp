@@ -1,0 +1,623 @@
+#include "runtime/machine.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <tuple>
+
+namespace velum::emulation {
+namespace {
+
+/// The thread whose fiber runs; read by the fiber's entry, which has no argument.
+Thread* current_thread = nullptr;
+
+std::string to_text(const Extent& e) {
+  return "(" + std::to_string(e.x) + ", " + std::to_string(e.y) + ", " + std::to_string(e.z) + ")";
+}
+
+std::string demangled(const char* name) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> text(
+      abi::__cxa_demangle(name, nullptr, nullptr, &status), &std::free);
+  return status == 0 ? text.get() : name;
+}
+
+std::string place(const Module& module, u32 site) {
+  const Site& s = module.sites[site];
+  std::string text;
+  if (s.file >= 0) {
+    text = std::string(module.files[s.file]) + ":" + std::to_string(s.line);
+    if (s.outer_file >= 0) {
+      text += ", inlined at " + std::string(module.files[s.outer_file]) + ":" +
+              std::to_string(s.outer_line);
+    }
+    text += ", ";
+  }
+  return text + module.ptx + ":" + std::to_string(s.ptx_line);
+}
+
+const char* to_text(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::illegal_address:
+      return "illegal address";
+    case FaultKind::misaligned_address:
+      return "misaligned address";
+    case FaultKind::uninitialised_read:
+      return "uninitialised read";
+    case FaultKind::shared_memory_race:
+      return "shared memory race";
+    case FaultKind::deadlock:
+      return "deadlock";
+    case FaultKind::warp_misuse:
+      return "misuse of a warp operation";
+    case FaultKind::division_by_zero:
+      return "integer division by zero";
+    case FaultKind::trap:
+      return "trap";
+    case FaultKind::assertion:
+      return "assertion";
+    case FaultKind::unsupported:
+      return "not supported by the emulation";
+  }
+  return "fault";
+}
+
+std::string access_text(Access access, u32 bytes) {
+  switch (access) {
+    case Access::read:
+      return "read of " + std::to_string(bytes) + " bytes";
+    case Access::write:
+      return "write of " + std::to_string(bytes) + " bytes";
+    case Access::atomic_read:
+    case Access::atomic_write:
+    case Access::atomic_update:
+      return "atomic access of " + std::to_string(bytes) + " bytes";
+  }
+  return "access";
+}
+
+std::string hex(u64 x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(x));
+  return text;
+}
+
+constexpr bool reads(Access a) { return a != Access::write && a != Access::atomic_write; }
+constexpr bool writes(Access a) { return a != Access::read && a != Access::atomic_read; }
+constexpr bool is_atomic(Access a) { return a != Access::read && a != Access::write; }
+
+}  // namespace
+
+Machine::Machine(const DeviceMemory& memory)
+    : memory_(memory),
+      threads_(kMaxThreadsPerBlock),
+      local_(kMaxThreadsPerBlock * kLocalBytes),
+      shared_(kMaxSharedBytes + 64) {}
+
+std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Extent block_extent,
+                                  u32 dynamic_shared_bytes, const u8* parameters, u64 seed) {
+  const u32 align = std::max<u32>(kernel.dynamic_shared_align, 16);
+  const u32 dynamic_offset = (kernel.shared_bytes + align - 1) / align * align;
+  Grid grid{this,           &kernel,   grid_extent, block_extent, dynamic_shared_bytes,
+            dynamic_offset, parameters};
+  fault_.reset();
+  random_ = ScheduleRandom(seed);
+  const std::size_t cells = (grid.shared_bytes() >> kernel.shared_granule) + 1;
+  writes_.assign(cells, {});
+  reads_.assign(cells, {});
+  epoch_ = 1;
+  const u32 threads = grid.threads_per_block();
+  order_.resize(threads);
+  std::iota(order_.begin(), order_.end(), 0U);
+  for (u32 i = threads; i > 1; --i) std::swap(order_[i - 1], order_[random_.below(i)]);
+  if (kernel.waits) {
+    stacks_.reserve(threads);
+    runnable_.reserve(threads);
+  }
+
+  // Blocks run one after the other. Their order is a random affine permutation, but ascending where
+  // a kernel polls memory that other blocks write: such kernels (a scan with look-back) may rely on
+  // lower blocks having been started.
+  const u64 blocks = grid_extent.count();
+  u64 stride = 1;
+  u64 start = 0;
+  if (!kernel.polls && blocks > 1) {
+    start = random_.next() % blocks;
+    do {
+      stride = random_.next() % blocks;
+    } while (std::gcd(stride, blocks) != 1);
+  }
+  for (u64 i = 0, position = start; i < blocks && !fault_; ++i) {
+    Block block{};
+    block.index = {static_cast<u32>(position % grid_extent.x),
+                   static_cast<u32>(position / grid_extent.x % grid_extent.y),
+                   static_cast<u32>(position / grid_extent.x / grid_extent.y)};
+    run_block(grid, block);
+    position += stride;
+    if (position >= blocks) position -= blocks;
+  }
+  return fault_;
+}
+
+void Machine::reset_thread(Grid& grid, Block& block, u32 index) {
+  Thread& t = threads_[index];
+  t.grid = &grid;
+  t.block = &block;
+  const Extent& e = grid.block_extent;
+  t.tid = {index % e.x, index / e.x % e.y, index / e.x / e.y};
+  t.index = index;
+  t.local_ = local_.data() + index * kLocalBytes;
+  t.local_end_ = Thread::kFirstLocal;
+  t.state_ = Thread::State::runnable;
+}
+
+void Machine::run_block(Grid& grid, Block& block) {
+  block.threads = threads_.data();
+  ++epoch_;
+  first_epoch_ = epoch_;
+  if (grid.kernel->waits) {
+    run_as_fibers(grid, block);
+  } else {
+    run_in_turn(grid, block);
+  }
+}
+
+/// A kernel whose threads never wait: each runs to its end, on the host's own stack.
+void Machine::run_in_turn(Grid& grid, Block& block) {
+  const u32 count = grid.threads_per_block();
+  const u32 start = random_.below(count);
+  for (u32 i = 0; i < count && !fault_;) {
+    try {
+      for (; i < count; ++i) {
+        const u32 at = start + i < count ? start + i : start + i - count;
+        reset_thread(grid, block, order_[at]);
+        grid.kernel->body(threads_[order_[at]]);
+      }
+    } catch (const ThreadStopped&) {
+      ++i;
+    }
+  }
+}
+
+void Machine::run_as_fibers(Grid& grid, Block& block) {
+  const u32 count = grid.threads_per_block();
+  runnable_.clear();
+  idle_polls_ = 0;
+  block.live = count;
+  for (u32 i = 0; i < count; ++i) {
+    reset_thread(grid, block, i);
+    Thread& t = threads_[i];
+    t.stack_pointer_ = stacks_.start(i, &fiber_entry);
+    t.warp_time_ = 0;
+    std::fill(std::begin(t.seen_), std::end(t.seen_), 0U);
+    runnable_.push_back(&t);
+  }
+  while (block.live > 0 && !fault_) {
+    if (runnable_.empty()) {
+      if (block.waiting == block.live) {
+        release_barrier(grid, block);
+      } else {
+        report_deadlock(grid, block, "threads wait for each other");
+      }
+      continue;
+    }
+    const u32 chosen = random_.below(static_cast<u32>(runnable_.size()));
+    Thread& t = *runnable_[chosen];
+    runnable_[chosen] = runnable_.back();
+    runnable_.pop_back();
+    current_thread = &t;
+    switch_stack(&scheduler_stack_, t.stack_pointer_);
+  }
+}
+
+void Machine::fiber_entry() {
+  Thread& t = *current_thread;
+  try {
+    t.grid->kernel->body(t);
+  } catch (const ThreadStopped&) {
+  }
+  t.grid->machine->finish(t);
+}
+
+void Machine::finish(Thread& t) {
+  t.state_ = Thread::State::done;
+  --t.block->live;
+  idle_polls_ = 0;
+  if (!fault_) {
+    try {
+      recheck_warp(t);
+    } catch (const ThreadStopped&) {
+    }
+  }
+  yield(t);
+  std::abort();  // a finished fiber is never resumed
+}
+
+void Machine::yield(Thread& t) { switch_stack(&t.stack_pointer_, scheduler_stack_); }
+
+void Machine::make_runnable(Thread& t) {
+  t.state_ = Thread::State::runnable;
+  runnable_.push_back(&t);
+}
+
+// Warps
+
+void Thread::wait_for_warp(u32 mask, u32 site, Complete complete) {
+  if (!(mask & lane_mask_eq())) {
+    fail(FaultKind::warp_misuse, site,
+         "lane " + std::to_string(lane()) + " is not in its own mask " + hex(mask));
+  }
+  wait_mask_ = mask;
+  wait_site_ = site;
+  complete_ = complete;
+  state_ = State::at_warp;
+  // The others that were completed are runnable now; this one goes on.
+  if (!grid->machine->try_complete_warp(*this)) grid->machine->yield(*this);
+}
+
+/// Completes the operation that `t` waits in if every lane of its mask that has not exited waits in
+/// the same one. All become runnable; `t` itself is left for the caller to resume.
+bool Machine::try_complete_warp(Thread& t) {
+  Thread* const warp = t.block->threads + (t.index & ~31U);
+  const u32 threads = t.grid->threads_per_block();
+  const u32 lanes = std::min<u32>(32, threads - (t.index & ~31U));
+  u32 members = 0;
+  for (u32 lane = 0; lane < lanes; ++lane) {
+    const Thread& other = warp[lane];
+    if (!((t.wait_mask_ >> lane) & 1) || other.state_ == Thread::State::done) continue;
+    if (other.state_ != Thread::State::at_warp || other.wait_mask_ != t.wait_mask_ ||
+        other.complete_ != t.complete_ ||
+        // A warp barrier may be reached at different places; other operations must be the same one.
+        (other.wait_site_ != t.wait_site_ && t.complete_ != &Thread::complete_warp_barrier)) {
+      return false;
+    }
+    members |= u32{1} << lane;
+  }
+  idle_polls_ = 0;
+  t.complete_(warp, members, t.wait_site_);
+  for (u32 lane = 0; lane < lanes; ++lane) {
+    if (!((members >> lane) & 1)) continue;
+    if (&warp[lane] == &t) {
+      t.state_ = Thread::State::runnable;
+    } else {
+      make_runnable(warp[lane]);
+    }
+  }
+  return true;
+}
+
+void Machine::recheck_warp(Thread& t) {
+  Thread* const warp = t.block->threads + (t.index & ~31U);
+  const u32 lanes = std::min<u32>(32, t.grid->threads_per_block() - (t.index & ~31U));
+  for (u32 lane = 0; lane < lanes; ++lane) {
+    Thread& other = warp[lane];
+    if (other.state_ == Thread::State::at_warp && ((other.wait_mask_ >> t.lane()) & 1) &&
+        try_complete_warp(other)) {
+      make_runnable(other);
+    }
+  }
+}
+
+Thread::Ballot Thread::vote(u32 mask, bool predicate, u32 site) {
+  operand_ = predicate ? 1 : 0;
+  wait_for_warp(mask, site, [](Thread* warp, u32 members, u32) {
+    u32 votes = 0;
+    for (u32 lane = 0; lane < 32; ++lane) {
+      if (((members >> lane) & 1) && warp[lane].operand_ != 0) votes |= u32{1} << lane;
+    }
+    for (u32 lane = 0; lane < 32; ++lane) {
+      if ((members >> lane) & 1) warp[lane].result_ = u64{members} << 32 | votes;
+    }
+  });
+  return {static_cast<u32>(result_), static_cast<u32>(result_ >> 32)};
+}
+
+Thread::Matched Thread::match(u32 mask, u64 value, u32 site) {
+  operand_ = value;
+  wait_for_warp(mask, site, [](Thread* warp, u32 members, u32) {
+    for (u32 lane = 0; lane < 32; ++lane) {
+      if (!((members >> lane) & 1)) continue;
+      u32 equal = 0;
+      for (u32 other = 0; other < 32; ++other) {
+        if (((members >> other) & 1) && warp[other].operand_ == warp[lane].operand_) {
+          equal |= u32{1} << other;
+        }
+      }
+      warp[lane].matched_ = {equal, members, equal == members};
+    }
+  });
+  return matched_;
+}
+
+u32 Thread::elect(u32 mask, u32 site) {
+  wait_for_warp(mask, site, [](Thread* warp, u32 members, u32) {
+    for (u32 lane = 0; lane < 32; ++lane) {
+      if ((members >> lane) & 1) warp[lane].result_ = static_cast<u32>(std::countr_zero(members));
+    }
+  });
+  return static_cast<u32>(result_);
+}
+
+void Thread::warp_barrier(u32 mask, u32 site) { wait_for_warp(mask, site, &complete_warp_barrier); }
+
+void Thread::complete_warp_barrier(Thread* warp, u32 members, u32) {
+  // What any member has seen, all have seen now. The new time is later than that of every member.
+  u32 now = 0;
+  u32 seen[32] = {};
+  for (u32 lane = 0; lane < 32; ++lane) {
+    if (!((members >> lane) & 1)) continue;
+    now = std::max(now, warp[lane].warp_time_);
+    for (u32 k = 0; k < 32; ++k) seen[k] = std::max(seen[k], warp[lane].seen_[k]);
+  }
+  ++now;
+  for (u32 lane = 0; lane < 32; ++lane) {
+    if ((members >> lane) & 1) seen[lane] = now;
+  }
+  for (u32 lane = 0; lane < 32; ++lane) {
+    if (!((members >> lane) & 1)) continue;
+    std::copy(std::begin(seen), std::end(seen), std::begin(warp[lane].seen_));
+    warp[lane].warp_time_ = now;
+  }
+}
+
+// Block barriers
+
+void Thread::block_barrier(u32 barrier, u32 count, u32 site) {
+  static_cast<void>(block_vote(barrier, count, false, site));
+}
+
+u32 Thread::block_vote(u32 barrier, u32 count, bool predicate, u32 site) {
+  if (count != grid->threads_per_block()) {
+    fail(FaultKind::unsupported, site,
+         "barrier " + std::to_string(barrier) + " for " + std::to_string(count) +
+             " threads in a block of " + std::to_string(grid->threads_per_block()));
+  }
+  operand_ = predicate ? 1 : 0;
+  wait_mask_ = barrier;
+  wait_site_ = site;
+  state_ = State::at_barrier;
+  ++block->waiting;
+  grid->machine->yield(*this);
+  return block->votes;
+}
+
+void Machine::release_barrier(Grid& grid, Block& block) {
+  const u32 count = grid.threads_per_block();
+  const Thread* first = nullptr;
+  u32 votes = 0;
+  for (u32 i = 0; i < count; ++i) {
+    const Thread& t = threads_[i];
+    if (t.state_ != Thread::State::at_barrier) continue;
+    if (first == nullptr) first = &t;
+    if (t.wait_site_ != first->wait_site_ || t.wait_mask_ != first->wait_mask_) {
+      report_deadlock(grid, block, "threads of a block wait at different barriers");
+      return;
+    }
+    votes += static_cast<u32>(t.operand_);
+  }
+  block.votes = votes;
+  block.live_at_barrier = block.waiting;
+  block.waiting = 0;
+  idle_polls_ = 0;
+  ++epoch_;
+  for (u32 i = 0; i < count; ++i) {
+    if (threads_[i].state_ == Thread::State::at_barrier) make_runnable(threads_[i]);
+  }
+}
+
+void Thread::poll(u32 site) {
+  Machine& machine = *grid->machine;
+  if (++machine.idle_polls_ > Machine::kMostIdlePolls) {
+    fail(FaultKind::deadlock, site, "threads spin and none makes progress");
+  }
+  if (machine.runnable_.empty()) return;
+  machine.runnable_.push_back(this);
+  machine.yield(*this);
+}
+
+void Machine::report_deadlock(Grid& grid, Block& block, const char* what) {
+  std::map<std::tuple<u32, u32, bool>, std::vector<u32>> groups;
+  const Thread* first = nullptr;
+  for (u32 i = 0; i < grid.threads_per_block(); ++i) {
+    const Thread& t = threads_[i];
+    if (t.state_ == Thread::State::done) continue;
+    if (first == nullptr) first = &t;
+    groups[{t.wait_site_, t.wait_mask_, t.state_ == Thread::State::at_barrier}].push_back(i);
+  }
+  std::string message = what;
+  for (const auto& [key, members] : groups) {
+    const auto& [site, mask, at_barrier] = key;
+    message += "\n  " + std::to_string(members.size()) + " threads, from thread " +
+               std::to_string(members.front()) + " to " + std::to_string(members.back()) +
+               (at_barrier ? ", at the block barrier " + std::to_string(mask)
+                           : ", in a warp operation with mask " + hex(mask)) +
+               " at " + place(*grid.kernel->module, site);
+  }
+  if (block.live < grid.threads_per_block()) {
+    message +=
+        "\n  " + std::to_string(grid.threads_per_block() - block.live) + " threads have exited";
+  }
+  record_fault(*first, FaultKind::deadlock, first->wait_site_, message);
+}
+
+// Memory
+
+u8* Thread::global_checked(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site) {
+  const std::string what = access_text(access, bytes) + " at " + hex(address);
+  if (!DeviceMemory::contains(address)) {
+    const bool in_window = address - kSharedBase < 3 * kGlobalSize;
+    fail(FaultKind::illegal_address, site,
+         what + (address < 4096 ? ": a null pointer"
+                 : in_window    ? ": an address of shared, local or parameter memory"
+                                : ": not device memory; a host pointer?"));
+  }
+  if (address % bytes != 0) fail(FaultKind::misaligned_address, site, what);
+  const u8* const state = state_of(address);
+  for (u32 i = 0; i < bytes; ++i) {
+    if (!(state[i] & kAllocated)) {
+      fail(FaultKind::illegal_address, site,
+           what + ": " + grid->machine->memory_.describe(address + i));
+    }
+    if (writes(access) && (state[i] & kReadOnly)) {
+      fail(FaultKind::illegal_address, site, what + ": constant memory");
+    }
+  }
+  if (reads(access)) {
+    // An element of which no byte was ever written is a mistake; one that was written in part may
+    // be a struct with padding.
+    for (u32 start = 0; start < bytes; start += element) {
+      bool any = false;
+      for (u32 i = start; i < start + element; ++i) {
+        any |= (state[i] & kInitialised) != 0 || !((used >> i) & 1);
+      }
+      if (!any) {
+        fail(FaultKind::uninitialised_read, site,
+             what + ": " + grid->machine->memory_.describe(address + start) + " was never written");
+      }
+    }
+  }
+  if (writes(access)) {
+    u8* const marks = state_of(address);
+    for (u32 i = 0; i < bytes; ++i) marks[i] |= kInitialised;
+  }
+  return storage_of(address);
+}
+
+u8* Thread::shared(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site) {
+  return grid->machine->shared_access(*this, address, bytes, element, used, access, site);
+}
+
+bool Machine::ordered_before(const WriteRecord& record, const Thread& t) const {
+  if (record.epoch != epoch_ || record.thread == t.index) return true;
+  return (record.thread >> 5) == t.warp() && t.seen_[record.thread & 31] > record.warp_time;
+}
+
+u8* Machine::shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 used, Access access,
+                           u32 site) {
+  const u32 size = t.grid->shared_bytes();
+  const auto what = [&] {
+    return access_text(access, bytes) + " at byte " + std::to_string(address) + " of shared memory";
+  };
+  if (address > size || bytes > size - address) {
+    t.fail(FaultKind::illegal_address, site,
+           what() + ", which has " + std::to_string(size) + " bytes");
+  }
+  if (address % bytes != 0) t.fail(FaultKind::misaligned_address, site, what());
+  const u32 granule = t.grid->kernel->shared_granule;
+  const u32 first = static_cast<u32>(address >> granule);
+  const u32 last = static_cast<u32>((address + bytes - 1) >> granule);
+  const bool waits = t.grid->kernel->waits;
+  const u32 time = waits ? t.warp_time_ : 0;
+  u32 unwritten = 0;
+  for (u32 cell = first; cell <= last; ++cell) {
+    WriteRecord& write = writes_[cell];
+    ReadRecord& read = reads_[cell];
+    const bool written = write.epoch >= first_epoch_;
+    if (written && write.epoch == epoch_ && !(write.atomic && is_atomic(access)) &&
+        !ordered_before(write, t)) {
+      t.fail(FaultKind::shared_memory_race, site,
+             what() + ": thread " + std::to_string(write.thread) +
+                 " wrote there, and no barrier stands between");
+    }
+    if (!written && reads(access)) ++unwritten;
+    if (writes(access)) {
+      if (read.epoch == epoch_ && !(read.atomic && is_atomic(access))) {
+        bool race = read.several_warps || read.warp != t.warp();
+        u32 other = read.warp * 32U + static_cast<u32>(std::countr_zero(read.lanes));
+        for (u32 lanes = read.lanes & ~t.lane_mask_eq(); !race && lanes != 0; lanes &= lanes - 1) {
+          const u32 lane = static_cast<u32>(std::countr_zero(lanes));
+          race = t.seen_[lane] <= read.warp_time;
+          other = read.warp * 32U + lane;
+        }
+        if (race) {
+          t.fail(FaultKind::shared_memory_race, site,
+                 what() + ": thread " + std::to_string(other) +
+                     " read there, and no barrier stands between");
+        }
+      }
+      write = {epoch_, static_cast<u16>(t.index), is_atomic(access), time};
+    }
+    if (reads(access) && !writes(access)) {
+      if (read.epoch != epoch_) {
+        read = {epoch_, static_cast<u16>(t.warp()), false, is_atomic(access), t.lane_mask_eq(),
+                time};
+      } else {
+        read.atomic &= is_atomic(access);
+        if (read.warp != t.warp()) {
+          read.several_warps = true;
+        } else if (time > read.warp_time) {
+          read.warp_time = time;
+          read.lanes = t.lane_mask_eq();
+        } else if (time == read.warp_time) {
+          read.lanes |= t.lane_mask_eq();
+        }
+      }
+    }
+  }
+  if (unwritten != 0) {
+    for (u32 start = 0; start < bytes; start += element) {
+      bool any = false;
+      for (u32 i = start; i < start + element; ++i) {
+        any |= writes_[(address + i) >> granule].epoch >= first_epoch_ || !((used >> i) & 1);
+      }
+      if (!any) t.fail(FaultKind::uninitialised_read, site, what() + ", which was never written");
+    }
+  }
+  return shared_.data() + address;
+}
+
+void Thread::fail_local(u64 address, u32 bytes, u32 site) {
+  const std::string what = "access of " + std::to_string(bytes) + " bytes at byte " +
+                           std::to_string(static_cast<s64>(address - kFirstLocal)) +
+                           " of local memory, which has " +
+                           std::to_string(local_end_ - kFirstLocal) + " bytes";
+  const bool inside =
+      address >= kFirstLocal && address <= local_end_ && bytes <= local_end_ - address;
+  fail(inside ? FaultKind::misaligned_address : FaultKind::illegal_address, site, what);
+}
+
+void Thread::fail_parameter(u64 address, u32 bytes, u32 site) {
+  fail(FaultKind::illegal_address, site,
+       "read of " + std::to_string(bytes) + " bytes at byte " + std::to_string(address) +
+           " of the parameters, which have " + std::to_string(grid->kernel->parameter_bytes) +
+           " bytes");
+}
+
+LocalFrame::LocalFrame(Thread& thread, u32 bytes) : base(thread.local_end_), thread_(thread) {
+  if (bytes > Machine::kLocalBytes - base) {
+    thread.fail(FaultKind::unsupported, 0,
+                "more than " + std::to_string(Machine::kLocalBytes) + " bytes of local memory");
+  }
+  thread.local_end_ += bytes;
+}
+
+u64 Thread::clock() { return ++grid->machine->clock_; }
+
+// Faults
+
+void Machine::record_fault(const Thread& t, FaultKind kind, u32 site, const std::string& message) {
+  if (fault_) return;
+  fault_ = Fault{kind, std::string("velum emulation: ") + to_text(kind) + ": " + message +
+                           "\n  in kernel " + demangled(t.grid->kernel->name) + "\n  block " +
+                           to_text(t.block->index) + ", thread " + to_text(t.tid) + "\n  at " +
+                           place(*t.grid->kernel->module, site)};
+}
+
+void Thread::exit() { throw ThreadStopped(); }
+void Thread::fail(FaultKind kind, u32 site, const std::string& message) {
+  grid->machine->record_fault(*this, kind, site, message);
+  throw ThreadStopped();
+}
+void Thread::fail_trap(u32 site) { fail(FaultKind::trap, site, "the kernel executed trap"); }
+void Thread::fail_branch(u32 site) {
+  fail(FaultKind::trap, site, "an indexed branch is outside of its table");
+}
+void Thread::fail_division(u32 site) {
+  fail(FaultKind::division_by_zero, site, "the divisor is 0");
+}
+
+}  // namespace velum::emulation

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/device_memory.h"
+#include "runtime/fiber.h"
+#include "runtime/thread.h"
+
+namespace velum::emulation {
+
+struct Fault {
+  FaultKind kind;
+  std::string report;
+};
+
+/// A generator for schedules: small, seedable, the same everywhere.
+class ScheduleRandom {
+ public:
+  explicit ScheduleRandom(u64 seed) : state_(seed) {}
+  u64 next() {  // splitmix64
+    u64 z = (state_ += 0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+    return z ^ (z >> 31);
+  }
+  /// 0 to bound - 1; close enough to uniform for a schedule.
+  u32 below(u32 bound) { return static_cast<u32>(((next() >> 32) * bound) >> 32); }
+
+ private:
+  u64 state_;
+};
+
+/// Runs kernels: one block after the other, the threads of a block as fibers in a random order.
+class Machine {
+ public:
+  explicit Machine(const DeviceMemory& memory);
+
+  static constexpr u32 kMaxThreadsPerBlock = 1024;
+  static constexpr u32 kMaxSharedBytes = 227 << 10;
+
+  /// Runs the whole grid, or stops at the first fault.
+  std::optional<Fault> run(const Kernel& kernel, Extent grid_extent, Extent block_extent,
+                           u32 dynamic_shared_bytes, const u8* parameters, u64 seed);
+
+ private:
+  friend class Thread;
+  friend class LocalFrame;
+
+  struct WriteRecord {
+    u32 epoch = 0;
+    u16 thread = 0;
+    bool atomic = false;
+    u32 warp_time = 0;
+  };
+  /// The reads since the last block barrier: all by one warp (`lanes`, at `warp_time`), or by
+  /// several.
+  struct ReadRecord {
+    u32 epoch = 0;
+    u16 warp = 0;
+    bool several_warps = false;
+    bool atomic = false;
+    u32 lanes = 0;
+    u32 warp_time = 0;
+  };
+
+  void run_block(Grid& grid, Block& block);
+  void run_in_turn(Grid& grid, Block& block);
+  void run_as_fibers(Grid& grid, Block& block);
+  void reset_thread(Grid& grid, Block& block, u32 index);
+  static void fiber_entry();
+  void finish(Thread& t);
+  void yield(Thread& t);
+  void make_runnable(Thread& t);
+  /// Ends warp operations that waited only for a lane that is gone now.
+  void recheck_warp(Thread& t);
+  bool try_complete_warp(Thread& t);
+  void release_barrier(Grid& grid, Block& block);
+  void report_deadlock(Grid& grid, Block& block, const char* what);
+  void record_fault(const Thread& t, FaultKind kind, u32 site, const std::string& message);
+  u8* shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 used, Access access,
+                    u32 site);
+  bool ordered_before(const WriteRecord& record, const Thread& t) const;
+
+  static constexpr u64 kLocalBytes = u64{64} << 10;
+  static constexpr u64 kMostIdlePolls = 200'000'000;
+
+  const DeviceMemory& memory_;
+  FiberStacks stacks_;
+  std::vector<Thread> threads_;
+  std::vector<u8> local_;
+  std::vector<u8> shared_;
+  std::vector<WriteRecord> writes_;
+  std::vector<ReadRecord> reads_;
+  std::vector<u32> order_;
+  std::vector<Thread*> runnable_;
+  u32 epoch_ = 0;
+  u32 first_epoch_ = 0;
+  u64 idle_polls_ = 0;
+  u64 clock_ = 0;
+  ScheduleRandom random_{0};
+  void* scheduler_stack_ = nullptr;
+  std::optional<Fault> fault_;
+};
+
+}  // namespace velum::emulation

@@ -1,0 +1,354 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/address_space.h"
+#include "runtime/operations.h"
+
+namespace velum::emulation {
+
+enum class Access { read, write, atomic_read, atomic_write, atomic_update };
+enum class Shuffle { up, down, bfly, idx };
+enum class Reduce { add_, min_, max_, and_, or_, xor_ };
+
+enum class FaultKind {
+  illegal_address,
+  misaligned_address,
+  uninitialised_read,
+  shared_memory_race,
+  deadlock,
+  warp_misuse,
+  division_by_zero,
+  trap,
+  assertion,
+  unsupported,
+};
+
+/// Thrown to end a thread before its kernel does: by a fault or by `exit` inside a function.
+struct ThreadStopped {};
+
+struct Extent {
+  u32 x = 1;
+  u32 y = 1;
+  u32 z = 1;
+  u64 count() const { return u64{x} * y * z; }
+};
+
+class Machine;
+struct Block;
+
+/// One launch.
+struct Grid {
+  Machine* machine;
+  const Kernel* kernel;
+  Extent grid_extent;
+  Extent block_extent;
+  u32 dynamic_shared_bytes;
+  u32 dynamic_shared_offset;
+  const u8* parameters;
+  u32 threads_per_block() const { return static_cast<u32>(block_extent.count()); }
+  u32 warps_per_block() const { return (threads_per_block() + 31) / 32; }
+  u32 shared_bytes() const { return dynamic_shared_offset + dynamic_shared_bytes; }
+};
+
+/// One CUDA thread. Translated code calls its members; it runs on a fiber of its own if its kernel
+/// waits for other threads.
+class Thread {
+ public:
+  Grid* grid;
+  Block* block;
+  Extent tid;
+  u32 index;
+
+  u32 lane() const { return index & 31; }
+  u32 warp() const { return index >> 5; }
+  u32 lane_mask_eq() const { return u32{1} << lane(); }
+  u32 lane_mask_lt() const { return lane_mask_eq() - 1; }
+  u32 lane_mask_le() const { return lane_mask_lt() | lane_mask_eq(); }
+  u32 lane_mask_gt() const { return ~lane_mask_le(); }
+  u32 lane_mask_ge() const { return ~lane_mask_lt(); }
+  u64 clock();
+
+  // Memory
+
+  /// The storage of `Bytes` bytes, in elements of `Element`, after all checks. Bytes of `Used` that
+  /// are 0 may be uninitialised.
+  template <Space S, Access A, u32 Bytes, u32 Element, u32 Used = 0xFFFFFFFF>
+  u8* access(u64 address, u32 site) {
+    if constexpr (S == Space::global_) {
+      return global<A, Bytes, Element, Used>(address, site);
+    } else if constexpr (S == Space::shared_) {
+      return shared(address, Bytes, Element, Used, A, site);
+    } else if constexpr (S == Space::local_) {
+      return local(address, Bytes, site);
+    } else {
+      if (address - kGlobalBase < kGlobalSize) [[likely]] {
+        return global<A, Bytes, Element, Used>(address, site);
+      }
+      if (address - kSharedBase < kWindowSize) {
+        return shared(address - kSharedBase, Bytes, Element, Used, A, site);
+      }
+      if (address - kLocalBase < kWindowSize) return local(address - kLocalBase, Bytes, site);
+      if (address - kParamBase < kWindowSize && A == Access::read) {
+        return const_cast<u8*>(parameter<Bytes>(address - kParamBase, site));
+      }
+      return global_checked(address, Bytes, Element, Used, A, site);
+    }
+  }
+  template <u32 Bytes>
+  u8* parameter(u64 address, u32 site) {
+    const u32 size = grid->kernel->parameter_bytes;
+    if (address > size || Bytes > size - address) fail_parameter(address, Bytes, site);
+    return const_cast<u8*>(grid->parameters + address);
+  }
+
+  // Warps and blocks
+
+  struct Shuffled {
+    u32 value;
+    bool in_range;
+  };
+  struct Ballot {
+    u32 votes;
+    u32 voters;
+  };
+  struct Matched {
+    u32 equal;
+    u32 members;
+    bool all_equal;
+  };
+  template <Shuffle Mode>
+  Shuffled shuffle(u32 mask, u32 value, u32 offset, u32 clamp, u32 site) {
+    operand_ = value;
+    shuffle_offset_ = offset;
+    shuffle_clamp_ = clamp;
+    wait_for_warp(mask, site, &complete_shuffle<Mode>);
+    return shuffled_;
+  }
+  Ballot vote(u32 mask, bool predicate, u32 site);
+  Matched match(u32 mask, u64 value, u32 site);
+  template <Reduce R, typename T>
+  T reduce(u32 mask, T value, u32 site) {
+    operand_ = static_cast<u32>(value);
+    wait_for_warp(mask, site, &complete_reduce<R, T>);
+    return static_cast<T>(static_cast<u32>(result_));
+  }
+  u32 elect(u32 mask, u32 site);
+  void warp_barrier(u32 mask, u32 site);
+  void block_barrier(u32 barrier, u32 count, u32 site);
+  /// A barrier; gives the number of threads with a true predicate.
+  u32 block_vote(u32 barrier, u32 count, bool predicate, u32 site);
+  /// Lets other threads run: after an instruction that a loop may spin on.
+  void poll(u32 site);
+
+  // The ends of a thread
+
+  [[noreturn]] void exit();
+  [[noreturn]] void fail(FaultKind kind, u32 site, const std::string& message);
+  [[noreturn]] void fail_trap(u32 site);
+  [[noreturn]] void fail_branch(u32 site);
+  [[noreturn]] void fail_division(u32 site);
+
+ private:
+  friend class Machine;
+  friend class LocalFrame;
+  friend struct Block;
+
+  /// Run by the last lane of a warp operation to arrive, for all of them.
+  using Complete = void (*)(Thread* warp, u32 mask, u32 site);
+  enum class State : u8 { runnable, at_warp, at_barrier, done };
+
+  template <Access A, u32 Bytes, u32 Element, u32 Used>
+  u8* global(u64 address, u32 site) {
+    const u64 offset = address - kGlobalBase;
+    if (offset < kGlobalSize && address % Bytes == 0) [[likely]] {
+      using Word = Unsigned<(Bytes > 8 ? 8 : Bytes)>;
+      constexpr Word kOnes = static_cast<Word>(0x0101010101010101);
+      constexpr bool kReads =
+          A == Access::read || A == Access::atomic_read || A == Access::atomic_update;
+      constexpr bool kWrites =
+          A == Access::write || A == Access::atomic_write || A == Access::atomic_update;
+      constexpr Word kCare = static_cast<Word>(
+          kOnes * (kAllocated | (kReads ? kInitialised : 0) | (kWrites ? kReadOnly : 0)));
+      constexpr Word kWant = static_cast<Word>(kOnes * (kAllocated | (kReads ? kInitialised : 0)));
+      u8* const state = state_of(address);
+      bool ok = true;
+      for (u32 i = 0; i < Bytes; i += sizeof(Word)) {
+        ok &= (load<Word>(state + i) & kCare) == kWant;
+      }
+      if (ok) [[likely]] {
+        if constexpr (kWrites && !kReads) {
+          for (u32 i = 0; i < Bytes; i += sizeof(Word)) {
+            store<Word>(state + i, static_cast<Word>(kOnes * (kAllocated | kInitialised)));
+          }
+        }
+        return storage_of(address);
+      }
+    }
+    return global_checked(address, Bytes, Element, Used, A, site);
+  }
+  u8* local(u64 address, u32 bytes, u32 site) {
+    if (address < kFirstLocal || address > local_end_ || bytes > local_end_ - address ||
+        address % bytes != 0) [[unlikely]] {
+      fail_local(address, bytes, site);
+    }
+    return local_ + address;
+  }
+  u8* global_checked(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site);
+  u8* shared(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site);
+  [[noreturn]] void fail_local(u64 address, u32 bytes, u32 site);
+  [[noreturn]] void fail_parameter(u64 address, u32 bytes, u32 site);
+
+  void wait_for_warp(u32 mask, u32 site, Complete complete);
+  template <Shuffle Mode>
+  static void complete_shuffle(Thread* warp, u32 mask, u32 site);
+  template <Reduce R, typename T>
+  static void complete_reduce(Thread* warp, u32 mask, u32 site);
+  static void complete_warp_barrier(Thread* warp, u32 mask, u32 site);
+
+  static constexpr u64 kFirstLocal = 16;
+
+  u8* local_;
+  u64 local_end_;
+  void* stack_pointer_;
+  Complete complete_;
+  u64 operand_;
+  u64 result_;
+  u32 shuffle_offset_;
+  u32 shuffle_clamp_;
+  Shuffled shuffled_;
+  Matched matched_;
+  u32 wait_mask_;
+  u32 wait_site_;
+  State state_;
+  /// When this lane last passed a warp barrier, and how far it has seen each lane of its warp.
+  u32 warp_time_;
+  u32 seen_[32];
+};
+
+/// One block of threads, while it runs.
+struct Block {
+  Extent index;
+  Thread* threads;
+  u32 live;
+  u32 waiting;
+  u32 votes;
+  u32 live_at_barrier;
+};
+
+/// Local memory of a function, for the time of its call.
+class LocalFrame {
+ public:
+  LocalFrame(Thread& thread, u32 bytes);
+  LocalFrame(const LocalFrame&) = delete;
+  LocalFrame& operator=(const LocalFrame&) = delete;
+  ~LocalFrame() { thread_.local_end_ = base; }
+
+  const u64 base;
+
+ private:
+  Thread& thread_;
+};
+
+template <Shuffle Mode>
+void Thread::complete_shuffle(Thread* warp, u32 mask, u32 site) {
+  for (u32 lane = 0; lane < 32; ++lane) {
+    if (!((mask >> lane) & 1)) continue;
+    Thread& t = warp[lane];
+    const s32 offset = static_cast<s32>(t.shuffle_offset_ & 31);
+    const s32 clamp = static_cast<s32>(t.shuffle_clamp_ & 31);
+    const s32 segment = static_cast<s32>((t.shuffle_clamp_ >> 8) & 31);
+    const s32 own = static_cast<s32>(lane);
+    const s32 highest = (own & segment) | (clamp & ~segment);
+    const s32 lowest = own & segment;
+    s32 source = 0;
+    bool in_range = false;
+    switch (Mode) {
+      case Shuffle::up:
+        source = own - offset;
+        in_range = source >= highest;
+        break;
+      case Shuffle::down:
+        source = own + offset;
+        in_range = source <= highest;
+        break;
+      case Shuffle::bfly:
+        source = own ^ offset;
+        in_range = source <= highest;
+        break;
+      case Shuffle::idx:
+        source = lowest | (offset & ~segment);
+        in_range = source <= highest;
+        break;
+    }
+    if (!in_range) source = own;
+    if (!((mask >> source) & 1)) {
+      t.fail(FaultKind::warp_misuse, site,
+             "a shuffle reads lane " + std::to_string(source) +
+                 ", which does not take part or has exited");
+    }
+    t.shuffled_ = {static_cast<u32>(warp[source].operand_), in_range};
+  }
+}
+
+template <Reduce R, typename T>
+void Thread::complete_reduce(Thread* warp, u32 mask, u32) {
+  bool first = true;
+  T result{};
+  for (u32 lane = 0; lane < 32; ++lane) {
+    if (!((mask >> lane) & 1)) continue;
+    const T x = static_cast<T>(static_cast<u32>(warp[lane].operand_));
+    if (first) {
+      result = x;
+    } else {
+      switch (R) {
+        case Reduce::add_:
+          result = add<T>(result, x);
+          break;
+        case Reduce::min_:
+          result = minimum<T>(result, x);
+          break;
+        case Reduce::max_:
+          result = maximum<T>(result, x);
+          break;
+        case Reduce::and_:
+          result = static_cast<T>(result & x);
+          break;
+        case Reduce::or_:
+          result = static_cast<T>(result | x);
+          break;
+        case Reduce::xor_:
+          result = static_cast<T>(result ^ x);
+          break;
+      }
+    }
+    first = false;
+  }
+  for (u32 lane = 0; lane < 32; ++lane) {
+    if ((mask >> lane) & 1) warp[lane].result_ = static_cast<u32>(result);
+  }
+}
+
+template <typename T>
+inline T divide(T a, T b, Thread& t, u32 site) {
+  if (b == 0) t.fail_division(site);
+  if constexpr (std::is_signed_v<T>) {
+    if (b == -1) return sub<T>(0, a);
+  }
+  return static_cast<T>(a / b);
+}
+template <typename T>
+inline T remainder(T a, T b, Thread& t, u32 site) {
+  if (b == 0) t.fail_division(site);
+  if constexpr (std::is_signed_v<T>) {
+    if (b == -1) return 0;
+  }
+  return static_cast<T>(a % b);
+}
+
+/// The functions that device code may call without a body of its own: printf and assert.
+void device_printf(Thread& t, u32 site, u8* const* results, u8* const* args);
+[[noreturn]] void device_assert(Thread& t, u32 site, u8* const* results, u8* const* args);
+
+}  // namespace velum::emulation

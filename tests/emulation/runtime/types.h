@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+/// The tables that translated code is made of, and the names of PTX types in it.
+namespace velum::emulation {
+
+using u8 = std::uint8_t;
+using s8 = std::int8_t;
+using u16 = std::uint16_t;
+using s16 = std::int16_t;
+using u32 = std::uint32_t;
+using s32 = std::int32_t;
+using u64 = std::uint64_t;
+using s64 = std::int64_t;
+__extension__ typedef unsigned __int128 u128;  // NOLINT(modernize-use-using)
+__extension__ typedef __int128 s128;           // NOLINT(modernize-use-using)
+using b8 = u8;
+using b16 = u16;
+using b32 = u32;
+using b64 = u64;
+using f32 = float;
+using f64 = double;
+using pred = bool;
+
+class Thread;
+struct Module;
+
+/// Where an instruction stands. File indices are into Module::files; -1 is none. `outer` is the
+/// place in the kernel that the code was inlined into.
+struct Site {
+  u32 ptx_line;
+  s32 file;
+  u32 line;
+  s32 outer_file;
+  u32 outer_line;
+};
+
+struct Parameter {
+  u32 offset;
+  u32 size;
+};
+
+/// Eight bytes of a variable's initial value that hold the address of another.
+struct Relocation {
+  u64 offset;
+  const u64* target;
+  u64 addend;
+};
+
+/// A variable in global or constant memory. `address` is set when the module is loaded.
+struct Variable {
+  const char* name;
+  u64 size;
+  u64 align;
+  bool constant;
+  const u8* initial;
+  const Relocation* relocations;
+  u32 relocation_count;
+  u64* address;
+};
+
+struct Kernel {
+  const char* name;
+  void (*body)(Thread&);
+  const Module* module;
+  const Parameter* parameters;
+  u32 parameter_count;
+  u32 parameter_bytes;
+  u32 shared_bytes;
+  u32 dynamic_shared_align;
+  u32 max_threads;     // from __launch_bounds__; 0: not given
+  u32 shared_granule;  // log2 of the narrowest access to shared memory
+  bool waits;          // for other threads: one fiber per thread
+  bool polls;          // reads what other blocks may write while it runs: blocks in ascending order
+};
+
+struct Module {
+  const char* ptx;
+  u32 architecture;
+  const char* const* files;
+  const Site* sites;
+  const Variable* variables;
+  u32 variable_count;
+  const Kernel* kernels;
+  u32 kernel_count;
+};
+
+/// Puts a module in the registry, at static initialisation.
+class ModuleRegistration {
+ public:
+  explicit ModuleRegistration(const Module& module);
+};
+
+}  // namespace velum::emulation

@@ -1,0 +1,285 @@
+"""The instructions that the translator knows: every legal form, and its meaning as a C++ expression.
+
+A pattern is an opcode and its modifiers in their order. `<T:u32|s32>` is one of the alternatives, named T; `[R:rn|rz]` one
+of them or nothing; `[ftz]` the modifier or nothing. What no pattern matches is an error.
+
+Operands are `name:type`, the first one being the result; a type is a PTX type or the name of a group of the
+pattern. `wide` is T with twice the bits. The expression is over functions of runtime/operations.h; `{R}` stands for the group, or
+for the default in DEFAULTS, or true/false for a plain optional modifier.
+
+Refused on purpose, because no definition fixes their bits: every .approx and .full form, and .ftz on multiplication, fma and
+division (whether a result that rounds up to the smallest normal number counts as subnormal is not written down).
+"""
+
+import itertools
+import re
+from dataclasses import dataclass
+
+DEFAULTS = {"R": "rn", "M": "none"}
+
+_INTEGERS = "u16|s16|u32|s32|u64|s64"
+_CARRY = "u32|s32|u64|s64"
+_BITS = "b16|b32|b64"
+_ROUNDING = "rn|rz|rm|rp"
+_TO_INTEGRAL = "rni|rzi|rmi|rpi"
+_ALL_INTEGERS = "u8|s8|u16|s16|u32|s32|u64|s64"
+
+# (pattern, operands, expression)
+_PURE = [
+    # Integer arithmetic
+    (f"add.<T:{_INTEGERS}>", "d:T a:T b:T", "add<{T}>(a, b)"),
+    ("add.sat.s32", "d:s32 a:s32 b:s32", "add_saturating(a, b)"),
+    (f"sub.<T:{_INTEGERS}>", "d:T a:T b:T", "sub<{T}>(a, b)"),
+    ("sub.sat.s32", "d:s32 a:s32 b:s32", "sub_saturating(a, b)"),
+    (f"add.cc.<T:{_CARRY}>", "d:T a:T b:T", "add_carry<{T}>(a, b, false, cc)"),
+    (f"addc.[cc].<T:{_CARRY}>", "d:T a:T b:T", "add_carry<{T}, {cc}>(a, b, cc, cc)"),
+    (f"sub.cc.<T:{_CARRY}>", "d:T a:T b:T", "sub_borrow<{T}>(a, b, false, cc)"),
+    (f"subc.[cc].<T:{_CARRY}>", "d:T a:T b:T", "sub_borrow<{T}, {cc}>(a, b, cc, cc)"),
+    (f"mul.lo.<T:{_INTEGERS}>", "d:T a:T b:T", "mul_low<{T}>(a, b)"),
+    (f"mul.hi.<T:{_INTEGERS}>", "d:T a:T b:T", "mul_high<{T}>(a, b)"),
+    ("mul.wide.<T:u16|s16|u32|s32>", "d:wide a:T b:T", "mul_wide<{T}>(a, b)"),
+    (f"mad.lo.<T:{_INTEGERS}>", "d:T a:T b:T c:T", "add<{T}>(mul_low<{T}>(a, b), c)"),
+    (f"mad.hi.<T:{_INTEGERS}>", "d:T a:T b:T c:T", "add<{T}>(mul_high<{T}>(a, b), c)"),
+    ("mad.hi.sat.s32", "d:s32 a:s32 b:s32 c:s32", "add_saturating(mul_high<s32>(a, b), c)"),
+    ("mad.wide.<T:u16|s16|u32|s32>", "d:wide a:T b:T c:wide", "add<{wide}>(mul_wide<{T}>(a, b), c)"),
+    (f"mad.lo.cc.<T:{_CARRY}>", "d:T a:T b:T c:T", "add_carry<{T}>(mul_low<{T}>(a, b), c, false, cc)"),
+    (f"mad.hi.cc.<T:{_CARRY}>", "d:T a:T b:T c:T", "add_carry<{T}>(mul_high<{T}>(a, b), c, false, cc)"),
+    (f"madc.lo.[cc].<T:{_CARRY}>", "d:T a:T b:T c:T", "add_carry<{T}, {cc}>(mul_low<{T}>(a, b), c, cc, cc)"),
+    (f"madc.hi.[cc].<T:{_CARRY}>", "d:T a:T b:T c:T", "add_carry<{T}, {cc}>(mul_high<{T}>(a, b), c, cc, cc)"),
+    ("mul24.lo.<T:u32|s32>", "d:T a:T b:T", "mul24_low<{T}>(a, b)"),
+    ("mul24.hi.<T:u32|s32>", "d:T a:T b:T", "mul24_high<{T}>(a, b)"),
+    ("mad24.lo.<T:u32|s32>", "d:T a:T b:T c:T", "add<{T}>(mul24_low<{T}>(a, b), c)"),
+    ("mad24.hi.<T:u32|s32>", "d:T a:T b:T c:T", "add<{T}>(mul24_high<{T}>(a, b), c)"),
+    (f"sad.<T:{_INTEGERS}>", "d:T a:T b:T c:T", "add<{T}>(c, absolute_difference<{T}>(a, b))"),
+    (f"div.<T:{_INTEGERS}>", "d:T a:T b:T", "divide<{T}>(a, b, t, {site})"),
+    (f"rem.<T:{_INTEGERS}>", "d:T a:T b:T", "remainder<{T}>(a, b, t, {site})"),
+    ("abs.<T:s16|s32|s64>", "d:T a:T", "absolute<{T}>(a)"),
+    ("neg.<T:s16|s32|s64>", "d:T a:T", "sub<{T}>({T}{{0}}, a)"),
+    (f"min.<T:{_INTEGERS}>", "d:T a:T b:T", "minimum<{T}>(a, b)"),
+    (f"max.<T:{_INTEGERS}>", "d:T a:T b:T", "maximum<{T}>(a, b)"),
+    ("min.relu.s32", "d:s32 a:s32 b:s32", "maximum<s32>(minimum<s32>(a, b), 0)"),
+    ("max.relu.s32", "d:s32 a:s32 b:s32", "maximum<s32>(maximum<s32>(a, b), 0)"),
+    ("popc.<T:b32|b64>", "d:u32 a:T", "population_count<{T}>(a)"),
+    ("clz.<T:b32|b64>", "d:u32 a:T", "leading_zeros<{T}>(a)"),
+    ("bfind.[shiftamt].<T:u32|s32|u64|s64>", "d:u32 a:T", "find_leading<{T}, {shiftamt}>(a)"),
+    ("brev.<T:b32|b64>", "d:T a:T", "reverse_bits<{T}>(a)"),
+    ("bfe.<T:u32|s32|u64|s64>", "d:T a:T b:u32 c:u32", "extract_field<{T}>(a, b, c)"),
+    ("bfi.<T:b32|b64>", "d:T a:T b:T c:u32 e:u32", "insert_field<{T}>(a, b, c, e)"),
+    ("bmsk.<M:clamp|wrap>.b32", "d:u32 a:u32 b:u32", "bit_mask<BitMode::{M}>(a, b)"),
+    ("szext.<M:clamp|wrap>.<T:u32|s32>", "d:T a:T b:u32", "extend_from_bit<{T}, BitMode::{M}>(a, b)"),
+    ("dp4a.<A:u32|s32>.<B:u32|s32>", "d:u32 a:u32 b:u32 c:u32", "dot4<{A}, {B}>(a, b, c)"),
+    ("dp2a.<H:lo|hi>.<A:u32|s32>.<B:u32|s32>", "d:u32 a:u32 b:u32 c:u32", "dot2<Half::{H}, {A}, {B}>(a, b, c)"),
+    # Floating point
+    (f"add.[R:{_ROUNDING}].[ftz].[sat].f32", "d:f32 a:f32 b:f32", "add_f32<Round::{R}, {ftz}, {sat}>(a, b)"),
+    (f"sub.[R:{_ROUNDING}].[ftz].[sat].f32", "d:f32 a:f32 b:f32", "add_f32<Round::{R}, {ftz}, {sat}>(a, -b)"),
+    (f"mul.[R:{_ROUNDING}].[sat].f32", "d:f32 a:f32 b:f32", "mul_f32<Round::{R}, {sat}>(a, b)"),
+    (f"fma.<R:{_ROUNDING}>.[sat].f32", "d:f32 a:f32 b:f32 c:f32", "fma_f32<Round::{R}, {sat}>(a, b, c)"),
+    (f"mad.<R:{_ROUNDING}>.[sat].f32", "d:f32 a:f32 b:f32 c:f32", "fma_f32<Round::{R}, {sat}>(a, b, c)"),
+    (f"div.<R:{_ROUNDING}>.f32", "d:f32 a:f32 b:f32", "div_f32<Round::{R}>(a, b)"),
+    (f"rcp.<R:{_ROUNDING}>.f32", "d:f32 a:f32", "div_f32<Round::{R}>(1.0F, a)"),
+    (f"sqrt.<R:{_ROUNDING}>.f32", "d:f32 a:f32", "sqrt_f32<Round::{R}>(a)"),
+    (f"add.[R:{_ROUNDING}].f64", "d:f64 a:f64 b:f64", "add_f64<Round::{R}>(a, b)"),
+    (f"sub.[R:{_ROUNDING}].f64", "d:f64 a:f64 b:f64", "add_f64<Round::{R}>(a, -b)"),
+    (f"mul.[R:{_ROUNDING}].f64", "d:f64 a:f64 b:f64", "mul_f64<Round::{R}>(a, b)"),
+    (f"fma.<R:{_ROUNDING}>.f64", "d:f64 a:f64 b:f64 c:f64", "fma_f64<Round::{R}>(a, b, c)"),
+    (f"mad.<R:{_ROUNDING}>.f64", "d:f64 a:f64 b:f64 c:f64", "fma_f64<Round::{R}>(a, b, c)"),
+    (f"div.<R:{_ROUNDING}>.f64", "d:f64 a:f64 b:f64", "div_f64<Round::{R}>(a, b)"),
+    (f"rcp.<R:{_ROUNDING}>.f64", "d:f64 a:f64", "div_f64<Round::{R}>(1.0, a)"),
+    (f"sqrt.<R:{_ROUNDING}>.f64", "d:f64 a:f64", "sqrt_f64<Round::{R}>(a)"),
+    ("neg.[ftz].f32", "d:f32 a:f32", "negate_f32<{ftz}>(a)"),
+    ("neg.f64", "d:f64 a:f64", "-a"),
+    ("abs.[ftz].f32", "d:f32 a:f32", "absolute_f32<{ftz}>(a)"),
+    ("abs.f64", "d:f64 a:f64", "__builtin_fabs(a)"),
+    ("min.[ftz].[NaN].f32", "d:f32 a:f32 b:f32", "minimum_float<f32, {ftz}, {NaN}>(a, b)"),
+    ("max.[ftz].[NaN].f32", "d:f32 a:f32 b:f32", "maximum_float<f32, {ftz}, {NaN}>(a, b)"),
+    ("min.f64", "d:f64 a:f64 b:f64", "minimum_float<f64, false, false>(a, b)"),
+    ("max.f64", "d:f64 a:f64 b:f64", "maximum_float<f64, false, false>(a, b)"),
+    ("copysign.<T:f32|f64>", "d:T a:T b:T", "copy_sign<{T}>(a, b)"),
+    ("testp.<P:finite|infinite|number|notanumber|normal|subnormal>.<T:f32|f64>", "d:pred a:T", "test_property<FloatClass::{P}, {T}>(a)"),
+    # Logic and shifts
+    (f"and.<T:pred|{_BITS}>", "d:T a:T b:T", "bit_and<{T}>(a, b)"),
+    (f"or.<T:pred|{_BITS}>", "d:T a:T b:T", "bit_or<{T}>(a, b)"),
+    (f"xor.<T:pred|{_BITS}>", "d:T a:T b:T", "bit_xor<{T}>(a, b)"),
+    (f"not.<T:pred|{_BITS}>", "d:T a:T", "bit_not<{T}>(a)"),
+    (f"cnot.<T:{_BITS}>", "d:T a:T", "{T}(a == 0)"),
+    ("lop3.b32", "d:b32 a:b32 b:b32 c:b32 e:imm", "lookup3<e>(a, b, c)"),
+    (f"shl.<T:{_BITS}>", "d:T a:T b:u32", "shift_left<{T}>(a, b)"),
+    (f"shr.<T:{_BITS}|{_INTEGERS}>", "d:T a:T b:u32", "shift_right<{T}>(a, b)"),
+    ("shf.<D:l|r>.<M:clamp|wrap>.b32", "d:b32 a:b32 b:b32 c:u32", "funnel_shift<Direction::{D}, BitMode::{M}>(a, b, c)"),
+    ("prmt.[M:f4e|b4e|rc8|ecl|ecr|rc16].b32", "d:b32 a:b32 b:b32 c:b32", "permute<Permute::{M}>(a, b, c)"),
+    # Selection
+    (f"selp.<T:{_BITS}|{_INTEGERS}|f32|f64>", "d:T a:T b:T c:pred", "c ? a : b"),
+    (f"slct.<T:{_BITS}|{_INTEGERS}|f32|f64>.s32", "d:T a:T b:T c:s32", "c >= 0 ? a : b"),
+    (f"slct.[ftz].<T:{_BITS}|{_INTEGERS}|f32|f64>.f32", "d:T a:T b:T c:f32", "flush<{ftz}>(c) >= 0.0F ? a : b"),
+    # Conversions
+    (f"cvt.[sat].<D:{_ALL_INTEGERS}>.<S:{_ALL_INTEGERS}>", "d:D a:S", "convert_integer<{D}, {S}, {sat}>(a)"),
+    (f"cvt.<R:{_TO_INTEGRAL}>.[ftz].[sat].<D:{_ALL_INTEGERS}>.f32", "d:D a:f32", "float_to_integer<{D}, f32, Round::{R}>(flush<{ftz}>(a))"),
+    (f"cvt.<R:{_TO_INTEGRAL}>.[sat].<D:{_ALL_INTEGERS}>.f64", "d:D a:f64", "float_to_integer<{D}, f64, Round::{R}>(a)"),
+    (f"cvt.<R:{_ROUNDING}>.[ftz].[sat].f32.<S:{_ALL_INTEGERS}>", "d:f32 a:S", "saturate<{sat}>(integer_to_float<f32, Round::{R}>(a))"),
+    (f"cvt.<R:{_ROUNDING}>.f64.<S:{_ALL_INTEGERS}>", "d:f64 a:S", "integer_to_float<f64, Round::{R}>(a)"),
+    (f"cvt.<R:{_ROUNDING}>.[sat].f32.f64", "d:f32 a:f64", "saturate<{sat}>(narrow<Round::{R}>(a))"),
+    ("cvt.[ftz].f64.f32", "d:f64 a:f32", "static_cast<f64>(flush<{ftz}>(a))"),
+    (f"cvt.<R:{_TO_INTEGRAL}>.[ftz].[sat].f32.f32", "d:f32 a:f32", "saturate<{sat}>(flush<{ftz}>(round_to_integral<f32, Round::{R}>(flush<{ftz}>(a))))"),
+    ("cvt.[ftz].sat.f32.f32", "d:f32 a:f32", "saturate<true>(flush<{ftz}>(a))"),
+    (f"cvt.<R:{_TO_INTEGRAL}>.f64.f64", "d:f64 a:f64", "round_to_integral<f64, Round::{R}>(a)"),
+]  # fmt: skip
+
+_COMPARE_INTEGER = "eq|ne|lt|le|gt|ge"
+_COMPARE_UNSIGNED = "lo|ls|hi|hs"
+_COMPARE_FLOAT = "eq|ne|lt|le|gt|ge|equ|neu|ltu|leu|gtu|geu|num|nan"
+_BOOLEAN = "and|or|xor"
+_SPACE = "global|shared|shared::cta|local|param|const"
+_SCOPE = "cta|cluster|gpu|sys"
+_ELEMENT = "b8|u8|s8|b16|u16|s16|b32|u32|s32|f32|b64|u64|s64|f64"
+_CACHE = "L1::evict_normal|L1::evict_unchanged|L1::evict_first|L1::evict_last|L1::no_allocate"
+_PREFETCH = "L2::64B|L2::128B|L2::256B"
+
+# Forms that are more than an expression over their operands; each `kind` is a method of the emitter.
+_OTHER = [
+    (f"setp.<C:{_COMPARE_INTEGER}>.[B:{_BOOLEAN}].<T:{_INTEGERS}>", "compare"),
+    (f"setp.<C:eq|ne>.[B:{_BOOLEAN}].<T:{_BITS}>", "compare"),
+    (f"setp.<C:{_COMPARE_UNSIGNED}>.[B:{_BOOLEAN}].<T:u16|u32|u64>", "compare"),
+    (f"setp.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].[ftz].<T:f32>", "compare"),
+    (f"setp.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].<T:f64>", "compare"),
+    (f"set.<C:{_COMPARE_INTEGER}>.[B:{_BOOLEAN}].<D:u32|s32|f32>.<T:{_INTEGERS}>", "compare"),
+    (f"set.<C:eq|ne>.[B:{_BOOLEAN}].<D:u32|s32|f32>.<T:{_BITS}>", "compare"),
+    (f"set.<C:{_COMPARE_UNSIGNED}>.[B:{_BOOLEAN}].<D:u32|s32|f32>.<T:u16|u32|u64>", "compare"),
+    (f"set.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].[ftz].<D:u32|s32|f32>.<T:f32>", "compare"),
+    (f"set.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].<D:u32|s32|f32>.<T:f64>", "compare"),
+    (f"mov.<T:pred|{_BITS}|{_INTEGERS}|f32|f64>", "move"),
+    ("cvta.<S:global|shared|shared::cta|local|const|param>.<T:u64>", "to_generic"),
+    ("cvta.to.<S:global|shared|shared::cta|local|const|param>.<T:u64>", "from_generic"),
+    ("isspacep.<S:global|shared|shared::cta|local|const>", "is_space"),
+    # Memory. Cache operators and prefetch sizes do not change results.
+    (f"ld.[weak].[S:{_SPACE}].[ca|cg|cs|lu|cv].[E:{_CACHE}].[P:{_PREFETCH}].[V:v2|v4].<T:{_ELEMENT}>", "load"),
+    (f"ld.global.[ca|cg|cs].nc.[E:{_CACHE}].[P:{_PREFETCH}].[V:v2|v4].<T:{_ELEMENT}>", "load"),
+    (f"ld.<O:volatile>.[S:{_SPACE}].[P:{_PREFETCH}].[V:v2|v4].<T:{_ELEMENT}>", "load"),
+    (f"ld.<O:relaxed|acquire>.<Q:{_SCOPE}>.[S:{_SPACE}].[E:{_CACHE}].[P:{_PREFETCH}].[V:v2|v4].<T:{_ELEMENT}>", "load"),
+    (f"st.[weak].[S:{_SPACE}].[wb|cg|cs|wt].[E:{_CACHE}].[V:v2|v4].<T:{_ELEMENT}>", "store"),
+    (f"st.<O:volatile>.[S:{_SPACE}].[V:v2|v4].<T:{_ELEMENT}>", "store"),
+    (f"st.<O:relaxed|release>.<Q:{_SCOPE}>.[S:{_SPACE}].[E:{_CACHE}].[V:v2|v4].<T:{_ELEMENT}>", "store"),
+    *[
+        (f"{opcode}.[O:relaxed|acquire|release|acq_rel].[Q:{_SCOPE}].[S:global|shared|shared::cta].{operation}", "atomic")
+        for opcode in ("atom", "red")
+        for operation in (
+            "<F:and|or|xor>.<T:b32|b64>",
+            "<F:add>.<T:u32|s32|u64|f32|f64>",
+            "<F:inc|dec>.<T:u32>",
+            "<F:min|max>.<T:u32|s32|u64|s64>",
+            *(("<F:exch>.<T:b32|b64>", "<F:cas>.<T:b16|b32|b64>") if opcode == "atom" else ()),
+        )
+    ],
+    (f"membar.<Q:cta|gl|sys>", "ordering"),
+    (f"fence.[O:sc|acq_rel|acquire|release].<Q:{_SCOPE}>", "ordering"),
+    ("griddepcontrol.<Q:launch_dependents|wait>", "ordering"),
+    ("prefetch.[S:global|local].<Q:L1|L2>", "prefetch"),
+    ("prefetchu.L1", "prefetch"),
+    ("nanosleep.u32", "sleep"),
+    # Control
+    ("bra.[uni]", "branch"),
+    ("brx.idx.[uni]", "branch_indexed"),
+    ("call.[uni]", "call"),
+    ("ret.[uni]", "leave"),
+    ("exit", "leave_kernel"),
+    ("trap", "trap"),
+    # Barriers and warps
+    ("<K:bar|barrier>.sync.[aligned]", "barrier"),
+    ("<K:bar|barrier>.red.[aligned].<F:popc>.u32", "barrier_reduce"),
+    ("<K:bar|barrier>.red.[aligned].<F:and|or>.pred", "barrier_reduce"),
+    ("bar.warp.sync", "warp_barrier"),
+    ("shfl.sync.<M:up|down|bfly|idx>.b32", "shuffle"),
+    ("vote.sync.<M:all|any|uni>.pred", "vote"),
+    ("vote.sync.<M:ballot>.b32", "vote"),
+    ("match.<M:any>.sync.<T:b32|b64>", "match"),
+    ("match.<M:all>.sync.<T:b32|b64>", "match"),
+    ("redux.sync.<F:add|min|max>.<T:u32|s32>", "redux"),
+    ("redux.sync.<F:and|or|xor>.<T:b32>", "redux"),
+    ("elect.sync", "elect"),
+    ("activemask.b32", "active_mask"),
+]  # fmt: skip
+
+
+def _split(pattern):
+    return re.findall(r"<[^>]*>|\[[^\]]*\]|[^.<\[]+", pattern)
+
+
+def _alternatives(segment):
+    """(name, alternatives) of one segment; the empty string stands for nothing."""
+    inner = segment.strip("<>[]")
+    name, colon, choices = inner.partition(":")
+    if not colon or "|" in name or name.startswith(("L1", "L2")):
+        name, choices = (inner if "|" not in inner else ""), inner
+    choices = choices.split("|")
+    return name, ([""] if segment[0] == "[" else []) + choices
+
+
+@dataclass(frozen=True)
+class Form:
+    pattern: str
+    operands: tuple = ()
+    expression: str = ""
+    kind: str = "expression"
+
+    def opcode(self):
+        return _split(self.pattern)[0]
+
+    def regex(self):
+        regex = ""
+        for i, segment in enumerate(_split(self.pattern)):
+            name, choices = _alternatives(segment) if segment[0] in "<[" else ("", [segment])
+            body = "|".join(re.escape(c) for c in choices if c)
+            group = f"(?P<{name}>{body})" if name.isidentifier() else f"(?:{body})"
+            dot = r"\." if i else ""
+            regex += f"(?:{dot}{group})" + ("?" if "" in choices else "")
+        return re.compile(regex + "$")
+
+    def instances(self):
+        """Every opcode that the pattern stands for, with its groups."""
+        segments = [
+            _alternatives(s) if s[0] in "<[" else ("", [s]) for s in _split(self.pattern)
+        ]
+        for choice in itertools.product(*[choices for _, choices in segments]):
+            opcode = ".".join(c for c in choice if c)
+            match = self.regex().match(opcode)
+            if match:
+                yield opcode, self.groups(match)
+
+    def groups(self, match):
+        groups = {}
+        for name, value in match.groupdict().items():
+            if len(name) == 1:
+                groups[name] = value if value is not None else DEFAULTS.get(name)
+            else:
+                groups[name] = "true" if value else "false"
+        if groups.get("T"):
+            type_ = groups["T"]
+            groups["wide"] = type_[0] + str(2 * int(type_[1:])) if type_ != "pred" else type_
+        return groups
+
+    def operand_types(self, groups):
+        return [(name, groups.get(type_, type_)) for name, type_ in self.operands]
+
+
+def _operands(text):
+    return tuple(tuple(part.split(":")) for part in text.split())
+
+
+FORMS = [Form(p, _operands(o), e) for p, o, e in _PURE] + [Form(p, kind=k) for p, k in _OTHER]
+
+_BY_OPCODE = {}
+for _form in FORMS:
+    _first = _split(_form.pattern)[0]
+    for _opcode in _alternatives(_first)[1] if _first[0] == "<" else [_first]:
+        _BY_OPCODE.setdefault(_opcode, []).append((_form.regex(), _form))
+
+
+def find(opcode):
+    """The form of an opcode with its modifiers, and its groups; (None, reason) if there is none."""
+    candidates = _BY_OPCODE.get(opcode.split(".")[0])
+    if candidates is None:
+        return None, "unknown opcode"
+    for regex, form in candidates:
+        match = regex.match(opcode)
+        if match:
+            return form, form.groups(match)
+    return None, "unknown modifiers"

@@ -1,0 +1,772 @@
+#!/usr/bin/env python3
+"""Translates PTX to C++ that runs on the emulated device (tests/emulation/README.md).
+
+  translate.py --object backend.cu.o --ptx-out backend.ptx --out backend.cpp
+  translate.py --ptx opcodes.ptx --out opcodes.cpp
+
+Exit status 1, with file, line and instruction, for anything that it does not know.
+"""
+
+import argparse
+import re
+import struct
+import sys
+from pathlib import Path
+
+import instruction_forms
+from fatbin import FatbinError, embedded_ptx
+from ptx_parser import (
+    BITS, BranchTargets, Function, Instruction, Label, PtxError, Register, Variable, parse,
+    split_operands,
+)  # fmt: skip
+
+_SPECIAL_REGISTERS = {
+    "%laneid": "t.lane()", "%warpid": "t.warp()", "%nwarpid": "t.grid->warps_per_block()",
+    "%lanemask_eq": "t.lane_mask_eq()", "%lanemask_lt": "t.lane_mask_lt()", "%lanemask_le": "t.lane_mask_le()",
+    "%lanemask_gt": "t.lane_mask_gt()", "%lanemask_ge": "t.lane_mask_ge()",
+    "%clock": "t.clock()", "%clock64": "t.clock()", "%globaltimer": "t.clock()",
+    "%dynamic_smem_size": "t.grid->dynamic_shared_bytes", "%total_smem_size": "t.grid->shared_bytes()",
+    "WARP_SZ": "32",
+}  # fmt: skip
+for _axis in "xyz":
+    _SPECIAL_REGISTERS[f"%tid.{_axis}"] = f"t.tid.{_axis}"
+    _SPECIAL_REGISTERS[f"%ntid.{_axis}"] = f"t.grid->block_extent.{_axis}"
+    _SPECIAL_REGISTERS[f"%ctaid.{_axis}"] = f"t.block->index.{_axis}"
+    _SPECIAL_REGISTERS[f"%nctaid.{_axis}"] = f"t.grid->grid_extent.{_axis}"
+
+_DEVICE_FUNCTIONS = {"vprintf": "device_printf", "__assertfail": "device_assert"}
+
+# Instructions that wait for other threads: their kernels run with one fiber per thread.
+_WAITING = {
+    "barrier", "barrier_reduce", "warp_barrier", "shuffle", "vote", "match", "redux", "elect", "sleep",
+}  # fmt: skip
+
+_COMPARISONS = {
+    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "ls": "<=", "hi": ">", "hs": ">=",
+}  # fmt: skip
+
+_DEFINED_AS_IS = re.compile(r"[A-Za-z0-9_]+$")
+
+
+def _round_up(value, align):
+    return (value + align - 1) // align * align
+
+
+def _c_name(name):
+    return re.sub(r"[^A-Za-z0-9_]", lambda m: {"%": "", "$": "_S"}[m.group(0)], name)
+
+
+def _c_string(text):
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _layout(variables):
+    """Byte offsets of parameters, each aligned, and the total."""
+    offsets, end = [], 0
+    for variable in variables:
+        end = _round_up(end, variable.align)
+        offsets.append(end)
+        end += variable.size
+    return offsets, end
+
+
+class Properties:
+    """What a kernel does, as far as the scheduler and the checks need to know."""
+
+    def __init__(self):
+        self.waits = False
+        self.polls = False
+        self.calls = set()
+        self.shared_granule = 16
+
+    def absorb(self, other):
+        self.waits |= other.waits
+        self.polls |= other.polls
+        self.shared_granule = min(self.shared_granule, other.shared_granule)
+
+
+class ModuleEmitter:
+    def __init__(self, module, ptx_path):
+        self.module = module
+        self.ptx_path = ptx_path
+        self.sites = {}
+        self.functions = {f.name: f for f in module.functions}
+        self.function_index = {}
+        for function in module.functions:
+            if function.is_defined and function.name not in self.function_index:
+                self.function_index[function.name] = len(self.function_index)
+        self.globals = []
+        self.shared_offsets = {}
+        self.shared_end = 0
+        for variable in module.variables:
+            if variable.space == "shared":
+                if variable.count != 0:
+                    self.place_shared(variable)
+            else:
+                self.globals.append(variable)
+        for function in module.functions:
+            if not function.is_entry:
+                for variable, _ in function.locals:
+                    if variable.space == "shared":
+                        self.place_shared(variable)
+        self.variables = {v.name: v for v in module.variables}
+        self.global_index = {v.name: i for i, v in enumerate(self.globals)}
+
+    def place_shared(self, variable):
+        self.shared_end = _round_up(self.shared_end, variable.align)
+        self.shared_offsets[id(variable)] = self.shared_end
+        self.shared_end += variable.size
+
+    def site(self, instruction):
+        key = (instruction.line, instruction.location)
+        return self.sites.setdefault(key, len(self.sites))
+
+    def emit(self):
+        bodies = []
+        emitters = {}
+        for function in self.module.functions:
+            if function.is_defined and function.name not in emitters:
+                emitter = FunctionEmitter(self, function)
+                bodies.append(emitter.emit())
+                emitters[function.name] = emitter
+        for emitter in emitters.values():
+            reached, open_ = set(), list(emitter.properties.calls)
+            while open_:
+                name = open_.pop()
+                if name not in reached:
+                    reached.add(name)
+                    open_ += emitters[name].properties.calls
+            for name in reached:
+                emitter.properties.absorb(emitters[name].properties)
+        out = ['#include "runtime/generated_code.h"', "", "namespace velum::emulation {", "namespace {", ""]
+        out += [f"u64 global_{i} = 0;  // {v.name}" for i, v in enumerate(self.globals)]
+        for name, index in self.function_index.items():
+            function = self.functions[name]
+            if function.is_entry:
+                out.append(f"void body_{index}(Thread& t);  // {name}")
+            else:
+                out.append(f"void body_{index}(Thread& t, u8* const* results, u8* const* args);  // {name}")
+        out += bodies
+        out += self.emit_tables(emitters)
+        out += ["", "}  // namespace", "}  // namespace velum::emulation", ""]
+        return "\n".join(out)
+
+    def emit_tables(self, emitters):
+        files = sorted(self.module.files.items())
+        file_index = {number: i for i, (number, _) in enumerate(files)}
+        out = ["", "const char* const kFiles[] = {"]
+        out += [f"    {_c_string(path)}," for _, path in files] or ["    nullptr,"]
+        out += ["};", "const Site kSites[] = {"]
+        for line, location in self.sites:
+            numbers = [line, -1, 0, -1, 0]
+            if location is not None:
+                outer = location.outermost()
+                numbers[1:3] = [file_index.get(location.file, -1), location.line]
+                if outer is not location:
+                    numbers[3:5] = [file_index.get(outer.file, -1), outer.line]
+            out.append("    {" + ", ".join(map(str, numbers)) + "},")
+        if not self.sites:
+            out.append("    {0, -1, 0, -1, 0},")
+        out.append("};")
+        variables = []
+        for i, variable in enumerate(self.globals):
+            data, relocations = self.initial_bytes(variable)
+            initial, relocation = "nullptr", "nullptr"
+            if data is not None:
+                initial = f"kInitial_{i}"
+                out.append(f"const u8 {initial}[] = {{{', '.join(map(str, data)) or '0'}}};")
+            if relocations:
+                relocation = f"kRelocations_{i}"
+                rows = ", ".join(f"{{{at}, &global_{target}, {addend}}}" for at, target, addend in relocations)
+                out.append(f"const Relocation {relocation}[] = {{{rows}}};")
+            constant = "true" if variable.space == "const" else "false"
+            variables.append(
+                f"    {{{_c_string(variable.name)}, {variable.size}, {variable.align}, {constant}, {initial}, "
+                f"{relocation}, {len(relocations)}, &global_{i}}},"
+            )
+        kernels = []
+        for name, index in self.function_index.items():
+            function = self.functions[name]
+            if not function.is_entry:
+                continue
+            offsets, size = _layout(function.params)
+            rows = ", ".join(f"{{{o}, {p.size}}}" for o, p in zip(offsets, function.params))
+            out.append(f"const Parameter kParameters_{index}[] = {{{rows or '{0, 0}'}}};")
+            emitter = emitters[name]
+            properties = emitter.properties
+            flags = ", ".join("true" if x else "false" for x in (properties.waits, properties.polls))
+            kernels.append(
+                f"    {{{_c_string(name)}, &body_{index}, &kModule, kParameters_{index}, {len(function.params)}, "
+                f"{size}, {emitter.shared_end}, {emitter.dynamic_align}, {function.max_threads}, "
+                f"{properties.shared_granule.bit_length() - 1}, {flags}}},"
+            )
+        out += ["extern const Module kModule;", "const Variable kVariables[] = {"]
+        out += variables or ["    {nullptr, 0, 1, false, nullptr, nullptr, 0, nullptr},"]
+        out += ["};", "const Kernel kKernels[] = {"]
+        out += kernels or ["    {nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 1, 0, 0, false, false},"]
+        architecture = int(re.sub(r"\D", "", self.module.target) or 0)
+        out += [
+            "};",
+            f"const Module kModule = {{{_c_string(self.ptx_path)}, {architecture}, kFiles, kSites, kVariables, "
+            f"{len(variables)}, kKernels, {len(kernels)}}};",
+            "const ModuleRegistration registration(kModule);",
+        ]
+        return out
+
+    def initial_bytes(self, variable):
+        if variable.initializer is None:
+            return None, []
+        size = BITS[variable.type] // 8
+        data, relocations = bytearray(), []
+        items = split_operands(variable.initializer.replace("{", " ").replace("}", " "))
+        for item in items:
+            symbol = re.match(r"(?:generic\(\s*([\w$]+)\s*\)|([A-Za-z_$][\w$]*))\s*(?:\+\s*(\d+))?$", item)
+            if symbol and size == 8 and (symbol[1] or symbol[2]) in self.global_index:
+                target = self.global_index[symbol[1] or symbol[2]]
+                relocations.append((len(data), target, int(symbol[3] or 0)))
+                data += bytes(8)
+            elif re.match(r"[-+]?(0[xX][0-9a-fA-F]+|\d+)U?$", item):
+                value = int(item.rstrip("U"), 0) % (1 << 8 * size)
+                data += value.to_bytes(size, "little")
+            elif re.match(r"0[fFdD][0-9a-fA-F]+$", item):
+                data += int(item[2:], 16).to_bytes(size, "little")
+            else:
+                raise PtxError(variable.line, f"unknown initializer of {variable.name}: {item}")
+        return data.ljust(variable.size, b"\0"), relocations
+
+
+class FunctionEmitter:
+    def __init__(self, module, function):
+        self.module = module
+        self.function = function
+        self.properties = Properties()
+        self.instruction = None
+        self.shared_offsets = dict(module.shared_offsets)
+        self.shared_end = module.shared_end
+        self.local_offsets = {}
+        self.local_end = 0
+        self.dynamic_align = max(
+            [v.align for v in module.module.variables if v.space == "shared" and v.count == 0], default=1
+        )
+        for variable, _ in function.locals:
+            if variable.space == "shared" and function.is_entry:
+                self.shared_end = _round_up(self.shared_end, variable.align)
+                self.shared_offsets[id(variable)] = self.shared_end
+                self.shared_end += variable.size
+            elif variable.space == "local":
+                self.local_end = _round_up(self.local_end, variable.align)
+                self.local_offsets[id(variable)] = self.local_end
+                self.local_end += variable.size
+        self.param_offsets, _ = _layout(function.params)
+
+    def fail(self, message):
+        raise PtxError(self.instruction.line, f"{message}: {self.instruction}")
+
+    # Names and operands
+
+    def lookup(self, name):
+        found, scope = self.instruction.scope.find(name)
+        if found is None:
+            found = self.module.variables.get(name)
+        return found, scope
+
+    def register(self, name):
+        found, scope = self.lookup(name)
+        if not isinstance(found, Register):
+            self.fail(f"'{name}' is not a register")
+        return f"r{scope.index}_{_c_name(name)}", found
+
+    def symbol_address(self, name):
+        """(state space, C++ expression) of the address of a variable in its state space."""
+        variable, _ = self.lookup(name)
+        if not isinstance(variable, Variable):
+            return None
+        if variable.space == "shared":
+            if id(variable) in self.shared_offsets:
+                return "shared", f"u64{{{self.shared_offsets[id(variable)]}}}"
+            return "shared", "t.grid->dynamic_shared_offset"
+        if variable.space in ("global", "const"):
+            return variable.space, f"global_{self.module.global_index[variable.name]}"
+        if variable.space == "local":
+            return "local", f"(frame.base + {self.local_offsets[id(variable)]})"
+        if self.function.is_entry and any(variable is p for p in self.function.params):
+            position = [p is variable for p in self.function.params].index(True)
+            return "param", f"u64{{{self.param_offsets[position]}}}"
+        return None
+
+    def value(self, operand, type_):
+        if operand.startswith("!"):
+            return f"!{self.value(operand[1:].strip(), type_)}"
+        if operand in _SPECIAL_REGISTERS:
+            return f"static_cast<{type_}>({_SPECIAL_REGISTERS[operand]})"
+        if re.match(r"0[fF][0-9a-fA-F]{8}$", operand):
+            if type_ not in ("f32", "b32"):
+                self.fail(f"'{operand}' is not of type .{type_}")
+            return f"read<{type_}>(u32{{0x{operand[2:]}U}})"
+        if re.match(r"0[dD][0-9a-fA-F]{16}$", operand):
+            if type_ not in ("f64", "b64"):
+                self.fail(f"'{operand}' is not of type .{type_}")
+            return f"read<{type_}>(u64{{0x{operand[2:]}U}})"
+        if re.match(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|\d+)U?$", operand):
+            text = operand.rstrip("U")
+            number = int(text, 8 if re.match(r"[-+]?0\d+$", text) else 0)
+            if type_ == "pred":
+                return "true" if number else "false"
+            if type_ in ("f32", "f64"):
+                self.fail(f"integer '{operand}' where .{type_} is expected")
+            return f"read<{type_}>(u64{{0x{number % (1 << 64):x}U}})"
+        if re.match(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$", operand):
+            if type_ not in ("f32", "f64"):
+                self.fail(f"'{operand}' is not of type .{type_}")
+            code = struct.pack("<d", float(operand)).hex()
+            bits = int.from_bytes(bytes.fromhex(code), "little")
+            return f"static_cast<{type_}>(read<f64>(u64{{0x{bits:x}U}}))"
+        match = re.match(r"([A-Za-z_$][\w$]*)\s*(?:\+\s*(-?\d+))?$", operand)
+        if match:
+            found, _ = self.lookup(match[1])
+            if isinstance(found, Variable):
+                address = self.symbol_address(match[1])
+                if address is None:
+                    self.fail(f"the address of '{match[1]}' is not supported")
+                return f"read<{type_}>({address[1]} + {int(match[2] or 0)})"
+        if operand == "_":
+            self.fail("'_' is read")
+        name, declared = self.register(operand)
+        if declared.type == type_:
+            return name
+        if "pred" in (declared.type, type_):
+            self.fail(f"'{operand}' is .{declared.type}, not .{type_}")
+        if BITS[declared.type] < BITS[type_]:
+            self.fail(f"'{operand}' has {BITS[declared.type]} bits, fewer than .{type_}")
+        return f"read<{type_}>({name})"
+
+    def assign(self, operand, expression, type_):
+        """A statement that gives the register the value of an expression of type `type_`."""
+        if operand == "_":
+            return f"static_cast<void>({expression});"
+        name, declared = self.register(operand)
+        if "pred" in (declared.type, type_) and declared.type != type_:
+            self.fail(f"'{operand}' is .{declared.type}, not .{type_}")
+        if BITS[declared.type] < BITS[type_]:
+            self.fail(f"'{operand}' has {BITS[declared.type]} bits, fewer than .{type_}")
+        return f"write<{type_}>({name}, {expression});"
+
+    def operands(self, *counts):
+        operands = self.instruction.operands
+        if len(operands) not in counts:
+            self.fail(f"{len(operands)} operands, expected {' or '.join(map(str, counts))}")
+        return operands
+
+    def site(self):
+        return self.module.site(self.instruction)
+
+    def vector(self, operand):
+        return split_operands(operand[1:-1]) if operand.startswith("{") else [operand]
+
+    def address(self, operand):
+        """(space of a named variable or None, C++ expression, name or None) of `[...]`."""
+        match = re.match(r"\[\s*([%\w$.]+)\s*(?:\+\s*(-?(?:0[xX][0-9a-fA-F]+|\d+))\s*)?\]$", operand)
+        if not match:
+            self.fail(f"unknown address '{operand}'")
+        base, offset = match[1], int(match[2] or "0", 0)
+        found, _ = self.lookup(base)
+        if isinstance(found, Variable):
+            address = self.symbol_address(base)
+            if address is None:
+                return found.space, offset, found
+            return address[0], f"{address[1]} + {offset}", found
+        if re.match(r"\d", base):
+            return None, f"u64{{{int(base, 0)}}} + {offset}", None
+        name, declared = self.register(base)
+        if BITS[declared.type] not in (32, 64):
+            self.fail(f"'{base}' is no address")
+        return None, f"static_cast<u64>({name}) + static_cast<u64>(s64{{{offset}}})", None
+
+    # The function as a whole
+
+    def emit(self):
+        function = self.function
+        index = self.module.function_index[function.name]
+        if function.is_entry:
+            head = f"void body_{index}(Thread& t) {{"
+        else:
+            head = f"void body_{index}(Thread& t, u8* const* results, u8* const* args) {{"
+        out = ["", head, "  bool cc = false;", "  static_cast<void>(cc);"]
+        for scope in function.scopes:
+            by_type = {}
+            for name, what in scope.names.items():
+                if isinstance(what, Register):
+                    by_type.setdefault(what.type, []).append(f"r{scope.index}_{_c_name(name)}{{}}")
+            for type_, names in by_type.items():
+                for start in range(0, len(names), 12):
+                    out.append(f"  {type_} {', '.join(names[start : start + 12])};")
+        for variable, scope in function.locals:
+            if variable.space == "param":
+                out.append(f"  alignas(16) u8 p{scope.index}_{_c_name(variable.name)}[{variable.size}] = {{}};")
+        if self.local_end:
+            out.append(f"  const LocalFrame frame(t, {_round_up(self.local_end, 16)});")
+        for item in function.body:
+            if isinstance(item, Instruction):
+                self.instruction = item
+                code = self.emit_instruction(item)
+                if item.guard:
+                    code = f"if ({self.value(item.guard, 'pred')}) {{ {code} }}"
+                out.append("  " + code)
+            else:
+                label, scope = item
+                out.append(f" L{scope.index}_{_c_name(label.name)}:;")
+        out.append("}")
+        return "\n".join(out)
+
+    def emit_instruction(self, instruction):
+        form, groups = instruction_forms.find(instruction.opcode)
+        if form is None:
+            self.fail(groups)
+        if form.kind in _WAITING:
+            self.properties.waits = True
+        if form.kind == "expression":
+            return self.emit_expression(form, groups)
+        return getattr(self, "emit_" + form.kind)(groups)
+
+    def emit_expression(self, form, groups):
+        types = form.operand_types(groups)
+        operands = self.operands(len(types))
+        code = "{ "
+        for (name, type_), operand in list(zip(types, operands))[1:]:
+            if type_ == "imm":
+                code += f"constexpr u32 {name} = {self.immediate(operand)}; "
+            else:
+                code += f"const {type_} {name} = {self.value(operand, type_)}; "
+        fields = dict(groups, site=self.site() if "{site}" in form.expression else "")
+        expression = form.expression.format(**{k: v for k, v in fields.items() if v is not None})
+        return code + self.assign(operands[0], expression, types[0][1]) + " }"
+
+    def immediate(self, operand):
+        if not re.match(r"(0[xX][0-9a-fA-F]+|\d+)$", operand):
+            self.fail(f"'{operand}' is no constant")
+        return int(operand, 0)
+
+    # Instructions by kind
+
+    def emit_compare(self, g):
+        boolean = g.get("B")
+        operands = self.operands(4 if boolean else 3)
+        a, b = self.value(operands[1], g["T"]), self.value(operands[2], g["T"])
+        if g.get("ftz") == "true":
+            a, b = f"flush<true>({a})", f"flush<true>({b})"
+        compare = g["C"]
+        if g["T"] in ("f32", "f64"):
+            truth = f"compare_float<Compare::{compare}_>({a}, {b})"
+        else:
+            truth = f"({a} {_COMPARISONS[compare]} {b})"
+        code = f"{{ const bool x = {truth}; "
+        first, second = "x", "!x"
+        if boolean:
+            code += f"const bool y = {self.value(operands[3], 'pred')}; "
+            operator = {"and": "&", "or": "|", "xor": "^"}[boolean]
+            first, second = f"((x {operator} y) != 0)", f"(((!x) {operator} y) != 0)"
+        if "D" in g:
+            one = "1.0F" if g["D"] == "f32" else f"static_cast<{g['D']}>(~u32{{0}})"
+            return code + self.assign(operands[0], f"{first} ? {one} : {g['D']}{{0}}", g["D"]) + " }"
+        targets = [x.strip() for x in operands[0].split("|")]
+        code += self.assign(targets[0], first, "pred")
+        if len(targets) == 2:
+            code += " " + self.assign(targets[1], second, "pred")
+        return code + " }"
+
+    def emit_move(self, g):
+        target, source = self.operands(2)
+        type_ = g["T"]
+        if target.startswith("{"):
+            parts = self.vector(target)
+            width = BITS[type_] // len(parts)
+            code = f"{{ const {type_} x = {self.value(source, type_)}; "
+            for i, part in enumerate(parts):
+                if part != "_":
+                    code += self.assign(part, f"static_cast<u{width}>(x >> {i * width})", f"u{width}") + " "
+            return code + "}"
+        if source.startswith("{"):
+            parts = self.vector(source)
+            width = BITS[type_] // len(parts)
+            terms = [
+                f"(static_cast<u{BITS[type_]}>({self.value(p, f'b{width}')}) << {i * width})"
+                for i, p in enumerate(parts)
+            ]
+            return self.assign(target, f"static_cast<{type_}>({' | '.join(terms)})", type_)
+        return self.assign(target, self.value(source, type_), type_)
+
+    @staticmethod
+    def space(name):
+        return "global" if name == "const" else (name or "generic").split("::")[0]
+
+    def emit_to_generic(self, g):
+        target, source = self.operands(2)
+        space = self.space(g["S"])
+        return self.assign(target, f"to_generic<Space::{space}_>({self.value(source, 'u64')})", "u64")
+
+    def emit_from_generic(self, g):
+        target, source = self.operands(2)
+        space = self.space(g["S"])
+        return self.assign(target, f"from_generic<Space::{space}_>({self.value(source, 'u64')})", "u64")
+
+    def emit_is_space(self, g):
+        target, source = self.operands(2)
+        space = self.space(g["S"])
+        return self.assign(target, f"is_in_space<Space::{space}_>({self.value(source, 'u64')})", "pred")
+
+    def parameter_storage(self, variable, offset, size):
+        """Where the bytes of a .param variable that is not a kernel's stand."""
+        if offset < 0 or offset + size > variable.size:
+            self.fail(f"bytes {offset} to {offset + size} of '{variable.name}' ({variable.size} bytes)")
+        for names, storage in ((self.function.returns, "results"), (self.function.params, "args")):
+            for i, each in enumerate(names):
+                if each is variable:
+                    return f"{storage}[{i}] + {offset}"
+        _, scope = self.lookup(variable.name)
+        return f"p{scope.index}_{_c_name(variable.name)} + {offset}"
+
+    def pointer(self, operand, space, access, element_bytes, count):
+        """A C++ expression for the storage of the operand, after the checks."""
+        named_space, address, variable = self.address(operand)
+        total = element_bytes * count
+        space = self.space(space)
+        if isinstance(address, int):  # a call's parameter
+            return self.parameter_storage(variable, address, total)
+        if space == "param":
+            return f"t.parameter<{total}>({address}, {self.site()})"
+        if space == "generic" and named_space is not None:
+            self.fail(f"generic access to '{variable.name}'")
+        if space in ("generic", "shared"):
+            self.properties.shared_granule = min(self.properties.shared_granule, total)
+        mask = self.instruction.used_bytes
+        used = f", {mask}U" if mask is not None else ""
+        return f"t.access<Space::{space}_, Access::{access}, {total}, {element_bytes}{used}>({address}, {self.site()})"
+
+    def count_of(self, g, registers):
+        count = int(g["V"][1:]) if g.get("V") else 1
+        if len(registers) != count:
+            self.fail(f"{len(registers)} registers, expected {count}")
+        return count
+
+    def emit_load(self, g):
+        target, source = self.operands(2)
+        registers = self.vector(target)
+        count = self.count_of(g, registers)
+        type_, size = g["T"], BITS[g["T"]] // 8
+        order = g.get("O")
+        access = "atomic_read" if order in ("relaxed", "acquire") else "read"
+        code = f"{{ const u8* const p = {self.pointer(source, g.get('S') or ('global' if '.nc' in self.instruction.opcode else None), access, size, count)}; "
+        for i, register in enumerate(registers):
+            if register != "_":
+                code += self.assign(register, f"load<{type_}>(p + {i * size})", type_) + " "
+        if order and self.space(g.get("S")) in ("global", "generic", "shared"):
+            self.properties.waits = True
+            self.properties.polls |= self.space(g.get("S")) != "shared"
+            code += f"t.poll({self.site()}); "
+        return code + "}"
+
+    def emit_store(self, g):
+        target, source = self.operands(2)
+        registers = self.vector(source)
+        count = self.count_of(g, registers)
+        type_, size = g["T"], BITS[g["T"]] // 8
+        access = "atomic_write" if g.get("O") in ("relaxed", "release") else "write"
+        code = f"{{ u8* const p = {self.pointer(target, g.get('S'), access, size, count)}; "
+        for i, register in enumerate(registers):
+            code += f"store<{type_}>(p + {i * size}, {self.value(register, type_)}); "
+        return code + "}"
+
+    def emit_atomic(self, g):
+        is_red = self.instruction.opcode.startswith("red")
+        operands = list(self.operands(*((2,) if is_red else (4,) if g["F"] == "cas" else (3,))))
+        target = "_" if is_red else operands.pop(0)
+        type_, size = g["T"], BITS[g["T"]] // 8
+        if g["F"] in ("cas", "exch"):
+            self.properties.waits = True
+        values = ", ".join(self.value(x, type_) for x in operands[1:])
+        # CUDA flushes subnormal numbers in an atomic addition of floats outside of shared memory.
+        flushes = "<f32, true>" if type_ == "f32" and self.space(g.get("S")) != "shared" else f"<{type_}>"
+        if type_ == "f32" and self.space(g.get("S")) == "generic":
+            self.fail("atomic addition of .f32 to a generic address")
+        pointer = self.pointer(operands[0], g.get("S"), "atomic_update", size, 1)
+        code = f"{{ u8* const p = {pointer}; const {type_} x = atomic_{g['F']}{flushes}(p, {values}); "
+        code += self.assign(target, "x", type_)
+        return code + (f" t.poll({self.site()}); }}" if self.properties.waits else " }")
+
+    def emit_ordering(self, g):
+        return "// the emulation runs in program order: " + self.instruction.opcode
+
+    def emit_prefetch(self, g):
+        return "// a hint: " + self.instruction.opcode
+
+    def emit_sleep(self, g):
+        self.operands(1)
+        return f"t.poll({self.site()});"
+
+    def target_label(self, name):
+        found, scope = self.lookup(name)
+        if not isinstance(found, Label):
+            self.fail(f"'{name}' is no label")
+        return f"L{scope.index}_{_c_name(name)}"
+
+    def emit_branch(self, g):
+        return f"goto {self.target_label(self.operands(1)[0])};"
+
+    def emit_branch_indexed(self, g):
+        index, targets = self.operands(2)
+        found, _ = self.lookup(targets)
+        if not isinstance(found, BranchTargets):
+            self.fail(f"'{targets}' is no list of targets")
+        cases = " ".join(f"case {i}: goto {self.target_label(x)};" for i, x in enumerate(found.labels))
+        return f"switch ({self.value(index, 'u32')}) {{ {cases} default: t.fail_branch({self.site()}); }}"
+
+    def emit_call(self, g):
+        operands = list(self.operands(1, 2, 3))
+        results = []
+        if operands[0].startswith("("):
+            results = split_operands(operands.pop(0)[1:-1])
+        name = operands.pop(0)
+        arguments = split_operands(operands.pop(0)[1:-1]) if operands else []
+        callee = self.module.functions.get(name)
+        if callee is None:
+            self.fail("call of an unknown function")
+        if len(results) != len(callee.returns) or len(arguments) != len(callee.params):
+            self.fail("call with the wrong number of parameters")
+
+        def storage(names, declared):
+            out = []
+            for each, variable in zip(names, declared):
+                found, _ = self.lookup(each)
+                if not isinstance(found, Variable) or found.space != "param":
+                    self.fail(f"'{each}' is not in .param space")
+                if found.size != variable.size:
+                    self.fail(f"'{each}' has {found.size} bytes, expected {variable.size}")
+                out.append(self.parameter_storage(found, 0, found.size))
+            return "{" + ", ".join(out or ["nullptr"]) + "}"
+
+        code = f"{{ u8* const results_[] = {storage(results, callee.returns)}; "
+        code += f"u8* const args_[] = {storage(arguments, callee.params)}; "
+        if callee.is_defined:
+            self.properties.calls.add(name)
+            return code + f"body_{self.module.function_index[name]}(t, results_, args_); }}"
+        if name not in _DEVICE_FUNCTIONS:
+            self.fail("call of a function without a body")
+        return code + f"{_DEVICE_FUNCTIONS[name]}(t, {self.site()}, results_, args_); }}"
+
+    def emit_leave(self, g):
+        self.operands(0)
+        return "return;"
+
+    def emit_leave_kernel(self, g):
+        self.operands(0)
+        return "return;" if self.function.is_entry else "t.exit();"
+
+    def emit_trap(self, g):
+        return f"t.fail_trap({self.site()});"
+
+    def barrier_operands(self, operands):
+        barrier = self.value(operands[0], "u32")
+        count = self.value(operands[1], "u32") if len(operands) > 1 else "t.grid->threads_per_block()"
+        return f"{barrier}, {count}"
+
+    def emit_barrier(self, g):
+        operands = self.operands(1, 2)
+        return f"t.block_barrier({self.barrier_operands(operands)}, {self.site()});"
+
+    def emit_barrier_reduce(self, g):
+        operands = self.operands(3, 4)
+        value = self.value(operands[-1], "pred")
+        call = f"t.block_vote({self.barrier_operands(operands[1:-1])}, {value}, {self.site()})"
+        if g["F"] == "popc":
+            return self.assign(operands[0], call, "u32")
+        test = f"{call} == t.block->live_at_barrier" if g["F"] == "and" else f"{call} != 0"
+        return self.assign(operands[0], test, "pred")
+
+    def emit_warp_barrier(self, g):
+        (mask,) = self.operands(1)
+        return f"t.warp_barrier({self.value(mask, 'u32')}, {self.site()});"
+
+    def pair(self, operand):
+        parts = [x.strip() for x in operand.split("|")]
+        return parts if len(parts) == 2 else [parts[0], "_"]
+
+    def emit_shuffle(self, g):
+        target, a, b, c, mask = self.operands(5)
+        value, predicate = self.pair(target)
+        return (
+            f"{{ const Thread::Shuffled x = t.shuffle<Shuffle::{g['M']}>({self.value(mask, 'u32')}, "
+            f"{self.value(a, 'b32')}, {self.value(b, 'u32')}, {self.value(c, 'u32')}, {self.site()}); "
+            f"{self.assign(value, 'x.value', 'u32')} {self.assign(predicate, 'x.in_range', 'pred')} }}"
+        )
+
+    def emit_vote(self, g):
+        target, predicate, mask = self.operands(3)
+        mode = g["M"]
+        code = f"{{ const u32 m = {self.value(mask, 'u32')}; const Thread::Ballot x = t.vote(m, {self.value(predicate, 'pred')}, {self.site()}); "
+        if mode == "ballot":
+            return code + self.assign(target, "x.votes", "u32") + " }"
+        truth = {
+            "any": "x.votes != 0", "all": "x.votes == x.voters", "uni": "x.votes == 0 || x.votes == x.voters",
+        }[mode]  # fmt: skip
+        return code + self.assign(target, truth, "pred") + " }"
+
+    def emit_match(self, g):
+        target, value, mask = self.operands(3)
+        type_ = "u" + g["T"][1:]
+        call = f"t.match({self.value(mask, 'u32')}, {self.value(value, type_)}, {self.site()})"
+        if g["M"] == "any":
+            return self.assign(target, f"{call}.equal", "u32")
+        first, predicate = self.pair(target)
+        return (
+            f"{{ const Thread::Matched x = {call}; "
+            f"{self.assign(first, 'x.all_equal ? x.members : 0', 'u32')} {self.assign(predicate, 'x.all_equal', 'pred')} }}"
+        )
+
+    def emit_redux(self, g):
+        target, value, mask = self.operands(3)
+        type_ = {"b32": "u32"}.get(g["T"], g["T"])
+        call = f"t.reduce<Reduce::{g['F']}_, {type_}>({self.value(mask, 'u32')}, {self.value(value, type_)}, {self.site()})"
+        return self.assign(target, call, type_)
+
+    def emit_elect(self, g):
+        target, mask = self.operands(2)
+        leader, predicate = self.pair(target)
+        return (
+            f"{{ const u32 x = t.elect({self.value(mask, 'u32')}, {self.site()}); "
+            f"{self.assign(leader, 'x', 'u32')} {self.assign(predicate, 'x == t.lane()', 'pred')} }}"
+        )
+
+    def emit_active_mask(self, g):
+        (target,) = self.operands(1)
+        return self.assign(target, "t.lane_mask_eq()", "u32")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--object", type=Path, help="an object file that nvcc made")
+    source.add_argument("--ptx", type=Path, help="a PTX file")
+    parser.add_argument("--ptx-out", type=Path, help="where to keep the object's PTX: reports name its lines")
+    parser.add_argument("--out", type=Path, required=True, help="the C++ file to write")
+    arguments = parser.parse_args()
+    shown = arguments.ptx or arguments.ptx_out or arguments.object
+    try:
+        if arguments.ptx:
+            text = arguments.ptx.read_text()
+        else:
+            texts = embedded_ptx(arguments.object.read_bytes())
+            if len(texts) != 1:
+                sys.exit(f"{arguments.object}: {len(texts)} PTX images, expected 1")
+            text = texts[0]
+            if arguments.ptx_out:
+                arguments.ptx_out.write_text(text)
+        module = parse(text)
+        arguments.out.write_text(ModuleEmitter(module, str(shown)).emit())
+    except PtxError as error:
+        sys.exit(f"{shown}:{error.line}: {error}")
+    except FatbinError as error:
+        sys.exit(f"{arguments.object}: {error}")
+
+
+if __name__ == "__main__":
+    main()
