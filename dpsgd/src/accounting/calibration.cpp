@@ -29,7 +29,8 @@ double calibrate_noise_multiplier(const Accountant& spent, double epsilon, doubl
     reject(kFunction, "sampling_rate", sampling_rate, "in [0, 1]");
   }
   if (steps < 0) reject(kFunction, "steps", steps, ">= 0");
-  if (!(tolerance > 0.0 && tolerance < 1.0)) reject(kFunction, "tolerance", tolerance, "in (0, 1)");
+  if (!(tolerance > 0.0 && tolerance < 1.0))
+    reject(kFunction, "tolerance", tolerance, "> 0 and < 1");
   const double already = spent.epsilon(delta);
   if (already > epsilon) reject(kFunction, "spent epsilon", already, "<= " + number_text(epsilon));
   if (steps == 0 || sampling_rate == 0.0) return 0.0;

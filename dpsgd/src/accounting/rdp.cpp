@@ -24,7 +24,10 @@ class LogSum {
  public:
   /// @param units  bound on the error of `log_term`, in units of 2^-53.
   void add(double log_term, double units) {
-    if (log_term == -kInfinity) return;
+    if (log_term < reference_ - 80.0) {
+      ++skipped_;
+      return;
+    }
     if (log_term > reference_ + 500.0) {
       sum_ *= std::exp(reference_ - log_term);
       reference_ = log_term;
@@ -37,7 +40,8 @@ class LogSum {
   /// Upper bound of the log of the sum; -infinity without terms.
   double upper() const {
     if (terms_ == 0) return -kInfinity;
-    const double log_sum = std::log(sum_);
+    // The term that set the reference counts 1, and each that was skipped less than exp(-79).
+    const double log_sum = std::log(sum_ + static_cast<double>(skipped_) * 5e-35);
     const double units =
         static_cast<double>(terms_) + 16.0 + 4.0 * (std::abs(reference_) + std::abs(log_sum));
     return reference_ + log_sum + units * kUnit;
@@ -47,6 +51,7 @@ class LogSum {
   double reference_ = -kInfinity;
   double sum_ = 0.0;
   std::int64_t terms_ = 0;
+  std::int64_t skipped_ = 0;
 };
 
 /// log(1 + exp(x)), rounded up.
@@ -55,15 +60,13 @@ double log_one_plus_exp(double x) {
   return value * (1.0 + (32.0 + 2.0 * std::min(std::abs(x), 1000.0)) * kUnit);
 }
 
-/// log(exp(x) - 1) for x > 0.
-double log_expm1(double x) {
-  return x > 40.0 ? x + std::log1p(-std::exp(-x)) : std::log(std::expm1(x));
-}
+/// log(exp(x) - 1) for x > 0. Above 40 it is x to the last bit.
+double log_expm1(double x) { return x > 40.0 ? x : std::log(std::expm1(x)); }
 
 /// log(A - 1) at an integer order, rounded up:
 ///
-///   A - 1 = sum over i >= 2 of  C(order, i) q^i (1 - q)^(order - i) (exp(i (i - 1) / (2 sigma^2))
-///   - 1)
+///   A - 1 = sum over i >= 2 of  C(order, i) q^i (1 - q)^(order - i) (exp(e_i) - 1)
+///   e_i = i (i - 1) / (2 sigma^2)
 ///
 /// since the binomial weights sum to 1 and the terms 0 and 1 vanish. No term is negative.
 double log_excess_integer(double q, double sigma, int order) {
@@ -94,10 +97,16 @@ double log_excess_integer(double q, double sigma, int order) {
 
 /// Data of one fractional order: m = order - 1, c = 1 / sigma.
 struct Fractional {
+  Fractional(double sampling_rate, double sigma, double alpha)
+      : q(sampling_rate), c(1.0 / sigma), order(alpha), m(alpha - 1.0) {}
+
   double q;
   double c;
   double order;
   double m;
+  double log_q = std::log(q);
+  double log_quadratic = std::log(0.5 * order * m) + 2.0 * log_q;
+  double log_phi_0 = -0.5 * std::log(2.0 * std::numbers::pi);
 
   /// A log and the units by which it may be off.
   struct Log {
@@ -117,15 +126,14 @@ struct Fractional {
         term *= u * (order - k) / (k + 1.0);
         series += term;
       }
-      return {std::log(0.5 * order * m) + 2.0 * (std::log(q) + std::log(std::abs(w_minus_1))) +
-                  std::log(series),
-              40.0 + 12.0 * k + 4.0 * (std::abs(s) + std::abs(std::log(q)) + std::log(order))};
+      return {log_quadratic + std::log(w_minus_1 * w_minus_1 * series),
+              200.0 + 12.0 * k + 4.0 * (std::abs(s) + 2.0 * std::abs(log_q) + order)};
     }
     double log_1_plus_u;
     double magnitude = 4.0 + 4.0 * std::abs(s);
     if (u > 1e8) {  // u may be infinite; the log is not
-      log_1_plus_u = std::log(q) + s + std::log1p((1.0 - q) / q * std::exp(-s));
-      magnitude += 4.0 * std::abs(std::log(q));
+      log_1_plus_u = log_q + s + std::log1p((1.0 - q) / q * std::exp(-s));
+      magnitude += 4.0 * std::abs(log_q);
     } else if (u > -0.5) {
       log_1_plus_u = std::log1p(u);
     } else {
@@ -141,11 +149,10 @@ struct Fractional {
     }
     const double raised = std::expm1(growth);
     const double factor = raised + decay;
-    const double units =
-        log_units + 16.0 +
-        (6.0 * (std::abs(raised) + std::abs(decay)) +
-         m * (std::exp(growth) + std::exp(-log_1_plus_u)) * (log_units + 2.0 * std::abs(growth))) /
-            factor;
+    const double units = log_units + 16.0 +
+                         (6.0 * (std::abs(raised) + std::abs(decay)) +
+                          (m * (raised + 1.0) + decay + m) * (log_units + 2.0 * std::abs(growth))) /
+                             factor;
     return {log_1_plus_u + std::log(factor), units};
   }
 
@@ -153,7 +160,7 @@ struct Fractional {
   Log log_integrand(double v) const {
     const double t = v + 0.5 * c;
     Log log = log_remainder(c * v);
-    log.value -= 0.5 * t * t + 0.5 * std::log(2.0 * std::numbers::pi);
+    log.value += log_phi_0 - 0.5 * t * t;
     log.units += 4.0 + 4.0 * t * t + 2.0 * std::abs(t) * (std::abs(v) + c);
     return log;
   }
@@ -168,7 +175,6 @@ struct Fractional {
   /// Minkowski's inequality.
   double log_line_bound() const {
     const double cc = c * c;
-    const double log_q = std::log(q);
     // log of (1 + q exp(x))^p
     const auto log_power = [&](double x, double p) { return p * log_one_plus_exp(log_q + x); };
     const auto log_add = [](double a, double b) {
@@ -217,14 +223,23 @@ Spacing choose_spacing(double c, double gap) {
 /// as E[w] = 1. The integrand is not negative and analytic, so the trapezoidal rule converges
 /// exponentially. Its error and the two tails that are cut off are bounded and added.
 double log_excess_fractional(double q, double sigma, double order) {
-  const Fractional f{q, 1.0 / sigma, order, order - 1.0};
+  const Fractional f(q, sigma, order);
   const double line_bound = f.log_line_bound();
   const double steepest = std::max(order, 2.0) * f.c;  // of log g in v, far to the right
   const double log_remainder_left = f.log_remainder(-kInfinity).value;
+  // A first guess at what separates the bound from the sum: the chord between the integer orders.
   double gap = 40.0;
+  if (order > 2.0) {
+    const int below = static_cast<int>(order);
+    const double weight = order - below;
+    const double chord = (1.0 - weight) * log_excess_integer(q, sigma, below) +
+                         weight * log_excess_integer(q, sigma, below + 1);
+    gap = line_bound - chord + 36.0 + 0.125 * f.c * f.c;
+  }
   for (int attempt = 0; attempt < 8; ++attempt) {
     const Spacing spacing = choose_spacing(f.c, gap);
     const double eta = spacing.eta;
+    const double log_eta = std::log(eta);
     if (!((steepest + 40.0) / eta < kLargestPointCount)) return kInfinity;
     LogSum sum;
     double largest = -kInfinity;
@@ -232,8 +247,8 @@ double log_excess_fractional(double q, double sigma, double order) {
     for (std::int64_t k = 1;; ++k) {
       const double v = static_cast<double>(k) * eta;
       const auto log = f.log_integrand(v);
-      sum.add(log.value + std::log(eta), log.units + 8.0);
-      largest = std::max(largest, log.value + std::log(eta));
+      sum.add(log.value + log_eta, log.units + 8.0);
+      largest = std::max(largest, log.value + log_eta);
       const double slope = v + 0.5 * f.c + steepest / std::expm1(-f.c * v);
       if (slope <= 0.0) continue;
       const double tail = log.value - std::log(slope);
@@ -246,8 +261,8 @@ double log_excess_fractional(double q, double sigma, double order) {
     for (std::int64_t k = 1;; ++k) {
       const double v = -static_cast<double>(k) * eta;
       const auto log = f.log_integrand(v);
-      sum.add(log.value + std::log(eta), log.units + 8.0);
-      largest = std::max(largest, log.value + std::log(eta));
+      sum.add(log.value + log_eta, log.units + 8.0);
+      largest = std::max(largest, log.value + log_eta);
       const double t = v + 0.5 * f.c;
       if (t >= 0.0) continue;
       const double tail = log_remainder_left - 0.5 * t * t - std::log(-t);

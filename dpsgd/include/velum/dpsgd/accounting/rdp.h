@@ -10,16 +10,17 @@ namespace velum::dpsgd {
 /// below it, and at most 1e-9 above it (relative).
 ///
 ///   Gaussian:          order / (2 sigma^2)
-///   Poisson-sampled:   log(A) / (order - 1),  A = E[(1 - q + q exp((2 x - 1) / (2
-///   sigma^2)))^order],
-///                      x ~ N(0, sigma^2)
+///   Poisson-sampled:   log(A) / (order - 1),  A = E[(1 - q + q w)^order],
+///                      w = exp((2 x - 1) / (2 sigma^2)),  x ~ N(0, sigma^2)
 ///
-/// The second line bounds both directions, adding and removing an example.
-/// Paper: Renyi Differential Privacy of the Sampled Gaussian Mechanism (arXiv 1908.10530), sections
-/// 3.1 and 3.3; Theorem 5 there shows that the other direction is not larger. Deviation: the
-/// paper's series for fractional orders cancels catastrophically (its terms alternate), so A - 1 is
-/// summed from positive terms only: binomially at integer orders, by the trapezoidal rule, which
-/// converges exponentially here and whose error is added, at fractional ones (docs/numerics.md).
+/// The second formula covers both directions: it is the divergence on adding an example, and on
+/// removing one the divergence is not larger.
+/// Paper: Renyi Differential Privacy of the Sampled Gaussian Mechanism (Mironov, Talwar and Zhang,
+/// arXiv 1908.10530), section 3.3 for the formula; it also proves the statement on directions.
+/// Deviation: the paper's series for fractional orders cancels catastrophically (its terms
+/// alternate), so A - 1 is summed from positive terms only: binomially at integer orders, by the
+/// trapezoidal rule, which converges exponentially here and whose error is added, at fractional
+/// ones (docs/numerics.md).
 ///
 /// q = 0 gives 0. sigma = 0 with q > 0 gives infinity. A sum that would need more than 2^18 points
 /// (a fractional order with sigma below about 0.02) is replaced by the chord of log A between the

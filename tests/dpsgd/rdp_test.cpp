@@ -1,0 +1,211 @@
+#include "velum/dpsgd/accounting/rdp.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <stdexcept>
+
+#include "reference/accounting_values.h"
+#include "reference/renyi_quadrature.h"
+
+namespace velum::dpsgd {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::kRdpValues;
+using testing::likelihood_ratio_moment;
+using testing::RdpValue;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+double sampled_rdp(double q, double sigma, double order) {
+  return rdp(PoissonSampledGaussianMechanism{q, sigma}, order);
+}
+
+std::string text_of(const RdpValue& v) {
+  return "q = " + std::to_string(v.sampling_rate) +
+         ", sigma = " + std::to_string(v.noise_multiplier) + ", order = " + std::to_string(v.order);
+}
+
+TEST(Rdp, IsNeverBelowTheExactValue) {
+  for (const RdpValue& exact : kRdpValues) {
+    const long double value = sampled_rdp(exact.sampling_rate, exact.noise_multiplier, exact.order);
+    EXPECT_GE(value, exact.rdp) << text_of(exact);
+  }
+}
+
+TEST(Rdp, IsWithinOneBillionthOfTheExactValue) {
+  for (const RdpValue& exact : kRdpValues) {
+    const long double value = sampled_rdp(exact.sampling_rate, exact.noise_multiplier, exact.order);
+    EXPECT_LE(value, exact.rdp * (1.0L + 1e-9L)) << text_of(exact);
+  }
+}
+
+// The quadrature computes the plain moment A near 1 in long double, so A - 1 is known to a few
+// units of 2^-64 only: that is the oracle's own uncertainty.
+TEST(Rdp, AgreesWithQuadratureAtRandomMechanismsAndOrders) {
+  std::mt19937_64 random(7);
+  const auto log_uniform = [&](double low, double high) {
+    return std::exp(std::uniform_real_distribution(std::log(low), std::log(high))(random));
+  };
+  for (int i = 0; i < 400; ++i) {
+    const double q = log_uniform(1e-3, 0.99);
+    const double sigma = log_uniform(0.5, 20.0);
+    const double order = 1.0 + log_uniform(0.02, 40.0);
+    const long double moment = likelihood_ratio_moment(q, sigma, order);
+    const long double exact = std::log(moment) / (order - 1.0L);
+    const long double uncertainty = 64.0L * 0x1p-64L * order / (order - 1.0L) + 1e-13L * exact;
+    const long double value = sampled_rdp(q, sigma, order);
+    EXPECT_GE(value, exact - uncertainty) << q << " " << sigma << " " << order;
+    EXPECT_LE(value, exact * (1.0L + 1e-9L) + uncertainty) << q << " " << sigma << " " << order;
+  }
+}
+
+TEST(Rdp, BoundsTheDirectionOfRemovingAnExampleToo) {
+  for (const double q : {0.01, 0.1, 0.5, 0.9, 0.99}) {
+    for (const double sigma : {0.5, 1.0, 3.0, 10.0}) {
+      for (const double order : {1.1, 1.5, 2.0, 3.7, 8.0, 20.0}) {
+        const long double other =
+            std::log(likelihood_ratio_moment(q, sigma, 1.0 - order)) / (order - 1.0L);
+        EXPECT_GE(sampled_rdp(q, sigma, order), other) << q << " " << sigma << " " << order;
+      }
+    }
+  }
+}
+
+TEST(Rdp, OfAGaussianIsOrderOverTwiceTheVariance) {
+  for (const double sigma : {0.1, 0.7, 1.0, 30.0, 1e6}) {
+    for (const double order : {1.01, 2.0, 7.3, 1024.0}) {
+      const long double exact = static_cast<long double>(order) / 2.0L / sigma / sigma;
+      const long double value = rdp(GaussianMechanism{sigma}, order);
+      EXPECT_GE(value, exact);
+      EXPECT_LE(value, exact * (1.0L + 1e-14L));
+      EXPECT_EQ(sampled_rdp(1.0, sigma, order), rdp(GaussianMechanism{sigma}, order));
+    }
+  }
+}
+
+TEST(Rdp, GrowsWithTheOrderAndTheRateAndFallsWithTheNoise) {
+  // Neighbouring grid points differ by far more than the rounding that is added.
+  const std::vector<double> orders{1.05, 1.5, 2.0, 2.5, 3.0, 7.9, 8.0, 8.1, 33.0, 33.3, 512.0};
+  const std::vector<double> rates{1e-5, 1e-3, 0.05, 0.3, 0.7, 0.99, 1.0};
+  const std::vector<double> sigmas{0.3, 0.5, 1.0, 2.0, 10.0, 100.0};
+  for (std::size_t a = 0; a < orders.size(); ++a) {
+    for (std::size_t b = 0; b < rates.size(); ++b) {
+      for (std::size_t c = 0; c < sigmas.size(); ++c) {
+        const double value = sampled_rdp(rates[b], sigmas[c], orders[a]);
+        if (a > 0) {
+          EXPECT_LT(sampled_rdp(rates[b], sigmas[c], orders[a - 1]), value);
+        }
+        if (b > 0) {
+          EXPECT_LT(sampled_rdp(rates[b - 1], sigmas[c], orders[a]), value);
+        }
+        if (c > 0) {
+          EXPECT_GT(sampled_rdp(rates[b], sigmas[c - 1], orders[a]), value);
+        }
+      }
+    }
+  }
+}
+
+TEST(Rdp, IsContinuousAcrossIntegerOrders) {
+  // Integer orders are summed binomially and their neighbours by quadrature.
+  for (const double order : {2.0, 3.0, 8.0, 21.0}) {
+    const double at = sampled_rdp(0.02, 1.2, order);
+    EXPECT_NEAR(sampled_rdp(0.02, 1.2, order * (1.0 + 1e-12)), at, 1e-9 * at);
+    EXPECT_NEAR(sampled_rdp(0.02, 1.2, order * (1.0 - 1e-12)), at, 1e-9 * at);
+  }
+}
+
+TEST(Rdp, StaysAnUpperBoundWhereTheNoiseIsTooSmallToSum) {
+  // r >= q w gives log A >= order log q + (order^2 - order) / (2 sigma^2); the (1 - q)^order that
+  // is left out is nothing here.
+  for (const double sigma : {0.001, 0.004, 0.01}) {
+    for (const double order : {1.5, 5.5, 10.9}) {
+      const double lower =
+          (order * std::log(0.01) + 0.5 * order * (order - 1.0) / (sigma * sigma)) / (order - 1.0);
+      const double value = sampled_rdp(0.01, sigma, order);
+      EXPECT_GE(value, lower) << sigma << " " << order;
+      EXPECT_LE(value, 1.4 * lower) << sigma << " " << order;
+    }
+  }
+}
+
+TEST(Rdp, IsZeroWithoutSampling) { EXPECT_EQ(sampled_rdp(0.0, 1.0, 2.0), 0.0); }
+TEST(Rdp, IsZeroAtRateZeroWithoutNoise) { EXPECT_EQ(sampled_rdp(0.0, 0.0, 2.0), 0.0); }
+
+TEST(Rdp, IsInfiniteWithoutNoise) {
+  EXPECT_EQ(sampled_rdp(0.1, 0.0, 2.0), kInfinity);
+  EXPECT_EQ(rdp(GaussianMechanism{0.0}, 1.5), kInfinity);
+}
+
+TEST(Rdp, IsPositiveAndFiniteAtExtremeRatesAndNoise) {
+  for (const double q : {1e-300, 1e-90, 1e-16, 0.5, 1.0 - 0x1p-53}) {
+    for (const double sigma : {0.5, 1.0, 1e8, 1e50, 1e300}) {
+      for (const double order : {1.01, 1.5, 2.0, 10.9, 64.0}) {
+        const double value = sampled_rdp(q, sigma, order);
+        EXPECT_GT(value, 0.0) << q << " " << sigma << " " << order;
+        EXPECT_LT(value, kInfinity) << q << " " << sigma << " " << order;
+      }
+    }
+  }
+  EXPECT_GT(sampled_rdp(0.1, 1e-200, 1.5), 1e300);
+}
+
+TEST(Rdp, OfAListIsTheListOfRdps) {
+  const PoissonSampledGaussianMechanism mechanism{0.01, 1.1};
+  const std::vector<double> values = rdp(mechanism, std::vector<double>{1.5, 2.0, 40.0});
+  EXPECT_THAT(values, ::testing::ElementsAre(rdp(mechanism, 1.5), rdp(mechanism, 2.0),
+                                             rdp(mechanism, 40.0)));
+}
+
+// Google's dp_accounting 0.6, rdp_privacy_accountant_test.py: sigma 2.5, q 0.01, 50 steps. At
+// fractional orders it sums absolute values, which is an upper bound; the exact values are smaller.
+TEST(Rdp, IsBetweenTheExactValueAndTheConservativeOneOfDpAccounting) {
+  EXPECT_LT(50.0 * sampled_rdp(0.01, 2.5, 1.5), 6.70579741e-4);
+  EXPECT_LE(50.0 * sampled_rdp(0.01, 2.5, 2.5), 1.085487105e-3);
+  EXPECT_NEAR(50.0 * sampled_rdp(0.01, 2.5, 5.0), 2.18075656e-3, 5e-12);
+  EXPECT_NEAR(50.0 * sampled_rdp(0.01, 2.5, 50.0), 2.38460375e-2, 5e-11);
+  EXPECT_NEAR(50.0 * sampled_rdp(0.01, 2.5, 100.0), 167.416308, 5e-7);
+}
+
+TEST(Rdp, DefaultOrdersIncreaseAndHoldThoseInCommonUse) {
+  const std::vector<double>& orders = default_rdp_orders();
+  for (std::size_t i = 1; i < orders.size(); ++i) EXPECT_LT(orders[i - 1], orders[i]);
+  for (const double order : {1.1, 4.7, 10.9, 11.0, 63.0, 128.0, 256.0, 512.0, 1024.0}) {
+    EXPECT_THAT(orders, ::testing::Contains(order));
+  }
+}
+
+template <typename Function>
+std::string error_of(Function function) {
+  try {
+    function();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "no std::invalid_argument";
+}
+
+TEST(Rdp, NamesTheValueThatIsOutOfRange) {
+  EXPECT_EQ(error_of([] { sampled_rdp(-0.5, 1.0, 2.0); }),
+            "rdp: sampling_rate = -0.5, expected in [0, 1]");
+  EXPECT_EQ(error_of([] { sampled_rdp(1.5, 1.0, 2.0); }),
+            "rdp: sampling_rate = 1.5, expected in [0, 1]");
+  EXPECT_EQ(error_of([] { sampled_rdp(std::nan(""), 1.0, 2.0); }),
+            "rdp: sampling_rate = nan, expected in [0, 1]");
+  EXPECT_EQ(error_of([] { rdp(GaussianMechanism{-1.0}, 2.0); }),
+            "rdp: noise_multiplier = -1, expected finite and >= 0");
+  EXPECT_EQ(error_of([] { rdp(GaussianMechanism{kInfinity}, 2.0); }),
+            "rdp: noise_multiplier = inf, expected finite and >= 0");
+  EXPECT_EQ(error_of([] { sampled_rdp(0.5, 1.0, 1.0); }),
+            "rdp: order = 1, expected > 1 and <= 65536");
+  EXPECT_EQ(error_of([] { sampled_rdp(0.5, 1.0, 65537.0); }),
+            "rdp: order = 65537, expected > 1 and <= 65536");
+}
+
+}  // namespace
+}  // namespace velum::dpsgd
