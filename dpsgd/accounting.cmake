@@ -6,6 +6,7 @@ velum_add_library(accounting
     include/velum/dpsgd/accounting/atomic_file.h
     include/velum/dpsgd/accounting/calibration.h
     include/velum/dpsgd/accounting/composition.h
+    include/velum/dpsgd/accounting/epsilon_schedule.h
     include/velum/dpsgd/accounting/gaussian_dp.h
     include/velum/dpsgd/accounting/mechanism.h
     include/velum/dpsgd/accounting/rdp.h
@@ -16,6 +17,7 @@ velum_add_library(accounting
     src/accounting/atomic_file.cpp
     src/accounting/calibration.cpp
     src/accounting/composition.cpp
+    src/accounting/epsilon_schedule.cpp
     src/accounting/gaussian_dp.cpp
     src/accounting/mechanism.cpp
     src/accounting/rdp.cpp

@@ -1,5 +1,6 @@
 # Tests of velum::accounting.
-foreach(subject rdp rdp_to_dp gaussian_dp composition accountant calibration atomic_file)
+foreach(subject rdp rdp_to_dp gaussian_dp composition accountant calibration epsilon_schedule
+        atomic_file)
   velum_add_test(dpsgd_${subject}_test SOURCES ${subject}_test.cpp LIBRARIES velum::accounting)
 endforeach()
 velum_add_test(dpsgd_training_report_test SOURCES training_report_test.cpp

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "accounting/composition_json.h"
+#include "accounting/epsilon_text.h"
 #include "accounting/range_check.h"
 
 namespace velum::dpsgd {
@@ -17,15 +18,6 @@ constexpr std::size_t kLabelColumns = 22;
 std::string fixed(double value, int digits) {
   char text[64];
   std::snprintf(text, sizeof(text), "%.*f", digits, value);
-  return text;
-}
-
-/// epsilon for people: four decimals, rounded up.
-std::string epsilon_text(double epsilon) {
-  if (!std::isfinite(epsilon)) return "infinite";
-  if (epsilon >= 1e6) return number_text(epsilon);
-  std::string text = fixed(epsilon, 4);
-  if (std::stod(text) < epsilon) text = fixed(epsilon + 5e-5, 4);
   return text;
 }
 
@@ -86,6 +78,14 @@ std::vector<std::string> all_assumptions(const TrainingReport& report) {
 }
 
 }  // namespace
+
+std::string epsilon_text(double epsilon) {
+  if (!std::isfinite(epsilon)) return "infinite";
+  if (epsilon >= 1e6) return number_text(epsilon);
+  std::string text = fixed(epsilon, 4);
+  if (std::stod(text) < epsilon) text = fixed(epsilon + 5e-5, 4);
+  return text;
+}
 
 std::string velum_version() { return VELUM_VERSION; }
 
