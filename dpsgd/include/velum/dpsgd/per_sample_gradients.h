@@ -1,6 +1,6 @@
 #pragma once
 
-#include <ATen/core/TensorBody.h>
+#include <ATen/core/Tensor.h>
 
 #include <vector>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <ATen/core/TensorBody.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "velum/dpsgd/accounting/mechanism.h"
+#include "velum/dpsgd/accounting/composition.h"
 #include "velum/dpsgd/clipping.h"
 #include "velum/kernels/random/key_source.h"
 
@@ -127,6 +127,7 @@ class PrivacyEngine {
   StepStatistics finish_step();
 
   /// `accumulate(losses)`, then `finish_step()`: a logical batch in one physical batch.
+  /// @throws std::logic_error after an `accumulate` without `finish_step`.
   StepStatistics backward(const at::Tensor& losses);
 
   Accountant& accountant();

@@ -1,0 +1,259 @@
+#include "velum/dpsgd/privacy_engine.h"
+
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <limits>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include "tape/tape.h"
+#include "velum/dpsgd/accounting/accountant.h"
+#include "velum/dpsgd/poisson_sampler.h"
+#include "velum/dpsgd/torch_bridge.h"
+#include "velum/kernels/gradients/add_gaussian_noise.h"
+#include "velum/kernels/gradients/clip_factors.h"
+#include "velum/kernels/gradients/per_sample_norms.h"
+
+namespace velum::dpsgd {
+namespace {
+
+// Allowances in the squared norms for the rounding of per-sample gradients and of their scaling by
+// the factors (docs/numerics.md): a few units in the last place of the type that holds them.
+constexpr double kFloatSquaredNormError = 0x1p-20;
+constexpr double kDoubleSquaredNormError = 0x1p-46;
+
+Mechanism mechanism_of(const PoissonSampler& sampler, double noise_multiplier) {
+  if (!std::isfinite(noise_multiplier) || noise_multiplier < 0) {
+    std::ostringstream text;
+    text << "PrivacyEngine: noise_multiplier = " << noise_multiplier
+         << ", expected finite and >= 0";
+    throw std::invalid_argument(text.str());
+  }
+  if (noise_multiplier > 0) return sampler.mechanism(noise_multiplier);
+  if (sampler.sampling_rate() == 1) return GaussianMechanism{0};
+  return PoissonSampledGaussianMechanism{sampler.sampling_rate(), 0};
+}
+
+}  // namespace
+
+struct PrivacyEngine::Impl {
+  Impl(std::vector<at::Tensor> parameters_in, const PoissonSampler& sampler,
+       PrivacyOptions options_in)
+      : parameters(detail::check_parameters("PrivacyEngine", parameters_in)),
+        options(std::move(options_in)),
+        mechanism(mechanism_of(sampler, options.noise_multiplier)),
+        expected_batch_size(sampler.expected_batch_size()),
+        accountant(options.accountant != nullptr
+                       ? options.accountant
+                       : std::make_shared<RdpAccountant>(PoissonSampler::neighbouring())),
+        key(options.insecure_test_key.has_value() ? *options.insecure_test_key
+                                                  : kernels::secure_random_key()),
+        tape(parameters, options.allow_slow_rules),
+        sums(parameters.size()),
+        spare(parameters.size()),
+        written(parameters.size()) {
+    for (const at::Tensor& parameter : parameters) {
+      if (parameter.scalar_type() != at::kDouble) factor_type = at::kFloat;
+      numel += parameter.numel();
+    }
+  }
+  ~Impl() { kernels::wipe(key); }
+
+  void accumulate(const at::Tensor& losses);
+  StepStatistics finish_step();
+  detail::SampleFactors clip_factors(const at::Tensor& squared_norms) const;
+  void begin_step();
+
+  std::vector<at::Tensor> parameters;
+  PrivacyOptions options;
+  Mechanism mechanism;
+  double expected_batch_size;
+  std::shared_ptr<Accountant> accountant;
+  kernels::RandomKey key;
+  detail::Tape tape;
+  at::ScalarType factor_type = at::kDouble;
+  std::int64_t numel = 0;
+
+  std::int64_t step = 0;
+  std::uint32_t key_epoch = 0;
+  bool in_step = false;
+  std::vector<at::Tensor> sums;   // of the running step; undefined: zero so far. Never released.
+  std::vector<at::Tensor> spare;  // storage of earlier gradients that nobody holds any more
+  std::vector<c10::TensorImpl*> written;  // what finish_step left in .grad, only to be compared
+  std::set<std::string> slow_nodes;
+  UnsafeStepValues unsafe_values;
+};
+
+void PrivacyEngine::Impl::begin_step() {
+  if (in_step) return;
+  in_step = true;
+  slow_nodes.clear();
+  unsafe_values = {};
+}
+
+detail::SampleFactors PrivacyEngine::Impl::clip_factors(const at::Tensor& squared_norms) const {
+  const kernels::Stream stream = stream_for(squared_norms.device());
+  const double summation =
+      kernels::squared_norm_error(numel, static_cast<std::int64_t>(parameters.size()));
+  const bool in_float = factor_type == at::kFloat;
+  const kernels::ClippingBound bound{
+      options.clipping.clipping_norm(),
+      4 * summation + (in_float ? kFloatSquaredNormError : kDoubleSquaredNormError)};
+  const at::Tensor factors =
+      at::empty_like(squared_norms, squared_norms.options().dtype(factor_type));
+  const auto norms = const_span_of<double>(squared_norms);
+  if (in_float) {
+    kernels::clip_factors(norms, bound, span_of<float>(factors), stream);
+  } else {
+    kernels::clip_factors(norms, bound, span_of<double>(factors), stream);
+  }
+  return detail::SampleFactors(factors.to(at::kDouble));
+}
+
+void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
+  detail::check_losses("PrivacyEngine::accumulate", losses);
+  const c10::AutoGradMode no_grad(false);
+  if (losses.numel() == 0) {
+    begin_step();
+    ++unsafe_values.physical_batches;
+    return;
+  }
+  if (losses.device() != parameters.front().device()) {
+    throw std::invalid_argument("PrivacyEngine::accumulate: losses is on " + losses.device().str() +
+                                ", expected " + parameters.front().device().str());
+  }
+
+  detail::BatchGradients gradients = tape.differentiate(losses);
+  const at::Tensor squared_norms =
+      gradients.squared_norms().to(parameters.front().device()).contiguous();
+  const detail::SampleFactors factors = clip_factors(squared_norms);
+  const at::Tensor finite = at::isfinite(squared_norms);
+  if (!finite.all().item<bool>()) gradients.exclude(finite.logical_not());
+
+  std::vector<at::Tensor> batch_sums(parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    batch_sums[i] = gradients.parameter(i).weighted_sum(factors, std::exchange(spare[i], {}));
+  }
+  const at::Tensor norms = squared_norms.sqrt().to(at::kCPU);
+
+  // Nothing below throws for lack of anything but memory for a few numbers: take that first.
+  std::vector<double> all_norms = in_step ? unsafe_values.per_sample_norms : std::vector<double>();
+  const auto* data = norms.const_data_ptr<double>();
+  all_norms.insert(all_norms.end(), data, data + norms.numel());
+  std::set<std::string> all_slow = in_step ? slow_nodes : std::set<std::string>();
+  all_slow.insert(tape.slow_nodes().begin(), tape.slow_nodes().end());
+
+  begin_step();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (sums[i].defined()) {
+      sums[i].add_(batch_sums[i]);
+      spare[i] = std::move(batch_sums[i]);
+    } else {
+      sums[i] = std::move(batch_sums[i]);
+    }
+  }
+  slow_nodes = std::move(all_slow);
+  unsafe_values.per_sample_norms = std::move(all_norms);
+  unsafe_values.batch_size += losses.numel();
+  ++unsafe_values.physical_batches;
+  if (!options.retain_graph) gradients.release_graph();
+}
+
+StepStatistics PrivacyEngine::Impl::finish_step() {
+  const c10::AutoGradMode no_grad(false);
+  begin_step();
+  std::vector<at::Tensor> released = std::exchange(sums, std::vector<at::Tensor>(sums.size()));
+  in_step = false;
+
+  // The books first: if anything fails from here on, they are too large and never too small, and
+  // the position of the noise is spent.
+  accountant->compose(mechanism, 1, "training");
+  const auto position_step = static_cast<std::uint64_t>(step);
+  ++step;
+  const double standard_deviation = options.noise_multiplier * options.clipping.sensitivity();
+  const kernels::Stream stream = stream_for(parameters.front().device());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    at::Tensor& sum = released[i];
+    if (!sum.defined()) sum = at::zeros(parameters[i].sizes(), parameters[i].options());
+    const kernels::RandomPosition position{kernels::Purpose::kGradientNoise, key_epoch,
+                                           position_step, static_cast<std::uint32_t>(i)};
+    if (sum.scalar_type() == at::kDouble) {
+      kernels::add_gaussian_noise(span_of<double>(sum), standard_deviation, expected_batch_size,
+                                  key, position, stream);
+    } else {
+      kernels::add_gaussian_noise(span_of<float>(sum), standard_deviation, expected_batch_size, key,
+                                  position, stream);
+    }
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    at::Tensor old = std::exchange(parameters[i].mutable_grad(), released[i]);
+    // Its storage serves the next step, if it is this engine's and nobody else holds it.
+    const bool ours = old.defined() && old.unsafeGetTensorImpl() == written[i];
+    if (ours && old.use_count() == 1 && old.storage().use_count() == 1) spare[i] = std::move(old);
+    written[i] = released[i].unsafeGetTensorImpl();
+  }
+
+  StepStatistics statistics;
+  statistics.step = step;
+  statistics.slow_nodes.assign(slow_nodes.begin(), slow_nodes.end());
+  return statistics;
+}
+
+PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
+                             PrivacyOptions options)
+    : impl_(std::make_unique<Impl>(std::move(parameters), sampler, std::move(options))) {}
+
+PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
+                             PrivacyOptions options, const EngineState& state)
+    : PrivacyEngine(std::move(parameters), sampler, std::move(options)) {
+  if (state.step < 0 || state.key_epoch == std::numeric_limits<std::uint32_t>::max()) {
+    throw std::invalid_argument("PrivacyEngine: state.step = " + std::to_string(state.step) +
+                                ", state.key_epoch = " + std::to_string(state.key_epoch) +
+                                ", expected step >= 0 and a key_epoch that can be counted up");
+  }
+  impl_->accountant->compose(state.composition);
+  impl_->step = state.step;
+  impl_->key_epoch = state.key_epoch + 1;
+}
+
+PrivacyEngine::PrivacyEngine(PrivacyEngine&&) noexcept = default;
+PrivacyEngine& PrivacyEngine::operator=(PrivacyEngine&&) noexcept = default;
+PrivacyEngine::~PrivacyEngine() = default;
+
+void PrivacyEngine::accumulate(const at::Tensor& losses) { impl_->accumulate(losses); }
+
+StepStatistics PrivacyEngine::finish_step() { return impl_->finish_step(); }
+
+StepStatistics PrivacyEngine::backward(const at::Tensor& losses) {
+  if (impl_->in_step) {
+    throw std::logic_error(
+        "PrivacyEngine::backward: a logical batch is open; call accumulate and then finish_step");
+  }
+  impl_->accumulate(losses);
+  return impl_->finish_step();
+}
+
+Accountant& PrivacyEngine::accountant() { return *impl_->accountant; }
+const Accountant& PrivacyEngine::accountant() const { return *impl_->accountant; }
+double PrivacyEngine::epsilon(double delta) const { return impl_->accountant->epsilon(delta); }
+double PrivacyEngine::expected_batch_size() const { return impl_->expected_batch_size; }
+const Mechanism& PrivacyEngine::mechanism() const { return impl_->mechanism; }
+const PrivacyOptions& PrivacyEngine::options() const { return impl_->options; }
+const std::vector<at::Tensor>& PrivacyEngine::parameters() const { return impl_->parameters; }
+
+EngineState PrivacyEngine::state() const {
+  if (impl_->in_step) {
+    throw std::logic_error("PrivacyEngine::state: a logical batch is open; call finish_step first");
+  }
+  return {impl_->accountant->composition(), impl_->step, impl_->key_epoch};
+}
+
+const UnsafeStepValues& PrivacyEngine::unsafe_step_values() const { return impl_->unsafe_values; }
+
+}  // namespace velum::dpsgd

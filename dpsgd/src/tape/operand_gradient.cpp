@@ -1,0 +1,483 @@
+#include "tape/operand_gradient.h"
+
+#include <ATen/ops/_unique2.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/mv.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "velum/dpsgd/torch_bridge.h"
+#include "velum/kernels/gradients/per_sample_norms.h"
+
+namespace velum::dpsgd::detail {
+namespace {
+
+/// Roundings that every element meets besides those of its sum.
+constexpr double kExtraRoundings = 8;
+
+at::Tensor usable(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
+  if (out.defined() && out.sizes() == sizes && out.is_contiguous() &&
+      out.scalar_type() == options.dtype().toScalarType() && out.device() == options.device()) {
+    return out;
+  }
+  return at::empty(sizes, options);
+}
+
+std::vector<std::int64_t> with_batch(std::int64_t batch, const std::vector<std::int64_t>& sizes) {
+  std::vector<std::int64_t> result{batch};
+  result.insert(result.end(), sizes.begin(), sizes.end());
+  return result;
+}
+
+/// sum_b factors[b] * rows[b].
+at::Tensor weighted_rows(const at::Tensor& rows, const SampleFactors& factors, at::Tensor out) {
+  const at::Tensor matrix = rows.flatten(1);
+  const at::Tensor flat = out.view({-1});
+  at::mv_out(const_cast<at::Tensor&>(flat), matrix.t(), factors.as(rows.scalar_type()));
+  return out;
+}
+
+at::Tensor masked_rows(const at::Tensor& tensor, const at::Tensor& excluded,
+                       const RowMapping& mapping) {
+  return tensor.masked_fill(mapping.to_rows(excluded, tensor.dim()), 0);
+}
+
+RowMapping one_row_each(std::int64_t batch) { return {0, 1, batch, 1}; }
+
+std::int64_t bytes(double elements, const at::TensorOptions& options) {
+  const double size = elements * static_cast<double>(options.dtype().itemsize());
+  return size < 9e18 ? static_cast<std::int64_t>(size) : std::int64_t{9'000'000'000'000'000'000};
+}
+
+/// Calls body(begin, end) over ranges of samples of at most kChunkBytes each.
+template <typename Body>
+void for_each_chunk(std::int64_t batch, std::int64_t bytes_per_sample, const Body& body) {
+  const std::int64_t step =
+      std::max<std::int64_t>(1, kChunkBytes / std::max<std::int64_t>(1, bytes_per_sample));
+  for (std::int64_t begin = 0; begin < batch; begin += step) {
+    body(begin, std::min(begin + step, batch));
+  }
+}
+
+}  // namespace
+
+at::Tensor row_squared_norms(const at::Tensor& matrix) {
+  at::Tensor rows = matrix;
+  if ((rows.size(1) > 1 && rows.stride(1) != 1) ||
+      (rows.size(0) > 1 && rows.stride(0) < rows.size(1))) {
+    rows = rows.contiguous();
+  }
+  const at::Tensor norms = at::empty({rows.size(0)}, rows.options().dtype(at::kDouble));
+  const kernels::Stream stream = stream_for(rows.device());
+  if (rows.scalar_type() == at::kDouble) {
+    kernels::per_sample_squared_norms(matrix_of<double>(rows), span_of<double>(norms), stream);
+  } else {
+    kernels::per_sample_squared_norms(matrix_of<float>(rows), span_of<double>(norms), stream);
+  }
+  return norms;
+}
+
+const at::Tensor& SampleFactors::as(at::ScalarType type) const {
+  if (type == at::kDouble) return float64_;
+  if (!float32_.defined()) float32_ = float64_.to(at::kFloat);
+  return float32_;
+}
+
+OperandGradient::OperandGradient(std::int64_t batch, std::vector<std::int64_t> sizes,
+                                 at::TensorOptions options)
+    : batch_(batch), sizes_(std::move(sizes)), options_(options) {}
+
+std::int64_t OperandGradient::numel() const {
+  std::int64_t count = 1;
+  for (const std::int64_t size : sizes_) count *= size;
+  return count;
+}
+
+const at::Tensor& SampleRows::squared_norms() const {
+  if (!cached_squared_norms.defined()) cached_squared_norms = row_squared_norms(rows);
+  return cached_squared_norms;
+}
+
+double SampleRows::norm_of(std::int64_t sample) const {
+  return std::sqrt(squared_norms()
+                       .view({mapping.outer, mapping.batch, mapping.inner})
+                       .select(1, sample)
+                       .sum()
+                       .item<double>());
+}
+
+SampleRows SampleRows::without(const at::Tensor& excluded) const {
+  return {masked_rows(rows, excluded, mapping), mapping};
+}
+
+// Linear maps
+
+namespace {
+
+std::vector<std::int64_t> linear_sizes(const SampleRows& input, const SampleRows& grad,
+                                       bool inputs_first) {
+  const std::int64_t inputs = input.rows.size(1), outputs = grad.rows.size(1);
+  if (inputs_first) return {inputs, outputs};
+  return {outputs, inputs};
+}
+
+}  // namespace
+
+LinearGradient::LinearGradient(std::shared_ptr<const SampleRows> input,
+                               std::shared_ptr<const SampleRows> grad, bool inputs_first)
+    : OperandGradient(grad->mapping.batch, linear_sizes(*input, *grad, inputs_first),
+                      grad->rows.options()),
+      input_(std::move(input)),
+      grad_(std::move(grad)),
+      inputs_first_(inputs_first) {}
+
+std::shared_ptr<LinearGradient> LinearGradient::join(
+    const std::vector<const LinearGradient*>& uses) {
+  std::vector<at::Tensor> inputs, grads;
+  std::int64_t steps = 0;
+  for (const LinearGradient* use : uses) {
+    inputs.push_back(use->input_->samples());
+    grads.push_back(use->grad_->samples());
+    steps += use->grad_->mapping.steps();
+  }
+  const std::int64_t batch = uses.front()->batch();
+  const RowMapping mapping{0, 1, batch, steps};
+  const auto rows = [&](const std::vector<at::Tensor>& parts) {
+    const at::Tensor joined = at::cat(parts, 1);
+    return std::make_shared<const SampleRows>(joined.view({batch * steps, joined.size(2)}),
+                                              mapping);
+  };
+  return std::make_shared<LinearGradient>(rows(inputs), rows(grads), uses.front()->inputs_first_);
+}
+
+LinearGradient::Method LinearGradient::method() const {
+  if (grad_->mapping.steps() == 1) return Method::kOuter;
+  // Multiply-adds per sample, norm and weighted sum together; those in float64 count twice, and
+  // reading kept gradients again counts as eight (it is bound by memory).
+  const double steps = static_cast<double>(grad_->mapping.steps());
+  const double parameters = static_cast<double>(numel());
+  const double widths = static_cast<double>(input_->rows.size(1) + grad_->rows.size(1));
+  const double twice = options().dtype().toScalarType() == at::kDouble ? 1 : 2;
+  const double keep = steps * parameters + 8 * parameters;
+  const double tile = 2 * steps * parameters;
+  const double gram = steps * parameters + twice * steps * steps * widths;
+  const bool fits = bytes(static_cast<double>(batch()) * parameters, options()) <= kKeepBytes;
+  if (fits && keep <= std::min(tile, gram)) return Method::kMaterialise;
+  return gram <= tile ? Method::kGram : Method::kTile;
+}
+
+at::Tensor LinearGradient::squared_norms() {
+  const Method chosen = method();
+  if (chosen == Method::kOuter) return input_->squared_norms().mul(grad_->squared_norms());
+  if (chosen == Method::kMaterialise) {
+    if (!kept_.defined()) kept_ = per_sample(0, batch());
+    return row_squared_norms(kept_.flatten(1));
+  }
+  const at::Tensor norms = at::empty({batch()}, options().dtype(at::kDouble));
+  const at::Tensor inputs = input_->samples(), grads = grad_->samples();
+  if (chosen == Method::kTile) {
+    for_each_chunk(batch(), bytes(static_cast<double>(numel()), options()),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     norms.narrow(0, begin, end - begin)
+                         .copy_(row_squared_norms(per_sample(begin, end).flatten(1)));
+                   });
+    return norms;
+  }
+  // In float64: float32 would lose a small norm of large, opposite terms.
+  const std::int64_t steps = grad_->mapping.steps();
+  const std::int64_t elements = steps * (2 * steps + inputs.size(2) + grads.size(2));
+  for_each_chunk(
+      batch(), elements * static_cast<std::int64_t>(sizeof(double)),
+      [&](std::int64_t begin, std::int64_t end) {
+        const auto gram = [&](const at::Tensor& rows) {
+          const at::Tensor x = rows.narrow(0, begin, end - begin).to(at::kDouble);
+          return at::bmm(x, x.transpose(1, 2));
+        };
+        norms.narrow(0, begin, end - begin).copy_(gram(inputs).mul_(gram(grads)).sum({1, 2}));
+      });
+  return norms.clamp_min_(0);  // a sum of squares, up to rounding; NaN stays
+}
+
+at::Tensor LinearGradient::per_sample(std::int64_t begin, std::int64_t end) {
+  if (kept_.defined()) return kept_.narrow(0, begin, end - begin);
+  const at::Tensor inputs = input_->samples().narrow(0, begin, end - begin);
+  const at::Tensor grads = grad_->samples().narrow(0, begin, end - begin);
+  return inputs_first_ ? at::bmm(inputs.transpose(1, 2), grads)
+                       : at::bmm(grads.transpose(1, 2), inputs);
+}
+
+at::Tensor LinearGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
+  out = usable(out, sizes(), options());
+  if (kept_.defined()) return weighted_rows(kept_, factors, out);
+  const at::Tensor row_factors =
+      grad_->mapping.to_rows(factors.as(options().dtype().toScalarType()), 2);
+  at::Tensor inputs = input_->rows, grads = grad_->rows;
+  if (inputs.size(1) < grads.size(1)) {
+    inputs = inputs.mul(row_factors);
+  } else {
+    grads = grads.mul(row_factors);
+  }
+  return inputs_first_ ? at::mm_out(out, inputs.t(), grads) : at::mm_out(out, grads.t(), inputs);
+}
+
+void LinearGradient::exclude(const at::Tensor& excluded) {
+  input_ = std::make_shared<SampleRows>(input_->without(excluded));
+  grad_ = std::make_shared<SampleRows>(grad_->without(excluded));
+  if (kept_.defined()) kept_ = masked_rows(kept_, excluded, one_row_each(batch()));
+}
+
+double LinearGradient::rounding_scale(std::int64_t sample) const {
+  return (static_cast<double>(grad_->mapping.steps()) + kExtraRoundings) * input_->norm_of(sample) *
+         grad_->norm_of(sample);
+}
+
+// Gradients at hand
+
+MaterialisedGradient::MaterialisedGradient(at::Tensor per_sample, RoundingScale rounding_scale)
+    : OperandGradient(per_sample.size(0), per_sample.sizes().slice(1).vec(), per_sample.options()),
+      per_sample_(std::move(per_sample)),
+      rounding_scale_(std::move(rounding_scale)) {}
+
+at::Tensor MaterialisedGradient::squared_norms() {
+  return row_squared_norms(per_sample_.reshape({batch(), numel()}));
+}
+
+at::Tensor MaterialisedGradient::per_sample(std::int64_t begin, std::int64_t end) {
+  return per_sample_.narrow(0, begin, end - begin);
+}
+
+at::Tensor MaterialisedGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
+  return weighted_rows(per_sample_.reshape({batch(), numel()}), factors,
+                       usable(out, sizes(), options()));
+}
+
+void MaterialisedGradient::exclude(const at::Tensor& excluded) {
+  per_sample_ = masked_rows(per_sample_, excluded, one_row_each(batch()));
+}
+
+RowGradient::RowGradient(std::shared_ptr<const SampleRows> grad, std::vector<std::int64_t> sizes)
+    : OperandGradient(grad->mapping.batch, std::move(sizes), grad->rows.options()),
+      grad_(std::move(grad)) {}
+
+at::Tensor RowGradient::squared_norms() { return grad_->squared_norms(); }
+
+at::Tensor RowGradient::per_sample(std::int64_t begin, std::int64_t end) {
+  return grad_->rows.narrow(0, begin, end - begin).reshape(with_batch(end - begin, sizes()));
+}
+
+at::Tensor RowGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
+  return weighted_rows(grad_->rows, factors, usable(out, sizes(), options()));
+}
+
+void RowGradient::exclude(const at::Tensor& excluded) {
+  grad_ = std::make_shared<SampleRows>(grad_->without(excluded));
+}
+
+double RowGradient::rounding_scale(std::int64_t sample) const {
+  return kExtraRoundings * grad_->norm_of(sample);
+}
+
+// Embeddings
+
+EmbeddingGradient::EmbeddingGradient(at::Tensor indices, std::shared_ptr<const SampleRows> grad,
+                                     std::int64_t rows, std::int64_t padding_index)
+    : OperandGradient(grad->mapping.batch, {rows, grad->rows.size(1)}, grad->rows.options()),
+      indices_(indices.reshape({-1}).to(at::kLong)),
+      grads_(grad->rows),
+      grad_(std::move(grad)) {
+  const auto long_options = at::TensorOptions(grads_.device()).dtype(at::kLong);
+  samples_ = grad_->mapping.to_rows(at::arange(batch(), long_options));
+  if (padding_index >= 0) {
+    const at::Tensor kept = indices_.ne(padding_index).nonzero().view({-1});
+    indices_ = indices_.index_select(0, kept);
+    samples_ = samples_.index_select(0, kept);
+    grads_ = grads_.index_select(0, kept);
+  }
+}
+
+at::Tensor EmbeddingGradient::squared_norms() {
+  // One segment per (sample, index) that occurs: never [batch, rows, width].
+  const at::Tensor keys = samples_.mul(sizes()[0]).add_(indices_);
+  const auto [segments, segment_of, counts] =
+      at::_unique2(keys, /*sorted=*/true, /*return_inverse=*/true);
+  const at::Tensor sums = at::zeros({segments.size(0), sizes()[1]}, options())
+                              .index_add_(0, segment_of.view({-1}), grads_);
+  return at::zeros({batch()}, options().dtype(at::kDouble))
+      .index_add_(0, segments.div(sizes()[0], "floor"), row_squared_norms(sums));
+}
+
+at::Tensor EmbeddingGradient::per_sample(std::int64_t begin, std::int64_t end) {
+  const at::Tensor kept = samples_.ge(begin).logical_and_(samples_.lt(end)).nonzero().view({-1});
+  const at::Tensor rows = samples_.index_select(0, kept)
+                              .sub_(begin)
+                              .mul_(sizes()[0])
+                              .add_(indices_.index_select(0, kept));
+  return at::zeros({(end - begin) * sizes()[0], sizes()[1]}, options())
+      .index_add_(0, rows, grads_.index_select(0, kept))
+      .view(with_batch(end - begin, sizes()));
+}
+
+at::Tensor EmbeddingGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
+  out = usable(out, sizes(), options()).zero_();
+  const at::Tensor row_factors =
+      factors.as(options().dtype().toScalarType()).index_select(0, samples_);
+  return out.index_add_(0, indices_, grads_.mul(row_factors.unsqueeze(1)));
+}
+
+void EmbeddingGradient::exclude(const at::Tensor& excluded) {
+  grads_ = grads_.masked_fill(excluded.index_select(0, samples_).unsqueeze(1), 0);
+}
+
+double EmbeddingGradient::rounding_scale(std::int64_t sample) const {
+  const double steps = static_cast<double>(grad_->mapping.steps());
+  return (steps + kExtraRoundings) * std::sqrt(steps) * grad_->norm_of(sample);
+}
+
+// Convolutions
+
+ConvGradient::ConvGradient(at::Tensor input, at::Tensor grad, std::vector<std::int64_t> sizes,
+                           ConvGeometry geometry)
+    : OperandGradient(grad.size(0), sizes, grad.options()),
+      input_(input),
+      grad_(grad),
+      geometry_(geometry),
+      gradients_(std::move(input), std::move(grad), this->sizes(), std::move(geometry)) {}
+
+at::Tensor ConvGradient::per_sample(std::int64_t begin, std::int64_t end) {
+  return per_sample_conv_weight_gradients(input_.narrow(0, begin, end - begin),
+                                          grad_.narrow(0, begin, end - begin), sizes(), geometry_);
+}
+
+at::Tensor ConvGradient::weighted_sum(const SampleFactors& factors, at::Tensor /*out*/) {
+  return gradients_.weighted_sum(factors.as(options().dtype().toScalarType())).contiguous();
+}
+
+double ConvGradient::rounding_scale(std::int64_t sample) const {
+  // Each input element meets at most every kernel position, so the unfolded input's norm is at most
+  // sqrt(kernel) times the input's.
+  double kernel = 1, positions = 1;
+  for (std::size_t d = 2; d < sizes().size(); ++d) {
+    kernel *= static_cast<double>(sizes()[d]);
+    positions *= static_cast<double>(grad_.size(static_cast<std::int64_t>(d)));
+  }
+  const auto norm = [&](const at::Tensor& tensor) {
+    return tensor.select(0, sample).to(at::kDouble).square().sum().sqrt().item<double>();
+  };
+  return (positions + kExtraRoundings) * std::sqrt(kernel) * norm(input_) * norm(grad_);
+}
+
+// Nodes without a rule
+
+NodeGradient::NodeGradient(std::string name, std::vector<at::Tensor> grads,
+                           std::vector<RowMapping> mappings, std::vector<std::int64_t> sizes,
+                           at::TensorOptions options, Backward backward)
+    : OperandGradient(mappings.front().batch, std::move(sizes), options),
+      name_(std::move(name)),
+      grads_(std::move(grads)),
+      mappings_(std::move(mappings)),
+      backward_(std::move(backward)) {
+  std::vector<at::Tensor> nothing(grads_.size());
+  for (std::size_t i = 0; i < grads_.size(); ++i) {
+    if (grads_[i].defined()) nothing[i] = at::zeros_like(grads_[i]);
+  }
+  const at::Tensor gradient = backward_(nothing);
+  if (gradient.defined() && !at::isfinite(gradient).all().item<bool>()) {
+    throw std::runtime_error(
+        "tape: " + name_ +
+        " has saved a value that is not finite, and its own backward (allow_slow_rules) cannot "
+        "keep it from the other samples' gradients; keep the inputs finite");
+  }
+}
+
+at::Tensor NodeGradient::gradient_of(std::int64_t sample) const {
+  std::vector<at::Tensor> masked(grads_.size());
+  for (std::size_t i = 0; i < grads_.size(); ++i) {
+    if (!grads_[i].defined()) continue;
+    const RowMapping& mapping = mappings_[i];
+    std::vector<std::int64_t> split = grads_[i].sizes().vec();
+    split[static_cast<std::size_t>(mapping.dim)] = mapping.inner;
+    split.insert(split.begin() + mapping.dim, {mapping.outer, mapping.batch});
+    const at::Tensor from = grads_[i].reshape(split);
+    const at::Tensor to = at::zeros(split, grads_[i].options());
+    to.select(mapping.dim + 1, sample).copy_(from.select(mapping.dim + 1, sample));
+    masked[i] = to.view(grads_[i].sizes());
+  }
+  const at::Tensor gradient = backward_(masked);
+  return gradient.defined() ? gradient.to(options()) : at::zeros(sizes(), options());
+}
+
+at::Tensor NodeGradient::per_sample(std::int64_t begin, std::int64_t end) {
+  if (kept_.defined()) return kept_.narrow(0, begin, end - begin);
+  const at::Tensor result = at::empty(with_batch(end - begin, sizes()), options());
+  for (std::int64_t sample = begin; sample < end; ++sample) {
+    result.select(0, sample - begin).copy_(gradient_of(sample));
+  }
+  return result;
+}
+
+at::Tensor NodeGradient::squared_norms() {
+  const std::int64_t each = bytes(static_cast<double>(numel()), options());
+  if (each <= kKeepBytes / std::max<std::int64_t>(1, batch())) {
+    if (!kept_.defined()) kept_ = per_sample(0, batch());
+    return row_squared_norms(kept_.view({batch(), numel()}));
+  }
+  const at::Tensor norms = at::empty({batch()}, options().dtype(at::kDouble));
+  for_each_chunk(batch(), each, [&](std::int64_t begin, std::int64_t end) {
+    norms.narrow(0, begin, end - begin)
+        .copy_(row_squared_norms(per_sample(begin, end).view({end - begin, numel()})));
+  });
+  return norms;
+}
+
+at::Tensor NodeGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
+  out = usable(out, sizes(), options());
+  if (kept_.defined()) return weighted_rows(kept_, factors, out);
+  std::vector<at::Tensor> weighted(grads_.size());  // the node's backward is linear in them
+  for (std::size_t i = 0; i < grads_.size(); ++i) {
+    if (!grads_[i].defined()) continue;
+    weighted[i] = grads_[i].mul(
+        mappings_[i].to_rows(factors.as(at::kDouble).to(grads_[i].scalar_type()), grads_[i].dim()));
+  }
+  const at::Tensor gradient = backward_(weighted);
+  if (!gradient.defined()) return out.zero_();
+  return out.copy_(gradient);
+}
+
+void NodeGradient::exclude(const at::Tensor& excluded) {
+  // The node's saved tensors may hold the excluded samples too, and 0 * infinity is NaN: only the
+  // gradients that were computed sample by sample are free of them.
+  at::Tensor kept = at::empty(with_batch(batch(), sizes()), options());
+  const at::Tensor host = excluded.cpu();
+  for (std::int64_t sample = 0; sample < batch(); ++sample) {
+    if (host[sample].item<bool>()) {
+      kept.select(0, sample).zero_();
+    } else if (kept_.defined()) {
+      kept.select(0, sample).copy_(kept_.select(0, sample));
+    } else {
+      kept.select(0, sample).copy_(gradient_of(sample));
+    }
+  }
+  kept_ = kept;
+}
+
+double NodeGradient::rounding_scale(std::int64_t sample) const {
+  // The same backward on the same values: what differs is the order of the node's own sums.
+  std::int64_t terms = 1;
+  for (std::size_t i = 0; i < grads_.size(); ++i) {
+    if (grads_[i].defined()) terms = std::max(terms, grads_[i].numel() / batch());
+  }
+  const at::Tensor gradient = kept_.defined() ? kept_.select(0, sample) : gradient_of(sample);
+  return (static_cast<double>(terms) + kExtraRoundings) *
+         gradient.to(at::kDouble).square().sum().sqrt().item<double>();
+}
+
+}  // namespace velum::dpsgd::detail

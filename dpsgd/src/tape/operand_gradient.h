@@ -1,0 +1,213 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "conv/conv_weight_gradients.h"
+#include "tape/row_mapping.h"
+
+namespace velum::dpsgd::detail {
+
+/// Bytes of per-sample gradients that one use may keep between its norms and its weighted sum, and
+/// that a pass over samples may hold at a time.
+inline constexpr std::int64_t kKeepBytes = std::int64_t{256} << 20;
+inline constexpr std::int64_t kChunkBytes = std::int64_t{64} << 20;
+
+/// [rows] float64: squared norm of each row of a matrix of float32 or float64.
+at::Tensor row_squared_norms(const at::Tensor& matrix);
+
+/// Factors of the samples in a weighted sum, [batch] float64 on the device of the gradients.
+class SampleFactors {
+ public:
+  explicit SampleFactors(at::Tensor factors) : float64_(std::move(factors)) {}
+  /// In float32 rounded to nearest; the engine hands in values that float32 holds exactly.
+  const at::Tensor& as(at::ScalarType type) const;
+
+ private:
+  at::Tensor float64_;
+  mutable at::Tensor float32_;
+};
+
+/// The gradient of every sample with respect to one operand of one node, in whatever form is
+/// cheapest. The gradient of sample b is called g_b; all have the sizes of the operand.
+class OperandGradient {
+ public:
+  OperandGradient(std::int64_t batch, std::vector<std::int64_t> sizes, at::TensorOptions options);
+  virtual ~OperandGradient() = default;
+  OperandGradient(const OperandGradient&) = delete;
+  OperandGradient& operator=(const OperandGradient&) = delete;
+
+  std::int64_t batch() const { return batch_; }
+  const std::vector<std::int64_t>& sizes() const { return sizes_; }
+  const at::TensorOptions& options() const { return options_; }
+  std::int64_t numel() const;
+
+  /// [batch] float64: ||g_b||^2.
+  virtual at::Tensor squared_norms() = 0;
+  /// [end - begin, *sizes].
+  virtual at::Tensor per_sample(std::int64_t begin, std::int64_t end) = 0;
+  /// sum_b factors[b] * g_b, written into `out` if that is a contiguous tensor of the same sizes.
+  virtual at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) = 0;
+  /// Makes the gradients of the samples where `excluded` [batch] bool is true exactly zero.
+  virtual void exclude(const at::Tensor& excluded) = 0;
+  /// A bound on ||computed g_b - exact g_b|| in units of the unit roundoff, to first order: the
+  /// number of roundings on an element's way times the norm of the sum of absolute terms.
+  virtual double rounding_scale(std::int64_t sample) const = 0;
+
+ private:
+  std::int64_t batch_;
+  std::vector<std::int64_t> sizes_;
+  at::TensorOptions options_;
+};
+
+/// Rows of an activation or of a gradient, and what is shared between the operands of one node.
+struct SampleRows {
+  at::Tensor rows;     // [rows, width], float32 or float64
+  RowMapping mapping;  // of dimension 0
+  mutable at::Tensor cached_squared_norms;
+
+  SampleRows(at::Tensor rows_, RowMapping mapping_) : rows(std::move(rows_)), mapping(mapping_) {}
+  /// [batch, steps, width].
+  at::Tensor samples() const { return mapping.samples_first(rows); }
+  /// [rows] float64.
+  const at::Tensor& squared_norms() const;
+  /// ||rows of the sample||.
+  double norm_of(std::int64_t sample) const;
+  SampleRows without(const at::Tensor& excluded) const;
+};
+
+/// g_b = G_b^T A_b, of sizes [outputs, inputs] or, transposed, [inputs, outputs].
+class LinearGradient final : public OperandGradient {
+ public:
+  LinearGradient(std::shared_ptr<const SampleRows> input, std::shared_ptr<const SampleRows> grad,
+                 bool inputs_first);
+  /// The gradient of one weight that was used several times: the uses follow one another in time,
+  /// so that products between different uses count in the norm.
+  static std::shared_ptr<LinearGradient> join(const std::vector<const LinearGradient*>& uses);
+
+  bool inputs_first() const { return inputs_first_; }
+  at::Tensor squared_norms() override;
+  at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
+  at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
+  void exclude(const at::Tensor& excluded) override;
+  double rounding_scale(std::int64_t sample) const override;
+
+ private:
+  enum class Method { kOuter, kMaterialise, kTile, kGram };
+  Method method() const;
+
+  std::shared_ptr<const SampleRows> input_;
+  std::shared_ptr<const SampleRows> grad_;
+  bool inputs_first_;
+  at::Tensor kept_;  // [batch, *sizes], only by kMaterialise
+};
+
+/// g_b is at hand: [batch, *sizes].
+class MaterialisedGradient final : public OperandGradient {
+ public:
+  using RoundingScale = std::function<double(std::int64_t)>;
+  MaterialisedGradient(at::Tensor per_sample, RoundingScale rounding_scale);
+
+  at::Tensor squared_norms() override;
+  at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
+  at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
+  void exclude(const at::Tensor& excluded) override;
+  double rounding_scale(std::int64_t sample) const override { return rounding_scale_(sample); }
+
+ private:
+  at::Tensor per_sample_;
+  RoundingScale rounding_scale_;
+};
+
+/// The bias of a linear map with one row per sample: g_b = G_b.
+class RowGradient final : public OperandGradient {
+ public:
+  RowGradient(std::shared_ptr<const SampleRows> grad, std::vector<std::int64_t> sizes);
+
+  at::Tensor squared_norms() override;
+  at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
+  at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
+  void exclude(const at::Tensor& excluded) override;
+  double rounding_scale(std::int64_t sample) const override;
+
+ private:
+  std::shared_ptr<const SampleRows> grad_;
+};
+
+/// g_b[v] = sum of G_b[t] over the positions t whose index is v; padding adds nothing.
+class EmbeddingGradient final : public OperandGradient {
+ public:
+  EmbeddingGradient(at::Tensor indices, std::shared_ptr<const SampleRows> grad, std::int64_t rows,
+                    std::int64_t padding_index);
+
+  at::Tensor squared_norms() override;
+  at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
+  at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
+  void exclude(const at::Tensor& excluded) override;
+  double rounding_scale(std::int64_t sample) const override;
+
+ private:
+  at::Tensor indices_;  // [kept rows]
+  at::Tensor samples_;  // [kept rows]: the sample of each
+  at::Tensor grads_;    // [kept rows, width]
+  std::shared_ptr<const SampleRows> grad_;
+};
+
+/// The weight of a convolution, one image per sample.
+class ConvGradient final : public OperandGradient {
+ public:
+  /// `input` and `grad` are exchanged by the caller for a transposed convolution.
+  ConvGradient(at::Tensor input, at::Tensor grad, std::vector<std::int64_t> sizes,
+               ConvGeometry geometry);
+
+  /// [batch, channels of grad]: grad summed over its positions.
+  const at::Tensor& bias_gradients() const { return gradients_.bias_gradients(); }
+  at::Tensor squared_norms() override { return gradients_.squared_norms(); }
+  at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
+  at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
+  void exclude(const at::Tensor& /*excluded*/) override {}  // a factor of 0 selects
+  double rounding_scale(std::int64_t sample) const override;
+
+ private:
+  at::Tensor input_;
+  at::Tensor grad_;
+  ConvGeometry geometry_;
+  ConvWeightGradients gradients_;
+};
+
+/// Any node: g_b from the node's own backward, on the incoming gradients with the rows of all other
+/// samples zeroed. The saved tensors hold all samples, so where one of them is not finite no
+/// sample's gradient can be had free of it (0 * infinity is NaN): that is an error.
+class NodeGradient final : public OperandGradient {
+ public:
+  using Backward = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
+  /// @param name      of the node, for errors.
+  /// @param grads     what flows into the node; undefined where nothing does.
+  /// @param mappings  of each of them.
+  /// @param backward  the node's backward, for the one operand; may return an undefined tensor.
+  NodeGradient(std::string name, std::vector<at::Tensor> grads, std::vector<RowMapping> mappings,
+               std::vector<std::int64_t> sizes, at::TensorOptions options, Backward backward);
+
+  at::Tensor squared_norms() override;
+  at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
+  at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
+  void exclude(const at::Tensor& excluded) override;
+  double rounding_scale(std::int64_t sample) const override;
+
+ private:
+  at::Tensor gradient_of(std::int64_t sample) const;
+
+  std::string name_;
+  std::vector<at::Tensor> grads_;
+  std::vector<RowMapping> mappings_;
+  Backward backward_;
+  at::Tensor kept_;
+};
+
+}  // namespace velum::dpsgd::detail

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tape/graph.h"
+
+namespace velum::dpsgd::detail {
+
+/// What an edge of the graph leads to.
+enum class Expression {
+  kData,    ///< something that depends on a tensor that the tape cannot see: on data, maybe
+  kView,    ///< a parameter, or a view or cast of one
+  kGather,  ///< rows of a parameter by index, or a view of that: an activation or a position code
+  kOpaque,  ///< computed from parameters alone
+  kMasked,  ///< computed from parameters and, by addition or multiplication, from constants
+};
+
+/// Of every node of the graph.
+std::vector<Expression> classify(const Graph& graph);
+
+/// The way of a gradient from an operand of a node down to one leaf.
+class ParameterPath {
+ public:
+  enum class Kind {
+    kIdentity,   ///< the same elements in the same order, maybe in other sizes
+    kRange,      ///< consecutive elements of the leaf, from `start`
+    kInjective,  ///< each element of the leaf at most once, at `index`
+    kGeneral,    ///< elements of the leaf repeatedly, at `index`
+    kOpaque,     ///< by the backwards of the nodes on the way, sample by sample
+  };
+
+  ParameterPath(const Graph& graph, GraphEdge from, std::int32_t leaf, Expression expression,
+                const at::Tensor& parameter);
+
+  std::int32_t leaf() const { return leaf_; }
+  Kind kind() const { return kind_; }
+  /// Whether a gradient has the same norm at both ends.
+  bool isometric() const { return kind_ <= Kind::kInjective; }
+  /// Whether the two paths, to the same leaf, reach no common element. Only for isometric ones.
+  bool disjoint(const ParameterPath& other) const;
+
+  /// [n, *operand] to [n, *leaf], in the type of the leaf. `graph` has the same signature as that
+  /// of the constructor.
+  at::Tensor to_leaf(const Graph& graph, const at::Tensor& grads) const;
+
+ private:
+  at::Tensor covered() const;  // [numel of the leaf] bool
+
+  GraphEdge from_;
+  std::int32_t leaf_;
+  std::vector<std::int64_t> leaf_sizes_;
+  at::TensorOptions leaf_options_;
+  Kind kind_ = Kind::kIdentity;
+  std::int64_t start_ = 0;
+  std::int64_t length_ = 0;
+  at::Tensor index_;  // [numel of the operand] int64, on the leaf's device
+};
+
+/// The leaves that are reached from an edge.
+std::vector<std::int32_t> leaves_below(const Graph& graph, GraphEdge from);
+
+}  // namespace velum::dpsgd::detail

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tape/graph.h"
+#include "tape/operand_gradient.h"
+#include "tape/row_mapping.h"
+
+namespace velum::dpsgd::detail {
+
+/// What an input of an operation may be for its rule.
+enum class SlotKind {
+  kData,       ///< no rule: an activation, or a parameter in an operation that has none
+  kWeight,     ///< a parameter, or an expression of parameters alone
+  kLeft,       ///< as kWeight, unless the other factor of the product is one
+  kBroadcast,  ///< as kWeight if it is broadcast over samples, else an activation
+};
+
+SlotKind slot_kind(const std::string& node_name, std::size_t slot);
+/// The slot of the other factor, for kLeft.
+std::size_t other_factor(const std::string& node_name);
+
+/// @throws std::invalid_argument if the operation mixes samples, whatever its inputs.
+void refuse_mixing(const GraphNode& node);
+
+/// A node in one backward pass: what flows into it, and where the samples are. Its operands share
+/// what they have in common.
+struct NodeUse {
+  const GraphNode* node = nullptr;
+  std::vector<at::Tensor> grads;     // one per output of the operation; undefined: zero
+  std::vector<RowMapping> mappings;  // of each
+
+  std::shared_ptr<const SampleRows> input_rows, grad_rows;
+  std::shared_ptr<ConvGradient> conv;
+  std::pair<at::Tensor, at::Tensor> affine;  // of a normalisation: scale and shift, [batch, ..]
+};
+
+/// The gradient of every sample with respect to operand `slot`, of sizes `operand_sizes`; with
+/// `transposed` that of its transpose. Null if there is no rule for such a mapping of samples.
+std::shared_ptr<OperandGradient> rule_gradient(NodeUse& use, std::size_t slot,
+                                               at::IntArrayRef operand_sizes, bool transposed);
+
+}  // namespace velum::dpsgd::detail

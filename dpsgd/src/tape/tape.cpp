@@ -1,0 +1,650 @@
+#include "tape/tape.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/engine.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <unordered_set>
+
+namespace velum::dpsgd::detail {
+
+using torch::autograd::Edge;
+using torch::autograd::Engine;
+using torch::autograd::variable_list;
+
+/// How one graph is treated: which operands of which nodes are parameters, and how the samples lie
+/// in what flows into these nodes.
+struct Tape::Plan {
+  struct Operand {
+    std::size_t slot = 0;
+    GraphEdge target;
+    std::vector<std::int64_t> sizes;
+    bool transposed = false;  // the operand is the transpose of what the paths start from
+    bool generic = false;     // no rule: by the node's own backward
+    std::vector<std::shared_ptr<const ParameterPath>> paths;
+  };
+  struct Incoming {
+    std::vector<std::int64_t> sizes;  // with `mapping`, those of any batch
+    at::ScalarType type = at::kFloat;
+    RowMapping mapping;
+    bool defined = false;
+  };
+  struct Node {
+    std::int32_t index = -1;
+    std::vector<Operand> operands;
+    std::vector<Incoming> incoming;  // one per output of the operation
+  };
+  std::vector<Node> nodes;
+  std::vector<std::string> slow_nodes;
+  bool single_sample = false;
+};
+
+/// What flowed in one backward pass: into the nodes of a plan, and into the leaves.
+struct Tape::Captured {
+  std::vector<std::vector<at::Tensor>> incoming;
+  std::vector<at::Tensor> leaves;
+};
+
+namespace {
+
+constexpr std::size_t kMaxPlansPerGraph = 64;
+constexpr std::size_t kMaxGraphs = 256;
+/// One-hot backwards of a proof: so many samples at random, and those that are needed to see every
+/// use alive and every mapping decided; at most all.
+constexpr std::size_t kRandomSamples = 2;
+
+constexpr const char* kSlowRemedy =
+    "set allow_slow_rules to let its own backward be called once per sample, or write a rule "
+    "(dpsgd/README.md)";
+
+bool broadcasts_over_samples(at::IntArrayRef operand, at::IntArrayRef output, std::int64_t batch) {
+  const auto missing =
+      static_cast<std::int64_t>(output.size()) - static_cast<std::int64_t>(operand.size());
+  for (std::int64_t d = 0; d < static_cast<std::int64_t>(output.size()); ++d) {
+    const std::int64_t size = output[static_cast<std::size_t>(d)];
+    const bool broadcast = d < missing || (operand[static_cast<std::size_t>(d - missing)] == 1 &&
+                                           (size != 1 || batch == 1));
+    if (broadcast && size % batch == 0) return true;
+  }
+  return false;
+}
+
+/// Rows of `dim` with a finite nonzero element, on the CPU; rows with others do not count.
+std::vector<bool> live_rows(const at::Tensor& grad, std::int64_t dim) {
+  at::Tensor live = grad.ne(0).logical_and_(at::isfinite(grad));
+  live = live.movedim(dim, 0).reshape({grad.size(dim), -1}).any(1).to(at::kCPU);
+  const auto* data = live.const_data_ptr<bool>();
+  return std::vector<bool>(data, data + live.numel());
+}
+
+double unit_roundoff(const at::Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case at::kDouble:
+      return 0x1p-53;
+    case at::kFloat:
+      return tensor.is_cuda() ? 0x1p-11 : 0x1p-24;  // CUDA products may be TF32
+    case at::kHalf:
+      return 0x1p-11;
+    default:
+      return 0x1p-8;
+  }
+}
+
+}  // namespace
+
+void check_losses(const char* function, const at::Tensor& losses) {
+  const auto refuse = [&](const std::string& text) {
+    throw std::invalid_argument(std::string(function) + ": " + text);
+  };
+  if (!losses.defined()) refuse("losses is undefined, expected one loss per sample, [batch]");
+  if (losses.dim() != 1) {
+    refuse("losses has sizes " + to_text(losses.sizes()) +
+           ", expected one loss per sample, [batch]; compute the loss with reduction none" +
+           (losses.dim() == 0 ? "" : " and sum what belongs to one sample"));
+  }
+  if (losses.numel() == 0) return;
+  if (!losses.is_floating_point()) {
+    refuse("losses is of type " + std::string(c10::toString(losses.scalar_type())) +
+           ", expected a floating-point type");
+  }
+  if (losses.grad_fn() == nullptr) {
+    refuse("losses has no autograd graph; compute it from the model with gradients enabled");
+  }
+}
+
+std::vector<at::Tensor> check_parameters(const char* function,
+                                         const std::vector<at::Tensor>& parameters) {
+  std::vector<at::Tensor> tracked;
+  std::unordered_set<const c10::TensorImpl*> seen;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const at::Tensor& parameter = parameters[i];
+    const auto refuse = [&](const std::string& text) {
+      throw std::invalid_argument(std::string(function) + ": parameters[" + std::to_string(i) +
+                                  "] " + text);
+    };
+    if (!parameter.defined()) refuse("is undefined");
+    if (!parameter.requires_grad() || !seen.insert(parameter.unsafeGetTensorImpl()).second) {
+      continue;
+    }
+    if (!parameter.is_leaf()) refuse("is not a leaf of the graph");
+    if (parameter.layout() != at::kStrided) refuse("is not a dense tensor");
+    if (parameter.scalar_type() != at::kFloat && parameter.scalar_type() != at::kDouble) {
+      refuse("is of type " + std::string(c10::toString(parameter.scalar_type())) +
+             ", expected float32 or float64; keep the parameters in float32 and compute in lower "
+             "precision by autocast");
+    }
+    if (!tracked.empty() && parameter.device() != tracked.front().device()) {
+      refuse("is on " + parameter.device().str() + ", expected one device for all, " +
+             tracked.front().device().str());
+    }
+    tracked.push_back(parameter);
+  }
+  if (tracked.empty()) {
+    throw std::invalid_argument(std::string(function) + ": parameters has " +
+                                std::to_string(parameters.size()) +
+                                " tensors of which none requires grad, expected at least one");
+  }
+  return tracked;
+}
+
+Tape::Tape(std::vector<at::Tensor> parameters, bool allow_slow_rules)
+    : parameters_(std::move(parameters)), allow_slow_rules_(allow_slow_rules) {}
+
+Tape::~Tape() = default;
+
+std::string Tape::parameters_of(const Plan& plan, std::size_t node) const {
+  std::set<std::int32_t> leaves;
+  for (const Plan::Operand& operand : plan.nodes[node].operands) {
+    for (const auto& path : operand.paths) leaves.insert(path->leaf());
+  }
+  std::string text;
+  for (const std::int32_t leaf : leaves) {
+    if (!text.empty()) text += ", ";
+    const auto index = static_cast<std::size_t>(leaf);
+    text += describe_parameter(index, parameters_[index]);
+  }
+  return text;
+}
+
+std::shared_ptr<Tape::Plan> Tape::make_plan(const Graph& graph, std::int64_t batch) const {
+  const std::vector<Expression> expressions = classify(graph);
+  const auto expression = [&](GraphEdge edge) {
+    return edge.node < 0 ? Expression::kData : expressions[static_cast<std::size_t>(edge.node)];
+  };
+  const auto of_parameters = [&](GraphEdge edge) {
+    const Expression e = expression(edge);
+    return e == Expression::kView || e == Expression::kOpaque || e == Expression::kMasked;
+  };
+  // A view that repeats or picks elements at data positions is itself the use (expand of a class
+  // token); one that only moves them is followed.
+  const auto only_moves = [&](GraphEdge edge) {
+    if (expression(edge) != Expression::kView) return false;
+    while (graph.node(edge.node).leaf < 0) {
+      if (graph.node(edge.node).name == "ExpandBackward0") return false;
+      edge = graph.node(edge.node).edges.front();
+    }
+    return true;
+  };
+
+  auto plan = std::make_shared<Plan>();
+  plan->single_sample = batch == 1;
+  std::vector<std::int32_t> stack{graph.root()};
+  std::vector<bool> seen(graph.nodes().size(), false);
+  seen[static_cast<std::size_t>(graph.root())] = true;
+  while (!stack.empty()) {
+    const std::int32_t index = stack.back();
+    stack.pop_back();
+    const GraphNode& node = graph.node(index);
+    refuse_mixing(node);
+    Plan::Node planned;
+    planned.index = index;
+    for (std::size_t slot = 0; slot < node.edges.size(); ++slot) {
+      const GraphEdge target = node.edges[slot];
+      if (target.node < 0) continue;
+      bool use = false;
+      switch (slot_kind(node.name, slot)) {
+        case SlotKind::kWeight:
+          use = of_parameters(target);
+          break;
+        case SlotKind::kLeft:
+          use = of_parameters(target) && !of_parameters(node.edges[other_factor(node.name)]);
+          break;
+        case SlotKind::kBroadcast:
+          use = expression(target) != Expression::kData &&
+                expression(target) != Expression::kMasked &&
+                broadcasts_over_samples(graph.sizes(target), graph.sizes({index, 0}), batch);
+          break;
+        case SlotKind::kData:
+          use = only_moves(target);
+          break;
+      }
+      const bool batched_product = node.name == "BmmBackward0" || node.name == "BaddbmmBackward0";
+      if (use && batched_product && graph.sizes(target).size() == 3 && batch > 1) {
+        use = graph.sizes(target)[0] % batch != 0;  // a weight expanded over the samples is data
+      }
+      if (graph.node(target.node).leaf >= 0) use = true;
+      if (!use) {
+        if (!seen[static_cast<std::size_t>(target.node)]) {
+          seen[static_cast<std::size_t>(target.node)] = true;
+          stack.push_back(target.node);
+        }
+        continue;
+      }
+      Plan::Operand operand;
+      operand.slot = slot;
+      operand.target = target;
+      operand.sizes = graph.sizes(target);
+      GraphEdge start = target;
+      const GraphNode& below = graph.node(target.node);
+      if (operand.sizes.size() == 2 && below.name == "TBackward0" &&
+          slot_kind(node.name, slot) != SlotKind::kBroadcast &&
+          slot_kind(node.name, slot) != SlotKind::kData) {
+        operand.transposed = true;
+        start = below.edges.front();
+      }
+      for (const std::int32_t leaf : leaves_below(graph, start)) {
+        operand.paths.push_back(std::make_shared<const ParameterPath>(
+            graph, start, leaf, expression(start), parameters_[static_cast<std::size_t>(leaf)]));
+      }
+      if (operand.paths.front()->kind() == ParameterPath::Kind::kOpaque) {
+        if (!allow_slow_rules_) {
+          const auto leaf = static_cast<std::size_t>(operand.paths.front()->leaf());
+          throw std::invalid_argument("tape: " + graph.node(start.node).name + " computes from " +
+                                      describe_parameter(leaf, parameters_[leaf]) + " what " +
+                                      node.name + " uses, and has no rule; " + kSlowRemedy);
+        }
+        plan->slow_nodes.push_back(graph.node(start.node).name);
+      }
+      planned.operands.push_back(std::move(operand));
+    }
+    if (!planned.operands.empty()) {
+      planned.incoming.resize(node.function->num_inputs());
+      plan->nodes.push_back(std::move(planned));
+    }
+  }
+  return plan;
+}
+
+Tape::Captured Tape::capture(const Graph& graph, const Plan& plan, const at::Tensor& losses,
+                             const at::Tensor& weights, bool with_leaves) const {
+  torch::autograd::edge_list outputs;
+  for (const Plan::Node& node : plan.nodes) {
+    for (std::uint32_t nr = 0; nr < node.incoming.size(); ++nr) {
+      outputs.emplace_back(graph.node(node.index).function, nr);
+    }
+  }
+  std::vector<std::size_t> leaves;
+  if (with_leaves) {
+    for (std::size_t leaf = 0; leaf < parameters_.size(); ++leaf) {
+      if (graph.leaf_nodes()[leaf] < 0) continue;
+      leaves.push_back(leaf);
+      outputs.emplace_back(graph.node(graph.leaf_nodes()[leaf]).function, 0U);
+    }
+  }
+  Captured captured;
+  captured.incoming.resize(plan.nodes.size());
+  captured.leaves.resize(parameters_.size());
+  if (outputs.empty()) return captured;
+  const variable_list grads = Engine::get_default_engine().execute(
+      {Edge(losses.grad_fn(), static_cast<std::uint32_t>(losses.output_nr()))}, {weights},
+      /*keep_graph=*/true,
+      /*create_graph=*/false, /*accumulate_grad=*/false, outputs);
+  std::size_t next = 0;
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
+      captured.incoming[n].push_back(grads[next++]);
+    }
+  }
+  for (const std::size_t leaf : leaves) captured.leaves[leaf] = grads[next++];
+  return captured;
+}
+
+bool Tape::fits(const Plan& plan, const Captured& captured, std::int64_t batch) const {
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
+      const Plan::Incoming& expected = plan.nodes[n].incoming[nr];
+      const at::Tensor& grad = captured.incoming[n][nr];
+      if (grad.defined() != expected.defined) return false;
+      if (!grad.defined()) continue;
+      if (grad.scalar_type() != expected.type ||
+          grad.dim() != static_cast<std::int64_t>(expected.sizes.size())) {
+        return false;
+      }
+      for (std::int64_t d = 0; d < grad.dim(); ++d) {
+        const std::int64_t size = d == expected.mapping.dim
+                                      ? expected.mapping.steps() * batch
+                                      : expected.sizes[static_cast<std::size_t>(d)];
+        if (grad.size(d) != size) return false;
+      }
+    }
+  }
+  return true;
+}
+
+BatchGradients Tape::assemble(const std::shared_ptr<const Graph>& graph, const Plan& plan,
+                              const Captured& captured, std::int64_t batch) const {
+  std::vector<std::vector<ParameterGradient::Use>> uses(parameters_.size());
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    const Plan::Node& planned = plan.nodes[n];
+    const GraphNode& node = graph->node(planned.index);
+    NodeUse use;
+    use.node = &node;
+    use.grads = captured.incoming[n];
+    bool any = false;
+    for (const Plan::Incoming& incoming : planned.incoming) {
+      RowMapping mapping = incoming.mapping;
+      mapping.batch = batch;
+      use.mappings.push_back(mapping);
+      any |= incoming.defined;
+    }
+    if (!any) continue;
+    for (const Plan::Operand& operand : planned.operands) {
+      std::shared_ptr<OperandGradient> gradient;
+      if (operand.generic) {
+        const auto function = node.function;
+        const std::size_t slot = operand.slot;
+        const GraphEdge start =
+            operand.transposed ? graph->node(operand.target.node).edges.front() : operand.target;
+        const at::Tensor& leaf =
+            parameters_[static_cast<std::size_t>(operand.paths.front()->leaf())];
+        const bool transposed = operand.transposed;
+        gradient = std::make_shared<NodeGradient>(
+            node.name, use.grads, use.mappings, graph->sizes(start),
+            at::TensorOptions(leaf.device()).dtype(leaf.dtype()),
+            [function, slot, transposed](const std::vector<at::Tensor>& grads) {
+              const at::Tensor result =
+                  (*function)(variable_list(grads.begin(), grads.end()))[slot];
+              return result.defined() && transposed ? result.t() : result;
+            });
+      } else {
+        gradient = rule_gradient(use, operand.slot, operand.sizes, operand.transposed);
+      }
+      for (const auto& path : operand.paths) {
+        uses[static_cast<std::size_t>(path->leaf())].push_back({gradient, path});
+      }
+    }
+  }
+  std::vector<ParameterGradient> gradients;
+  gradients.reserve(parameters_.size());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    gradients.emplace_back(graph, parameters_[i], batch, std::move(uses[i]));
+  }
+  return {graph, batch, std::move(gradients)};
+}
+
+BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan,
+                           const Captured& captured, const at::Tensor& losses,
+                           bool& for_good) const {
+  const std::int64_t batch = losses.numel();
+  for_good = true;
+
+  // The candidates of everything that flows, in the order of the nodes.
+  struct Candidates {
+    std::size_t node, nr;
+    std::vector<RowMapping> mappings;
+    std::vector<std::vector<bool>> live;  // of the whole batch, per dimension
+    bool seen_live = false;
+    bool any_live = false;
+  };
+  std::vector<Candidates> all;
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
+      const at::Tensor& grad = captured.incoming[n][nr];
+      Plan::Incoming& incoming = plan.nodes[n].incoming[nr];
+      incoming.defined = grad.defined();
+      if (!grad.defined()) continue;
+      incoming.sizes = grad.sizes().vec();
+      incoming.type = grad.scalar_type();
+      Candidates candidates{n, nr, candidate_mappings(grad.sizes(), batch), {}};
+      for (std::int64_t d = 0; d < grad.dim(); ++d) {
+        candidates.live.push_back(live_rows(grad, d));
+        const std::vector<bool>& rows = candidates.live.back();
+        candidates.any_live |= std::find(rows.begin(), rows.end(), true) != rows.end();
+      }
+      all.push_back(std::move(candidates));
+    }
+  }
+
+  const auto mixes = [&](const Candidates& candidates) {
+    const GraphNode& node = graph->node(plan.nodes[candidates.node].index);
+    throw std::invalid_argument(
+        "tape: " + node.name + " with " + parameters_of(plan, candidates.node) +
+        ": no dimension of the gradient " +
+        to_text(captured.incoming[candidates.node][candidates.nr].sizes()) +
+        " that flows into it keeps the " + std::to_string(batch) +
+        " samples apart: the loss of one sample reaches what belongs to others. Remove the "
+        "operation between it and the losses that mixes samples (a mean, a normalisation or an "
+        "attention over the batch; GroupNorm instead of BatchNorm), or give the parameter to the "
+        "model through an operation that has a rule");
+  };
+
+  // One-hot backwards: which rows of everything does the loss of one sample reach?
+  std::vector<std::pair<std::int64_t, Captured>> tested;
+  std::vector<bool> was_tested(static_cast<std::size_t>(batch), false);
+  const auto test = [&](std::int64_t sample) {
+    was_tested[static_cast<std::size_t>(sample)] = true;
+    at::Tensor weights = at::zeros_like(losses);
+    weights.select(0, sample).fill_(1);
+    tested.emplace_back(sample, capture(*graph, plan, losses, weights, /*with_leaves=*/true));
+    for (Candidates& candidates : all) {
+      const at::Tensor& grad = tested.back().second.incoming[candidates.node][candidates.nr];
+      const at::Tensor& total = captured.incoming[candidates.node][candidates.nr];
+      std::vector<std::vector<bool>> live(static_cast<std::size_t>(total.dim()));
+      if (grad.defined()) {
+        for (std::int64_t d = 0; d < total.dim(); ++d) {
+          live[static_cast<std::size_t>(d)] = live_rows(grad, d);
+        }
+      } else {
+        for (std::int64_t d = 0; d < total.dim(); ++d) {
+          live[static_cast<std::size_t>(d)].resize(static_cast<std::size_t>(total.size(d)));
+        }
+      }
+      for (const std::vector<bool>& rows : live) {
+        candidates.seen_live |= std::find(rows.begin(), rows.end(), true) != rows.end();
+      }
+      std::erase_if(candidates.mappings, [&](const RowMapping& mapping) {
+        const auto d = static_cast<std::size_t>(mapping.dim);
+        for (std::size_t row = 0; row < live[d].size(); ++row) {
+          const bool own = mapping.sample_of(static_cast<std::int64_t>(row)) == sample;
+          if (!own && live[d][row]) return true;  // reaches another's row
+          if (own && candidates.live[d][row] && !live[d][row]) return true;  // others reach its row
+        }
+        return false;
+      });
+      if (candidates.mappings.empty()) mixes(candidates);
+    }
+  };
+  for (const Candidates& candidates : all) {
+    if (candidates.mappings.empty()) mixes(candidates);
+  }
+  std::random_device random;
+  for (std::size_t k = 0; k < kRandomSamples && tested.size() < static_cast<std::size_t>(batch);) {
+    const auto sample = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(batch));
+    if (was_tested[static_cast<std::size_t>(sample)]) continue;
+    test(sample);
+    ++k;
+  }
+  // Then those that decide what is left open: a row that is alive belongs to different samples
+  // under two candidates, or no tested sample was alive in it.
+  for (std::size_t c = 0; c < all.size(); ++c) {
+    while (batch > 1) {
+      const Candidates& candidates = all[c];
+      std::int64_t next = -1;
+      for (std::size_t m = 0; m < candidates.mappings.size() && next < 0; ++m) {
+        const RowMapping& first = candidates.mappings.front();
+        const RowMapping& mapping = candidates.mappings[m];
+        if (m > 0 && mapping.dim != first.dim) {
+          // Different dimensions: any untested live sample of the other one decides.
+          const std::vector<bool>& rows = candidates.live[static_cast<std::size_t>(mapping.dim)];
+          for (std::size_t row = 0; row < rows.size() && next < 0; ++row) {
+            const std::int64_t sample = mapping.sample_of(static_cast<std::int64_t>(row));
+            if (rows[row] && !was_tested[static_cast<std::size_t>(sample)]) next = sample;
+          }
+          continue;
+        }
+        const std::vector<bool>& rows = candidates.live[static_cast<std::size_t>(first.dim)];
+        for (std::size_t row = 0; row < rows.size() && next < 0; ++row) {
+          const std::int64_t a = first.sample_of(static_cast<std::int64_t>(row));
+          const std::int64_t b = mapping.sample_of(static_cast<std::int64_t>(row));
+          const bool open = m == 0 ? !candidates.seen_live : a != b;
+          if (rows[row] && open && !was_tested[static_cast<std::size_t>(a)]) next = a;
+        }
+      }
+      if (next < 0) break;
+      test(next);
+    }
+    if (all[c].mappings.size() > 1 || !all[c].seen_live) for_good = false;
+  }
+  if (batch == 1) for_good = true;  // every row is the one sample's; kept apart from other batches
+
+  // Choose, and take the node's own backward where a node has no rule for what was found.
+  for (Candidates& candidates : all) {
+    plan.nodes[candidates.node].incoming[candidates.nr].mapping = candidates.mappings.front();
+  }
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    Plan::Node& planned = plan.nodes[n];
+    const GraphNode& node = graph->node(planned.index);
+    const bool any = std::any_of(planned.incoming.begin(), planned.incoming.end(),
+                                 [](const Plan::Incoming& incoming) { return incoming.defined; });
+    if (!any) continue;
+    const auto first =
+        std::find_if(all.begin(), all.end(), [&](const Candidates& c) { return c.node == n; });
+    const auto missing_rules = [&] {
+      std::size_t missing = 0;
+      NodeUse use;
+      use.node = &node;
+      use.grads = captured.incoming[n];
+      for (const Plan::Incoming& incoming : planned.incoming) {
+        use.mappings.push_back(incoming.mapping);
+      }
+      for (Plan::Operand& operand : planned.operands) {
+        operand.generic =
+            !use.grads.front().defined() ||
+            rule_gradient(use, operand.slot, operand.sizes, operand.transposed) == nullptr;
+        missing += operand.generic;
+      }
+      return missing;
+    };
+    // Among mappings that the whole batch cannot tell apart, one that the rules know.
+    if (missing_rules() > 0 && planned.incoming.size() == 1) {
+      for (const RowMapping& mapping : first->mappings) {
+        planned.incoming.front().mapping = mapping;
+        if (missing_rules() == 0) break;
+      }
+      if (missing_rules() > 0) {
+        planned.incoming.front().mapping = first->mappings.front();
+        missing_rules();
+      }
+    }
+    for (const Plan::Operand& operand : planned.operands) {
+      if (!operand.generic) continue;
+      if (!allow_slow_rules_) {
+        throw std::invalid_argument("tape: " + node.name + " has no rule for " +
+                                    parameters_of(plan, n) + " with samples in " +
+                                    to_text(planned.incoming.front().mapping) + "; " + kSlowRemedy);
+      }
+      plan.slow_nodes.push_back(node.name);
+    }
+  }
+  std::sort(plan.slow_nodes.begin(), plan.slow_nodes.end());
+  plan.slow_nodes.erase(std::unique(plan.slow_nodes.begin(), plan.slow_nodes.end()),
+                        plan.slow_nodes.end());
+
+  // The gradients that the rules give for the tested samples are autograd's.
+  BatchGradients gradients = assemble(graph, plan, captured, batch);
+  const at::Tensor norms = gradients.squared_norms().to(at::kCPU);
+  if (!at::isfinite(norms).all().item<bool>()) {
+    for_good = false;  // autograd's own sums over the batch would be spoiled by that sample
+    return gradients;
+  }
+  double roundoff = 0;
+  for (const auto& incoming : captured.incoming) {
+    for (const at::Tensor& grad : incoming) {
+      if (grad.defined()) roundoff = std::max(roundoff, unit_roundoff(grad));
+    }
+  }
+  // What flows into a use has met one rounding per node on its way, in either backward.
+  const double upstream = 16 * roundoff * static_cast<double>(graph->nodes().size());
+  for (const auto& [sample, one_hot] : tested) {
+    at::Tensor weights = at::zeros({batch}, at::TensorOptions(at::kDouble));
+    weights.select(0, sample).fill_(1);
+    const SampleFactors factors(weights.to(parameters_.front().device()));
+    double true_squared = 0, allowed_squared = 0;
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      ParameterGradient& parameter = gradients.parameter(p);
+      const at::Tensor& expected = one_hot.leaves[p];
+      if (!parameter.used() && !expected.defined()) continue;
+      const at::Tensor rule = parameter.weighted_sum(factors, {}).to(at::kDouble);
+      const at::Tensor truth = expected.defined() ? expected.to(at::kDouble) : at::zeros_like(rule);
+      const double norm = truth.square().sum().sqrt().item<double>();
+      double allowed = (4 * roundoff + upstream) * parameter.rounding_scale(sample);
+      // A path through operations of unknown condition: half of the digits.
+      if (!parameter.exact_path()) allowed += std::sqrt(roundoff) * norm;
+      const double difference = rule.sub(truth).square().sum().sqrt().item<double>();
+      if (!(difference <= allowed)) {
+        throw std::logic_error(
+            "tape: the per-sample gradient of " + describe_parameter(p, parameters_[p]) +
+            " differs from autograd's by more than rounding allows: an operation mixes samples in "
+            "a way that leaves no rows apart, is not deterministic, or has a rule that does not "
+            "hold here");
+      }
+      true_squared += norm * norm;
+      allowed_squared += allowed * allowed;
+    }
+    const double rule_norm = std::sqrt(norms[sample].item<double>());
+    if (!(std::abs(rule_norm - std::sqrt(true_squared)) <=
+          std::sqrt(allowed_squared) + 16 * roundoff * std::sqrt(true_squared))) {
+      throw std::logic_error(
+          "tape: the norm of a per-sample gradient differs from that of autograd's gradient by "
+          "more "
+          "than rounding allows");
+    }
+  }
+  return gradients;
+}
+
+BatchGradients Tape::differentiate(const at::Tensor& losses) {
+  const c10::AutoGradMode no_grad(false);
+  const std::int64_t batch = losses.numel();
+  const auto graph = std::make_shared<const Graph>(losses, parameters_);
+  const at::Tensor ones = at::ones_like(losses);
+
+  // All plans of a graph capture the same, in the same order, as long as their operands agree; so
+  // one pass serves to find the plan.
+  std::vector<std::shared_ptr<Plan>>& known = plans_[graph->signature()];
+  for (std::size_t i = known.size(); i-- > 0;) {
+    const std::shared_ptr<Plan>& plan = known[i];
+    if (plan->single_sample != (batch == 1)) continue;
+    const Captured captured = capture(*graph, *plan, losses, ones, /*with_leaves=*/false);
+    if (!fits(*plan, captured, batch)) continue;
+    slow_nodes_ = plan->slow_nodes;
+    return assemble(graph, *plan, captured, batch);
+  }
+
+  const std::shared_ptr<Plan> plan = make_plan(*graph, batch);
+  const Captured captured = capture(*graph, *plan, losses, ones, /*with_leaves=*/false);
+  bool for_good = false;
+  BatchGradients gradients = prove(graph, *plan, captured, losses, for_good);
+  slow_nodes_ = plan->slow_nodes;
+  ++proofs_;
+  if (for_good) {
+    if (plans_.size() > kMaxGraphs) plans_.clear();
+    std::vector<std::shared_ptr<Plan>>& plans = plans_[graph->signature()];
+    if (plans.size() >= kMaxPlansPerGraph) plans.erase(plans.begin());
+    plans.push_back(plan);
+  }
+  return gradients;
+}
+
+}  // namespace velum::dpsgd::detail

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "tape/graph.h"
+#include "tape/operand_gradient.h"
+#include "tape/parameter_path.h"
+#include "tape/rules.h"
+
+namespace velum::dpsgd::detail {
+
+/// The gradient of every sample with respect to one parameter: the sum over its uses.
+class ParameterGradient {
+ public:
+  struct Use {
+    std::shared_ptr<OperandGradient> operand;
+    std::shared_ptr<const ParameterPath> path;
+  };
+  ParameterGradient(std::shared_ptr<const Graph> graph, at::Tensor parameter, std::int64_t batch,
+                    std::vector<Use> uses);
+
+  /// [batch] float64; undefined where the parameter is not used.
+  at::Tensor squared_norms();
+  /// [end - begin, *parameter].
+  at::Tensor per_sample(std::int64_t begin, std::int64_t end);
+  /// sum_b factors[b] * g_b, contiguous; in `out` where that has the right shape.
+  at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out);
+  void exclude(const at::Tensor& excluded);
+  bool used() const { return !uses_.empty(); }
+  bool exact_path() const;  ///< no use goes through a path of kind kOpaque
+  double rounding_scale(std::int64_t sample) const;
+
+ private:
+  std::shared_ptr<const Graph> graph_;
+  at::Tensor parameter_;
+  std::int64_t batch_;
+  std::vector<Use> uses_;
+  bool separate_ = true;  ///< the uses share no element: their squared norms add
+  at::Tensor kept_;       ///< [batch, *parameter], where uses overlap and it is small
+};
+
+/// The per-sample gradients of one vector of losses.
+class BatchGradients {
+ public:
+  BatchGradients(std::shared_ptr<const Graph> graph, std::int64_t batch,
+                 std::vector<ParameterGradient> parameters);
+
+  std::int64_t batch() const { return batch_; }
+  /// [batch] float64, over all parameters together.
+  const at::Tensor& squared_norms();
+  ParameterGradient& parameter(std::size_t index) { return parameters_[index]; }
+  std::size_t size() const { return parameters_.size(); }
+  void exclude(const at::Tensor& excluded);
+  /// Frees what the graph has saved: no other backward through it.
+  void release_graph();
+
+ private:
+  std::shared_ptr<const Graph> graph_;
+  std::int64_t batch_;
+  std::vector<ParameterGradient> parameters_;
+  at::Tensor squared_norms_;
+};
+
+/// Reads per-sample gradients off autograd graphs. Remembers, per graph and per-sample shapes, how
+/// the samples lie in every tensor, once it has proved that.
+class Tape {
+ public:
+  /// @param parameters  leaves that require grad, each once.
+  Tape(std::vector<at::Tensor> parameters, bool allow_slow_rules);
+  ~Tape();
+
+  /// @param losses  [batch], batch >= 1, with a graph.
+  BatchGradients differentiate(const at::Tensor& losses);
+  /// Operations of the last graph that were treated by their own backward, sorted, each once.
+  const std::vector<std::string>& slow_nodes() const { return slow_nodes_; }
+  /// How many graphs have been proved so far.
+  std::int64_t proofs() const { return proofs_; }
+
+ private:
+  struct Plan;
+  struct Captured;
+
+  std::shared_ptr<Plan> make_plan(const Graph& graph, std::int64_t batch) const;
+  Captured capture(const Graph& graph, const Plan& plan, const at::Tensor& losses,
+                   const at::Tensor& weights, bool with_leaves) const;
+  BatchGradients assemble(const std::shared_ptr<const Graph>& graph, const Plan& plan,
+                          const Captured& captured, std::int64_t batch) const;
+  bool fits(const Plan& plan, const Captured& captured, std::int64_t batch) const;
+  /// Finds the mappings of `plan` and checks the gradients that it gives. `for_good`: this batch
+  /// has decided everything.
+  BatchGradients prove(const std::shared_ptr<const Graph>& graph, Plan& plan,
+                       const Captured& captured, const at::Tensor& losses, bool& for_good) const;
+  std::string parameters_of(const Plan& plan, std::size_t node) const;
+
+  std::vector<at::Tensor> parameters_;
+  bool allow_slow_rules_;
+  std::unordered_map<std::string, std::vector<std::shared_ptr<Plan>>> plans_;
+  std::vector<std::string> slow_nodes_;
+  std::int64_t proofs_ = 0;
+};
+
+/// Checks that `losses` is a vector of losses with a graph.
+/// @throws std::invalid_argument, naming `function`.
+void check_losses(const char* function, const at::Tensor& losses);
+/// The parameters that require grad, each once.
+/// @throws std::invalid_argument, naming `function`.
+std::vector<at::Tensor> check_parameters(const char* function,
+                                         const std::vector<at::Tensor>& parameters);
+
+}  // namespace velum::dpsgd::detail
