@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "support/simd_targets.h"
 #include "velum/kernels/stream.h"
 
 namespace velum::dpsgd {
@@ -19,6 +20,7 @@ namespace {
 using kernels::MatrixView;
 using kernels::Stream;
 using ::testing::HasSubstr;
+using ::velum::testing::for_each_simd_target;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -56,13 +58,16 @@ TEST(SqrtToUnitRows, NormsAreAtMostOneAndNearlyOne) {
   Numbers numbers(3);
   for (const std::size_t size : {1u, 3u, 31u, 32u, 33u, 257u, 3969u}) {
     for (const float scale : {1e-38f, 1e-6f, 1.0f, 3e38f}) {
-      std::vector<float> row(size);
-      for (float& x : row) x = scale * static_cast<float>(numbers());
-      sqrt_to_unit_rows(MatrixView<float>(row.data(), 1, static_cast<std::int64_t>(size)),
-                        Stream::serial());
-      const long double norm = norm_of(row.data(), size);
-      EXPECT_LE(norm, 1.0L) << size << " " << scale;
-      EXPECT_GE(norm, 1.0L - 0x1p-21L) << size << " " << scale;
+      std::vector<float> drawn(size);
+      for (float& x : drawn) x = scale * static_cast<float>(numbers());
+      for_each_simd_target(kernels::Backend::kCpu, [&] {
+        std::vector<float> row = drawn;
+        sqrt_to_unit_rows(MatrixView<float>(row.data(), 1, static_cast<std::int64_t>(size)),
+                          Stream::serial());
+        const long double norm = norm_of(row.data(), size);
+        EXPECT_LE(norm, 1.0L) << size << " " << scale;
+        EXPECT_GE(norm, 1.0L - 0x1p-21L) << size << " " << scale;
+      });
     }
   }
 }
@@ -211,41 +216,47 @@ TEST(PreconditionRows, IsTheProductByDefinitionScaledToNormOneWithTheBias) {
     std::vector<float> rows(kRows * stride);
     for (float& value : rows) value = static_cast<float>(numbers());
     const std::vector<float> before = rows;
-    precondition_rows(MatrixView<float>(rows.data(), kRows, static_cast<std::int64_t>(size + 1),
-                                        static_cast<std::int64_t>(stride)),
-                      mean, preconditioner, 0.3f, Stream::cpu(2));
-    for (std::size_t r = 0; r < kRows; ++r) {
-      std::vector<double> x(size);
-      std::vector<double> magnitude(size);
-      for (std::size_t i = 0; i < size; ++i) {
-        x[i] = static_cast<double>(before[r * stride + i]) - mean[i];
-        magnitude[i] = std::abs(x[i]);
+    const auto expect_rows = [&] {
+      for (std::size_t r = 0; r < kRows; ++r) {
+        std::vector<double> x(size);
+        std::vector<double> magnitude(size);
+        for (std::size_t i = 0; i < size; ++i) {
+          x[i] = static_cast<double>(before[r * stride + i]) - mean[i];
+          magnitude[i] = std::abs(x[i]);
+        }
+        std::vector<double> expected =
+            product(preconditioner.channel, x, preconditioner.spatial, channels, positions);
+        std::vector<float> absolute_channel = preconditioner.channel;
+        std::vector<float> absolute_spatial = preconditioner.spatial;
+        for (float& value : absolute_channel) value = std::abs(value);
+        for (float& value : absolute_spatial) value = std::abs(value);
+        magnitude = product(absolute_channel, magnitude, absolute_spatial, channels, positions);
+        double norm = 0.0;
+        double bound = 0.0;  // on the error of the product's norm
+        const double unit = static_cast<double>(channels + positions + 2) * 0x1p-24;
+        for (std::size_t i = 0; i < size; ++i) {
+          norm += expected[i] * expected[i];
+          bound += magnitude[i] * magnitude[i];
+        }
+        norm = std::sqrt(norm);
+        bound = std::sqrt(bound) * unit / norm;
+        for (std::size_t i = 0; i < size; ++i) {
+          ASSERT_NEAR(rows[r * stride + i], expected[i] / norm,
+                      magnitude[i] * unit / norm +
+                          std::abs(expected[i]) / norm * (bound + 3 * 0x1p-24) + 1e-12)
+              << "row " << r << " element " << i;
+        }
+        EXPECT_EQ(rows[r * stride + size], 0.3f);
+        EXPECT_EQ(rows[r * stride + size + 1], before[r * stride + size + 1]);
       }
-      std::vector<double> expected =
-          product(preconditioner.channel, x, preconditioner.spatial, channels, positions);
-      std::vector<float> absolute_channel = preconditioner.channel;
-      std::vector<float> absolute_spatial = preconditioner.spatial;
-      for (float& value : absolute_channel) value = std::abs(value);
-      for (float& value : absolute_spatial) value = std::abs(value);
-      magnitude = product(absolute_channel, magnitude, absolute_spatial, channels, positions);
-      double norm = 0.0;
-      double bound = 0.0;  // on the error of the product's norm
-      const double unit = static_cast<double>(channels + positions + 2) * 0x1p-24;
-      for (std::size_t i = 0; i < size; ++i) {
-        norm += expected[i] * expected[i];
-        bound += magnitude[i] * magnitude[i];
-      }
-      norm = std::sqrt(norm);
-      bound = std::sqrt(bound) * unit / norm;
-      for (std::size_t i = 0; i < size; ++i) {
-        ASSERT_NEAR(rows[r * stride + i], expected[i] / norm,
-                    magnitude[i] * unit / norm +
-                        std::abs(expected[i]) / norm * (bound + 3 * 0x1p-24) + 1e-12)
-            << "row " << r << " element " << i;
-      }
-      EXPECT_EQ(rows[r * stride + size], 0.3f);
-      EXPECT_EQ(rows[r * stride + size + 1], before[r * stride + size + 1]);
-    }
+    };
+    for_each_simd_target(kernels::Backend::kCpu, [&] {
+      rows = before;
+      precondition_rows(MatrixView<float>(rows.data(), kRows, static_cast<std::int64_t>(size + 1),
+                                          static_cast<std::int64_t>(stride)),
+                        mean, preconditioner, 0.3f, Stream::cpu(2));
+      expect_rows();
+    });
   }
 }
 
