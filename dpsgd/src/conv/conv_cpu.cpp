@@ -67,7 +67,9 @@ ConvCpuTask<T> make_task(const ConvProblem& problem, const at::Tensor& input,
   std::vector<std::int64_t> image_strides = task.strides;
   std::int64_t channel_stride = task.input_channel_stride;
   task.padded_plane = 0;
-  if (std::any_of(task.padding.begin(), task.padding.end(), [](auto p) { return p > 0; })) {
+  task.depthwise = problem.groups > 1 && problem.outputs == 1;
+  if (task.depthwise ||
+      std::any_of(task.padding.begin(), task.padding.end(), [](auto p) { return p > 0; })) {
     task.padded_plane = 1;
     task.padded_sizes.resize(dims);
     for (std::size_t d = dims; d-- > 0;) {

@@ -93,36 +93,90 @@ HWY_INLINE void accumulate_features(Tag d, std::int64_t count, Args... args) {
   }
 }
 
-/// Rows [outputs][positions] to [positions][width], outputs beyond the last as zeros.
+/// Sums over positions of one vector of grad_output times one vector of the image, lane by lane,
+/// for up to kLaneFeatures features.
+template <int D, class Tag, typename T = hn::TFromD<Tag>>
+HWY_INLINE void accumulate_lane_tile(Tag d, const T* HWY_RESTRICT image,
+                                     const std::int64_t* HWY_RESTRICT features,
+                                     const std::int64_t* HWY_RESTRICT positions, std::int64_t count,
+                                     const T* HWY_RESTRICT g, T* HWY_RESTRICT sums) {
+  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
+  auto a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0;
+#define VELUM_FOR_TILE(ACTION)                                                        \
+  ACTION(0, a0)                                                                       \
+  ACTION(1, a1)                                                                       \
+  ACTION(2, a2) ACTION(3, a3) ACTION(4, a4) ACTION(5, a5) ACTION(6, a6) ACTION(7, a7) \
+      ACTION(8, a8)
+#define VELUM_ADD(I, SUM) \
+  if constexpr (D > I) SUM = hn::MulAdd(hn::Load(d, image + (features[I] + position) * n), gs, SUM);
+#define VELUM_STORE(I, SUM) \
+  if constexpr (D > I) hn::Store(SUM, d, sums + I * n);
+  for (std::int64_t t = 0; t < count; ++t) {
+    const std::int64_t position = positions[t];
+    const auto gs = hn::Load(d, g + t * n);
+    VELUM_FOR_TILE(VELUM_ADD)
+  }
+  VELUM_FOR_TILE(VELUM_STORE)
+#undef VELUM_FOR_TILE
+#undef VELUM_ADD
+#undef VELUM_STORE
+}
+
+constexpr std::int64_t kLaneFeatures = 9;  // a 3x3 kernel in one pass
+
+template <class Tag, typename... Args>
+HWY_INLINE void accumulate_lanes(Tag d, std::int64_t count, Args... args) {
+  switch (count) {
+    case 1:
+      return accumulate_lane_tile<1>(d, args...);
+    case 2:
+      return accumulate_lane_tile<2>(d, args...);
+    case 3:
+      return accumulate_lane_tile<3>(d, args...);
+    case 4:
+      return accumulate_lane_tile<4>(d, args...);
+    case 5:
+      return accumulate_lane_tile<5>(d, args...);
+    case 6:
+      return accumulate_lane_tile<6>(d, args...);
+    case 7:
+      return accumulate_lane_tile<7>(d, args...);
+    case 8:
+      return accumulate_lane_tile<8>(d, args...);
+    default:
+      return accumulate_lane_tile<9>(d, args...);
+  }
+}
+
+/// Rows [rows][positions] to [positions][width], rows beyond the last as zeros.
 template <typename T>
-HWY_INLINE void pack_grad_output(const T* HWY_RESTRICT source, std::int64_t output_stride,
-                                 std::int64_t position_stride, std::int64_t outputs,
-                                 std::int64_t positions, std::int64_t width,
-                                 T* HWY_RESTRICT packed) {
-  if (output_stride == 1 && outputs == width) {
+HWY_INLINE void transpose_rows(const T* HWY_RESTRICT source, std::int64_t row_stride,
+                               std::int64_t position_stride, std::int64_t rows,
+                               std::int64_t positions, std::int64_t width, T* HWY_RESTRICT packed) {
+  if (row_stride == 1 && rows == width) {
     for (std::int64_t t = 0; t < positions; ++t) {
       std::memcpy(packed + t * width, source + t * position_stride,
                   static_cast<std::size_t>(width) * sizeof(T));
     }
     return;
   }
-  if (outputs < width) {
+  if (rows < width) {
     std::memset(packed, 0, static_cast<std::size_t>(positions * width) * sizeof(T));
   }
-  std::int64_t o = 0;
+  std::int64_t row = 0;
 #if HWY_TARGET != HWY_SCALAR
   if (position_stride == 1) {
     const hn::FixedTag<T, 16 / sizeof(T)> d;
     constexpr std::int64_t n = 16 / sizeof(T);
-    for (; o + n <= outputs; o += n) {
-      const T* const row = source + o * output_stride;
-      T* const column = packed + o;
+    for (; row + n <= rows; row += n) {
+      const T* const from = source + row * row_stride;
+      T* const column = packed + row;
       std::int64_t t = 0;
       for (; t + n <= positions; t += n) {
         if constexpr (sizeof(T) == 4) {
-          const auto r0 = hn::LoadU(d, row + t), r1 = hn::LoadU(d, row + output_stride + t);
-          const auto r2 = hn::LoadU(d, row + 2 * output_stride + t);
-          const auto r3 = hn::LoadU(d, row + 3 * output_stride + t);
+          const auto r0 = hn::LoadU(d, from + t), r1 = hn::LoadU(d, from + row_stride + t);
+          const auto r2 = hn::LoadU(d, from + 2 * row_stride + t);
+          const auto r3 = hn::LoadU(d, from + 3 * row_stride + t);
           const auto low02 = hn::InterleaveLower(d, r0, r2);  // r0[0] r2[0] r0[1] r2[1]
           const auto low13 = hn::InterleaveLower(d, r1, r3);
           const auto high02 = hn::InterleaveUpper(d, r0, r2);
@@ -132,27 +186,28 @@ HWY_INLINE void pack_grad_output(const T* HWY_RESTRICT source, std::int64_t outp
           hn::StoreU(hn::InterleaveLower(d, high02, high13), d, column + (t + 2) * width);
           hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, column + (t + 3) * width);
         } else {
-          const auto r0 = hn::LoadU(d, row + t), r1 = hn::LoadU(d, row + output_stride + t);
+          const auto r0 = hn::LoadU(d, from + t), r1 = hn::LoadU(d, from + row_stride + t);
           hn::StoreU(hn::InterleaveLower(d, r0, r1), d, column + t * width);
           hn::StoreU(hn::InterleaveUpper(d, r0, r1), d, column + (t + 1) * width);
         }
       }
       for (; t < positions; ++t) {
-        for (std::int64_t i = 0; i < n; ++i) column[t * width + i] = row[i * output_stride + t];
+        for (std::int64_t i = 0; i < n; ++i) column[t * width + i] = from[i * row_stride + t];
       }
     }
   }
 #endif
-  for (; o < outputs; ++o) {
+  for (; row < rows; ++row) {
     for (std::int64_t t = 0; t < positions; ++t) {
-      packed[t * width + o] = source[o * output_stride + t * position_stride];
+      packed[t * width + row] = source[row * row_stride + t * position_stride];
     }
   }
 }
 
-/// Copies `channels` channels into the middle of zero-padded planes; the margins are zero already.
-template <typename T>
-HWY_INLINE void pack_image(const ConvCpuTask<T>& task, const T* source, T* image) {
+/// Calls body(first element, stride, count, offset in the image) for each innermost row of the
+/// channels of one group, the image being zero-padded planes.
+template <typename T, typename Body>
+HWY_INLINE void for_each_input_row(const ConvCpuTask<T>& task, const T* source, const Body& body) {
   // Below three dimensions the first ones have one element.
   std::int64_t size[3] = {1, 1, 1}, stride[3] = {0, 0, 0}, padded[3] = {1, 1, 1},
                pad[3] = {0, 0, 0};
@@ -167,15 +222,9 @@ HWY_INLINE void pack_image(const ConvCpuTask<T>& task, const T* source, T* image
   for (std::int64_t c = 0; c < task.channels; ++c) {
     for (std::int64_t z = 0; z < size[0]; ++z) {
       for (std::int64_t y = 0; y < size[1]; ++y) {
-        const T* const from =
-            source + c * task.input_channel_stride + z * stride[0] + y * stride[1];
-        T* const to = image + c * task.padded_plane +
-                      ((z + pad[0]) * padded[1] + y + pad[1]) * padded[2] + pad[2];
-        if (stride[2] == 1) {
-          std::memcpy(to, from, static_cast<std::size_t>(size[2]) * sizeof(T));
-        } else {
-          for (std::int64_t x = 0; x < size[2]; ++x) to[x] = from[x * stride[2]];
-        }
+        body(source + c * task.input_channel_stride + z * stride[0] + y * stride[1], stride[2],
+             size[2],
+             c * task.padded_plane + ((z + pad[0]) * padded[1] + y + pad[1]) * padded[2] + pad[2]);
       }
     }
   }
@@ -207,6 +256,75 @@ HWY_INLINE double squared_sum(const T* HWY_RESTRICT values, std::int64_t count) 
   return sum;
 }
 
+/// bias[o] = sum_t packed[t][o] for the first `outputs` (at most one vector) of rows of `width`.
+template <typename T>
+HWY_INLINE void sum_positions(const T* HWY_RESTRICT packed, std::int64_t width,
+                              std::int64_t positions, std::int64_t outputs, T* HWY_RESTRICT bias) {
+  const hn::ScalableTag<T> d;
+  auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  std::int64_t t = 0;
+  for (; t + 4 <= positions; t += 4) {
+    s0 = hn::Add(s0, hn::Load(d, packed + t * width));
+    s1 = hn::Add(s1, hn::Load(d, packed + (t + 1) * width));
+    s2 = hn::Add(s2, hn::Load(d, packed + (t + 2) * width));
+    s3 = hn::Add(s3, hn::Load(d, packed + (t + 3) * width));
+  }
+  for (; t < positions; ++t) s0 = hn::Add(s0, hn::Load(d, packed + t * width));
+  HWY_ALIGN T lanes[hn::MaxLanes(d)];
+  hn::Store(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)), d, lanes);
+  std::copy_n(lanes, outputs, bias);
+}
+
+/// The same for groups of one output (depthwise convolution): a vector holds as many groups, and
+/// each lane meets the input channels of its own.
+template <typename T>
+HWY_INLINE void conv_samples_depthwise(const ConvCpuTask<T>& task, std::int64_t begin,
+                                       std::int64_t end) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t features = task.features, positions = task.positions;
+  const std::int64_t group_stride = task.channels * task.input_channel_stride;
+  const auto packed = hwy::AllocateAligned<T>(static_cast<std::size_t>(positions * n));
+  const auto sums = hwy::AllocateAligned<T>(static_cast<std::size_t>(features * n));
+  const std::int64_t image_size = task.channels * task.padded_plane * n;
+  const auto image = hwy::AllocateAligned<T>(static_cast<std::size_t>(image_size));
+  std::fill_n(image.get(), image_size, T{0});
+
+  for (std::int64_t b = begin; b < end; ++b) {
+    double squared_norm = 0;
+    for (std::int64_t group = 0; group < task.groups; group += n) {
+      const std::int64_t lanes = std::min(n, task.groups - group);  // the others hold zeros
+      transpose_rows(
+          task.grad_output + b * task.grad_sample_stride + group * task.grad_channel_stride,
+          task.grad_channel_stride, task.grad_position_stride, lanes, positions, n, packed.get());
+      for_each_input_row(
+          task, task.input + b * task.input_sample_stride + group * group_stride,
+          [&](const T* from, std::int64_t stride, std::int64_t count, std::int64_t at) HWY_ATTR {
+            transpose_rows(from, group_stride, stride, lanes, count, n, image.get() + at * n);
+          });
+      for (std::int64_t f = 0; f < features; f += kLaneFeatures) {
+        accumulate_lanes(d, std::min(kLaneFeatures, features - f), image.get(),
+                         task.feature_offsets.data() + f, task.position_offsets.data(), positions,
+                         packed.get(), sums.get() + f * n);
+      }
+      if (task.squared_norms != nullptr) squared_norm += squared_sum(sums.get(), features * n);
+      if (task.gradients != nullptr) {
+        T* const out = task.gradients + (b * task.groups + group) * features;
+        for (std::int64_t lane = 0; lane < lanes; ++lane) {
+          for (std::int64_t f = 0; f < features; ++f) {
+            out[lane * features + f] = sums[static_cast<std::size_t>(f * n + lane)];
+          }
+        }
+      }
+      if (task.bias_gradients != nullptr) {
+        sum_positions(packed.get(), n, positions, lanes,
+                      task.bias_gradients + b * task.groups + group);
+      }
+    }
+    if (task.squared_norms != nullptr) task.squared_norms[b] = squared_norm;
+  }
+}
+
 template <typename T>
 HWY_INLINE void conv_samples(const ConvCpuTask<T>& task, std::int64_t begin, std::int64_t end) {
   const hn::ScalableTag<T> d;
@@ -230,7 +348,16 @@ HWY_INLINE void conv_samples(const ConvCpuTask<T>& task, std::int64_t begin, std
       const T* image = task.input + b * task.input_sample_stride +
                        group * task.channels * task.input_channel_stride;
       if (pad) {
-        pack_image(task, image, image_copy.get());
+        for_each_input_row(
+            task, image,
+            [&](const T* from, std::int64_t stride, std::int64_t count, std::int64_t at) HWY_ATTR {
+              T* const to = image_copy.get() + at;
+              if (stride == 1) {
+                std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+              } else {
+                for (std::int64_t x = 0; x < count; ++x) to[x] = from[x * stride];
+              }
+            });
         image = image_copy.get();
       }
       const T* const grad = task.grad_output + b * task.grad_sample_stride +
@@ -239,9 +366,9 @@ HWY_INLINE void conv_samples(const ConvCpuTask<T>& task, std::int64_t begin, std
       // [positions][its width], one after the other.
       for (std::int64_t v = 0; v < vectors; v += kTileVectors) {
         const std::int64_t width = std::min(kTileVectors, vectors - v) * n;
-        pack_grad_output(grad + v * n * task.grad_channel_stride, task.grad_channel_stride,
-                         task.grad_position_stride, std::min(width, task.outputs - v * n),
-                         positions, width, packed.get() + v * n * positions);
+        transpose_rows(grad + v * n * task.grad_channel_stride, task.grad_channel_stride,
+                       task.grad_position_stride, std::min(width, task.outputs - v * n), positions,
+                       width, packed.get() + v * n * positions);
       }
 
       T* const out = task.gradients == nullptr
@@ -284,19 +411,8 @@ HWY_INLINE void conv_samples(const ConvCpuTask<T>& task, std::int64_t begin, std
         for (std::int64_t v = 0; v < vectors; ++v) {
           const std::int64_t block = v / kTileVectors * kTileVectors;
           const std::int64_t width = std::min(kTileVectors, vectors - block) * n;
-          const T* const g = packed.get() + block * n * positions + (v - block) * n;
-          auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
-          std::int64_t t = 0;
-          for (; t + 4 <= positions; t += 4) {
-            s0 = hn::Add(s0, hn::Load(d, g + t * width));
-            s1 = hn::Add(s1, hn::Load(d, g + (t + 1) * width));
-            s2 = hn::Add(s2, hn::Load(d, g + (t + 2) * width));
-            s3 = hn::Add(s3, hn::Load(d, g + (t + 3) * width));
-          }
-          for (; t < positions; ++t) s0 = hn::Add(s0, hn::Load(d, g + t * width));
-          HWY_ALIGN T lanes[hn::MaxLanes(d)];
-          hn::Store(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)), d, lanes);
-          std::copy_n(lanes, std::min(n, task.outputs - v * n), bias + v * n);
+          sum_positions(packed.get() + block * n * positions + (v - block) * n, width, positions,
+                        std::min(n, task.outputs - v * n), bias + v * n);
         }
       }
     }
@@ -332,10 +448,10 @@ HWY_INLINE void add_weighted_rows(const T* HWY_RESTRICT rows, std::int64_t count
 }
 
 void conv_samples_float(const ConvCpuTask<float>& task, std::int64_t begin, std::int64_t end) {
-  conv_samples(task, begin, end);
+  task.depthwise ? conv_samples_depthwise(task, begin, end) : conv_samples(task, begin, end);
 }
 void conv_samples_double(const ConvCpuTask<double>& task, std::int64_t begin, std::int64_t end) {
-  conv_samples(task, begin, end);
+  task.depthwise ? conv_samples_depthwise(task, begin, end) : conv_samples(task, begin, end);
 }
 void add_weighted_rows_float(const float* rows, std::int64_t count, std::int64_t row_size,
                              const float* factors, std::int64_t begin, std::int64_t end,

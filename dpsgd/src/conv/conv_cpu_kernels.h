@@ -27,6 +27,8 @@ struct ConvCpuTask {
   const T* grad_output;  // element [sample][channel][position]
   std::int64_t grad_sample_stride, grad_channel_stride, grad_position_stride;
 
+  bool depthwise = false;  // groups of one output share a vector; they need padded_sizes
+
   T* gradients = nullptr;           // [samples, groups, features, outputs], or not wanted
   double* squared_norms = nullptr;  // [samples], or not wanted
   T* bias_gradients = nullptr;      // [samples, groups * outputs], or not wanted

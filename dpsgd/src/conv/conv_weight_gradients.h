@@ -61,8 +61,8 @@ at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
                                                 const ConvGeometry& geometry);
 
 /// sum_b factors[b] * gradient_b, of shape `weight_sizes`, without keeping the gradients. A sample
-/// whose factor is 0 contributes exactly nothing, whatever its input and gradient hold. The result is
-/// contiguous and no view, fit to become a `.grad`.
+/// whose factor is 0 contributes exactly nothing, whatever its input and gradient hold. The result
+/// is contiguous and no view, fit to become a `.grad`.
 ///
 /// @param factors  [batch], of the type of `input`, on its device.
 at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tensor& grad_output,
