@@ -181,6 +181,7 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     at::Tensor& sum = released[i];
     if (!sum.defined()) sum = at::zeros(parameters[i].sizes(), parameters[i].options());
+    if (sum.is_view()) sum = sum.variable_data();  // zero_grad detaches a gradient in place
     const kernels::RandomPosition position{kernels::Purpose::kGradientNoise, key_epoch,
                                            position_step, static_cast<std::uint32_t>(i)};
     if (sum.scalar_type() == at::kDouble) {
