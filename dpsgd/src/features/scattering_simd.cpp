@@ -128,7 +128,7 @@ HWY_INLINE void butterfly(Complex (&x)[6]) {
 }
 
 template <int kRadix>
-HWY_INLINE void fixed_pass(const FourierPass& pass, ConstSignal in, Signal out) {
+HWY_NOINLINE void fixed_pass(const FourierPass& pass, ConstSignal in, Signal out) {
   const std::int64_t in_step = pass.stride * pass.groups * in.stride;
   const std::int64_t out_step = pass.stride * out.stride;
   for (std::int64_t p = 0; p < pass.groups; ++p) {
@@ -173,7 +173,7 @@ HWY_NOINLINE void any_pass(const FourierPass& pass, ConstSignal in, Signal out) 
   }
 }
 
-HWY_INLINE void run_pass(const FourierPass& pass, ConstSignal in, Signal out) {
+HWY_NOINLINE void run_pass(const FourierPass& pass, ConstSignal in, Signal out) {
   switch (pass.radix) {
     case 2:
       return fixed_pass<2>(pass, in, out);
@@ -197,7 +197,7 @@ struct Lines {
 };
 
 // `in` and `out` may be the same signal.
-HWY_INLINE void transform_line(const FourierPlan& plan, ConstSignal in, Signal out, Lines lines) {
+HWY_NOINLINE void transform_line(const FourierPlan& plan, ConstSignal in, Signal out, Lines lines) {
   const std::int64_t lanes = lane_count();
   const std::size_t count = plan.passes.size();
   const bool in_place = in.re == out.re || in.re == out.im;
@@ -220,8 +220,8 @@ HWY_INLINE void transform_line(const FourierPlan& plan, ConstSignal in, Signal o
 
 // out[i] = sum_k matrix[i, k] in[k], kRows results at a time.
 template <int kRows>
-HWY_INLINE void multiply_rows(const float* matrix, std::int64_t columns, const float* in,
-                              std::int64_t in_stride, float* out, std::int64_t out_stride) {
+HWY_NOINLINE void multiply_rows(const float* matrix, std::int64_t columns, const float* in,
+                                std::int64_t in_stride, float* out, std::int64_t out_stride) {
   Vector sum[kRows];
   for (int i = 0; i < kRows; ++i) sum[i] = hn::Zero(Tag());
   for (std::int64_t k = 0; k < columns; ++k) {
@@ -233,9 +233,9 @@ HWY_INLINE void multiply_rows(const float* matrix, std::int64_t columns, const f
   for (int i = 0; i < kRows; ++i) store(sum[i], out + i * out_stride);
 }
 
-HWY_INLINE void multiply_matrix(const float* matrix, std::int64_t rows, std::int64_t columns,
-                                const float* in, std::int64_t in_stride, float* out,
-                                std::int64_t out_stride) {
+HWY_NOINLINE void multiply_matrix(const float* matrix, std::int64_t rows, std::int64_t columns,
+                                  const float* in, std::int64_t in_stride, float* out,
+                                  std::int64_t out_stride) {
   std::int64_t i = 0;
   for (; i + 4 <= rows; i += 4) {
     multiply_rows<4>(matrix + i * columns, columns, in, in_stride, out + i * out_stride,
@@ -289,6 +289,11 @@ class Scatterer {
     count_ = count;
     channel_ = 0;
     fill(images, image_stride);
+    run_filled();
+  }
+
+ private:
+  HWY_NOINLINE void run_filled() {
     const ScatteringLevel& full = plan_.levels[0];
     for (std::int64_t y = 0; y < full.height; ++y) {
       low_pass_columns(full, real_ + y * full.width * lanes_, y);
@@ -313,7 +318,6 @@ class Scatterer {
     }
   }
 
- private:
   struct Sizes {
     std::int64_t half_spectrum, product, real, line, low_columns, low;
   };
@@ -332,7 +336,7 @@ class Scatterer {
   }
 
   template <typename Pixel>
-  HWY_INLINE void fill(const Pixel* images, std::int64_t image_stride) {
+  HWY_NOINLINE void fill(const Pixel* images, std::int64_t image_stride) {
     const ScatteringLevel& full = plan_.levels[0];
     for (std::int64_t lane = 0; lane < lanes_; ++lane) {
       // Lanes without an image repeat the last one.
@@ -354,7 +358,7 @@ class Scatterer {
 
   // Twice the columns 0..width/2 of the spectrum of `real_`. Two rows at a time are the real and
   // the imaginary part of one complex row, whose spectrum is then taken apart by symmetry.
-  HWY_INLINE void real_to_half_spectrum(const ScatteringLevel& level, float* spectrum) {
+  HWY_NOINLINE void real_to_half_spectrum(const ScatteringLevel& level, float* spectrum) {
     const std::int64_t half = level.width / 2 + 1;
     const std::int64_t step = 2 * lanes_;
     for (std::int64_t y = 0; y < level.height; y += 2) {
@@ -383,8 +387,8 @@ class Scatterer {
   }
 
   // Column v of fold(spectrum * psi) to `line_`, columns beyond the half by conjugation.
-  HWY_INLINE void fold_column(const ScatteringWavelet& wavelet, const float* spectrum,
-                              std::int64_t v) {
+  HWY_NOINLINE void fold_column(const ScatteringWavelet& wavelet, const float* spectrum,
+                                std::int64_t v) {
     const ScatteringLevel& in = plan_.levels[wavelet.level_in];
     const ScatteringLevel& out = plan_.levels[wavelet.level_out];
     const std::int64_t half = in.width / 2 + 1;
@@ -418,8 +422,8 @@ class Scatterer {
 
   // |inverse transform of fold(spectrum * psi)|, low-passed to the next channel; kept in `real_` if
   // `keep`.
-  HWY_INLINE void wavelet_modulus(const ScatteringWavelet& wavelet, const float* spectrum,
-                                  bool keep) {
+  HWY_NOINLINE void wavelet_modulus(const ScatteringWavelet& wavelet, const float* spectrum,
+                                    bool keep) {
     const ScatteringLevel& out = plan_.levels[wavelet.level_out];
     const std::int64_t step = 2 * lanes_;
     const std::int64_t row = out.width * step;
@@ -444,14 +448,14 @@ class Scatterer {
     finish_channel(out);
   }
 
-  HWY_INLINE void low_pass_columns(const ScatteringLevel& level, const float* line,
-                                   std::int64_t y) {
+  HWY_NOINLINE void low_pass_columns(const ScatteringLevel& level, const float* line,
+                                     std::int64_t y) {
     multiply_matrix(level.low_pass_columns.data(), plan_.output_width, level.width, line, lanes_,
                     low_columns_ + y * plan_.output_width * lanes_, lanes_);
   }
 
   // Low-pass along columns, then one image per lane to its row of the output.
-  HWY_INLINE void finish_channel(const ScatteringLevel& level) {
+  HWY_NOINLINE void finish_channel(const ScatteringLevel& level) {
     const std::int64_t width = plan_.output_width;
     for (std::int64_t x = 0; x < width; ++x) {
       multiply_matrix(level.low_pass_rows.data(), plan_.output_height, level.height,
