@@ -193,11 +193,13 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
     }
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    at::Tensor old = std::exchange(parameters[i].mutable_grad(), released[i]);
+    // Not a view: optimisers detach gradients in place.
+    const at::Tensor gradient = released[i].is_view() ? released[i].variable_data() : released[i];
+    at::Tensor old = std::exchange(parameters[i].mutable_grad(), gradient);
     // Its storage serves the next step, if it is this engine's and nobody else holds it.
     const bool ours = old.defined() && old.unsafeGetTensorImpl() == written[i];
     if (ours && old.use_count() == 1 && old.storage().use_count() == 1) spare[i] = std::move(old);
-    written[i] = released[i].unsafeGetTensorImpl();
+    written[i] = gradient.unsafeGetTensorImpl();
   }
 
   StepStatistics statistics;

@@ -48,6 +48,13 @@ struct Tape::Plan {
   std::vector<Node> nodes;
   std::vector<std::string> slow_nodes;
   bool single_sample = false;
+
+  bool captures_as(const Plan& other) const {
+    return std::equal(nodes.begin(), nodes.end(), other.nodes.begin(), other.nodes.end(),
+                      [](const Node& a, const Node& b) {
+                        return a.index == b.index && a.incoming.size() == b.incoming.size();
+                      });
+  }
 };
 
 /// What flowed in one backward pass: into the nodes of a plan, and into the leaves.
@@ -620,20 +627,27 @@ BatchGradients Tape::differentiate(const at::Tensor& losses) {
   const auto graph = std::make_shared<const Graph>(losses, parameters_);
   const at::Tensor ones = at::ones_like(losses);
 
-  // All plans of a graph capture the same, in the same order, as long as their operands agree; so
-  // one pass serves to find the plan.
-  std::vector<std::shared_ptr<Plan>>& known = plans_[graph->signature()];
-  for (std::size_t i = known.size(); i-- > 0;) {
-    const std::shared_ptr<Plan>& plan = known[i];
-    if (plan->single_sample != (batch == 1)) continue;
-    const Captured captured = capture(*graph, *plan, losses, ones, /*with_leaves=*/false);
-    if (!fits(*plan, captured, batch)) continue;
-    slow_nodes_ = plan->slow_nodes;
-    return assemble(graph, *plan, captured, batch);
+  // Plans of one graph differ in shapes, seldom in what they capture: mostly one pass serves all.
+  std::shared_ptr<Plan> of_captured;
+  Captured captured;
+  const auto capture_for = [&](const std::shared_ptr<Plan>& plan) {
+    if (of_captured == nullptr || !of_captured->captures_as(*plan)) {
+      captured = capture(*graph, *plan, losses, ones, /*with_leaves=*/false);
+    }
+    of_captured = plan;
+  };
+  if (const auto known = plans_.find(graph->signature()); known != plans_.end()) {
+    for (auto plan = known->second.rbegin(); plan != known->second.rend(); ++plan) {
+      if ((*plan)->single_sample != (batch == 1)) continue;
+      capture_for(*plan);
+      if (!fits(**plan, captured, batch)) continue;
+      slow_nodes_ = (*plan)->slow_nodes;
+      return assemble(graph, **plan, captured, batch);
+    }
   }
 
   const std::shared_ptr<Plan> plan = make_plan(*graph, batch);
-  const Captured captured = capture(*graph, *plan, losses, ones, /*with_leaves=*/false);
+  capture_for(plan);
   bool for_good = false;
   BatchGradients gradients = prove(graph, *plan, captured, losses, for_good);
   slow_nodes_ = plan->slow_nodes;

@@ -54,7 +54,7 @@ struct UnsafeStepValues {
 
 /// What a checkpoint has to hold so that the books of a resumed run stay complete.
 struct EngineState {
-  Composition composition;
+  Composition composition{Neighbouring::kAddOrRemoveOne};
   std::int64_t step = 0;
   std::uint32_t key_epoch = 0;
 };

@@ -1,0 +1,291 @@
+// What the tape refuses, and what it proves before it believes it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <limits>
+
+#include "dpsgd/single_sample_oracle.h"
+#include "tape/tape.h"
+#include "velum/dpsgd/per_sample_gradients.h"
+
+namespace velum::dpsgd {
+namespace {
+
+namespace nn = torch::nn;
+using detail::RowMapping;
+using detail::Tape;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Throws;
+using ::testing::ThrowsMessage;
+using torch::Tensor;
+using ::velum::testing::relative_difference;
+using ::velum::testing::single_sample_gradients;
+
+Tensor doubles(at::IntArrayRef sizes) { return torch::randn(sizes, torch::kDouble); }
+Tensor parameter(at::IntArrayRef sizes) { return doubles(sizes).requires_grad_(); }
+Tensor losses_of(const Tensor& outputs) {
+  return outputs.tanh().square().reshape({outputs.size(0), -1}).sum(1);
+}
+
+template <typename Matcher>
+void expect_refused(const Tensor& losses, const std::vector<Tensor>& parameters, Matcher message) {
+  EXPECT_THAT([&] { per_sample_gradients(losses, parameters); },
+              ThrowsMessage<std::invalid_argument>(message));
+}
+
+class TapeProof : public ::testing::Test {
+ protected:
+  void SetUp() override { torch::manual_seed(11); }
+};
+
+TEST_F(TapeProof, RowMappingsTakeSamplesApart) {
+  const Tensor x = torch::arange(2 * 3 * 4 * 5).view({2 * 3 * 4, 5});
+  const RowMapping mapping{0, 2, 3, 4};
+  const Tensor samples = mapping.samples_first(x);
+  ASSERT_EQ(samples.sizes(), (std::vector<std::int64_t>{3, 8, 5}));
+  for (std::int64_t row = 0; row < 24; ++row) {
+    const std::int64_t step = row / 12 * 4 + row % 4;
+    EXPECT_TRUE(samples[mapping.sample_of(row)][step].equal(x[row])) << row;
+  }
+  EXPECT_TRUE(mapping.to_rows(torch::arange(3))
+                  .equal(torch::arange(3).view({1, 3, 1}).expand({2, 3, 4}).reshape({24})));
+}
+
+TEST_F(TapeProof, CandidatesAreAllSplittingsOfAllDimensions) {
+  const auto candidates = detail::candidate_mappings({12, 5, 3}, 3);
+  const std::vector<RowMapping> expected{{0, 1, 3, 4}, {0, 4, 3, 1}, {0, 2, 3, 2}, {2, 1, 3, 1}};
+  EXPECT_EQ(candidates, expected);
+}
+
+TEST_F(TapeProof, BatchNormInTrainingModeIsRefusedByName) {
+  nn::Sequential model(nn::Linear(4, 4), nn::BatchNorm1d(4));
+  model->to(torch::kDouble);
+  for (const std::int64_t batch : {2, 8}) {
+    expect_refused(losses_of(model->forward(doubles({batch, 4}))), model->parameters(),
+                   AllOf(HasSubstr("NativeBatchNormBackward0"), HasSubstr("use GroupNorm")));
+  }
+  nn::BatchNorm2d images(3);
+  images->to(torch::kDouble);
+  expect_refused(losses_of(images(doubles({1, 3, 4, 4}))), images->parameters(),
+                 HasSubstr("use GroupNorm"));
+}
+
+TEST_F(TapeProof, OperationsThatMixSamplesAreRefused) {
+  nn::Linear linear(4, 3);
+  linear->to(torch::kDouble);
+  const Tensor x = doubles({6, 4});
+  const auto mixed = [&](const Tensor& y) {
+    expect_refused(losses_of(y), linear->parameters(),
+                   AllOf(HasSubstr("AddmmBackward0"), HasSubstr("parameter 0 [3, 4]"),
+                         HasSubstr("mixes samples")));
+  };
+  const Tensor y = linear(x);
+  mixed(y - y.mean(0));
+  mixed(y.softmax(0));
+  mixed(y + y.roll(1, 0));
+  mixed(y.flip(0) * 2 + y);
+  mixed(y.mm(y.t()).softmax(1).mm(y));
+}
+
+TEST_F(TapeProof, AWeakMixingOfTwoSamplesInALargeBatchIsRefused) {
+  // Only samples 3 and 40 meet. A one-hot backward of either shows it; so does any other sample
+  // that leads to them, and the batch as a whole: what reaches row 40 is not all from loss 40.
+  nn::Linear linear(4, 3);
+  linear->to(torch::kDouble);
+  int refused = 0;
+  for (int trial = 0; trial < 20; ++trial) {
+    const Tensor y = linear(doubles({6, 4}));
+    Tensor mix = torch::eye(6, torch::kDouble);
+    mix[1][4] = 1e-3;
+    try {
+      per_sample_gradients(losses_of(mix.mm(y)), linear->parameters());
+    } catch (const std::exception&) {
+      ++refused;
+    }
+  }
+  // Two of six samples are tested; each pair misses both of {1, 4} with probability 6/15.
+  EXPECT_GE(refused, 3);  // fewer than 3 of 20 at p = 0.6: 3e-6
+}
+
+TEST_F(TapeProof, ReorderedLossesAreFollowedOrRefusedNeverConfused) {
+  // A permutation is no mixing, but no splitting of rows describes it.
+  nn::Linear linear(4, 3);
+  linear->to(torch::kDouble);
+  expect_refused(losses_of(linear(doubles({6, 4})).flip(0)), linear->parameters(),
+                 HasSubstr("mixes samples"));
+}
+
+TEST_F(TapeProof, LossesWithoutOnePerSampleAreRefused) {
+  nn::Linear linear(4, 3);
+  linear->to(torch::kDouble);
+  const Tensor y = linear(doubles({6, 4}));
+  expect_refused(y.square().mean(), linear->parameters(), HasSubstr("reduction none"));
+  expect_refused(y, linear->parameters(), HasSubstr("reduction none"));
+  expect_refused(y.square().sum(1).detach(), linear->parameters(), HasSubstr("no autograd graph"));
+  expect_refused(Tensor(), linear->parameters(), HasSubstr("undefined"));
+  expect_refused(torch::zeros({3}, torch::kLong), linear->parameters(),
+                 HasSubstr("floating-point"));
+  // As many losses as no tensor has samples.
+  expect_refused(y.square().sum(1).slice(0, 0, 5), linear->parameters(),
+                 HasSubstr("AddmmBackward0"));
+}
+
+TEST_F(TapeProof, UntrackedTrainableLeafIsRefused) {
+  nn::Linear linear(4, 3);
+  linear->to(torch::kDouble);
+  expect_refused(losses_of(linear(doubles({6, 4}))), {linear->weight},
+                 AllOf(HasSubstr("leaf [3]"), HasSubstr("not among the parameters")));
+}
+
+TEST_F(TapeProof, ParametersOfOtherKindsAreRefused) {
+  const Tensor half = torch::randn({3, 4}).to(torch::kBFloat16).requires_grad_();
+  const Tensor leaf = parameter({3, 4});
+  const Tensor losses = losses_of(torch::linear(doubles({6, 4}), leaf));
+  expect_refused(losses, {half}, AllOf(HasSubstr("BFloat16"), HasSubstr("autocast")));
+  expect_refused(losses, {leaf * 1}, HasSubstr("not a leaf"));
+  expect_refused(losses, {leaf, leaf}, HasSubstr("different ones"));
+  expect_refused(losses, {}, HasSubstr("at least one"));
+  expect_refused(losses, {doubles({2})}, HasSubstr("at least one"));
+}
+
+TEST_F(TapeProof, NodeWithoutARuleIsRefusedByNameWithTheRemedy) {
+  const Tensor table = parameter({7, 3});
+  expect_refused(losses_of(table.index({torch::randint(7, {5})})), {table},
+                 AllOf(HasSubstr("IndexBackward0"), HasSubstr("parameter 0 [7, 3]"),
+                       HasSubstr("allow_slow_rules")));
+}
+
+TEST_F(TapeProof, FrequencyScaledEmbeddingIsRefused) {
+  nn::Embedding embedding(nn::EmbeddingOptions(7, 3).scale_grad_by_freq(true));
+  embedding->to(torch::kDouble);
+  expect_refused(losses_of(embedding(torch::randint(7, {5, 4}))), embedding->parameters(),
+                 HasSubstr("scale_grad_by_freq"));
+}
+
+TEST_F(TapeProof, NonFiniteSavedValueUnderTheGenericRuleIsAnError) {
+  const Tensor left = parameter({2, 4, 4});
+  const Tensor x = doubles({3, 4});
+  x[1][2] = std::numeric_limits<double>::infinity();
+  const Tensor losses = losses_of(torch::bilinear(x, x, left));
+  EXPECT_THAT([&] { per_sample_norms(losses, {left}, {.allow_slow_rules = true}); },
+              ThrowsMessage<std::runtime_error>(HasSubstr("not finite")));
+}
+
+TEST_F(TapeProof, OneProofServesEveryBatchSizeButOneSampleProvesNothing) {
+  nn::Linear linear(4, 3);
+  linear->to(torch::kDouble);
+  Tape tape(linear->parameters(), false);
+  const auto step = [&](std::int64_t batch) {
+    tape.differentiate(losses_of(linear(doubles({batch, 4}))));
+    return tape.proofs();
+  };
+  EXPECT_EQ(step(1), 1);
+  EXPECT_EQ(step(1), 1);
+  EXPECT_EQ(step(6), 2);  // what was found on one sample is not believed of six
+  EXPECT_EQ(step(7), 2);
+  EXPECT_EQ(step(64), 2);
+  EXPECT_EQ(step(1), 2);
+}
+
+TEST_F(TapeProof, OtherShapesPerSampleAreProvedAnew) {
+  nn::Linear linear(4, 3);
+  linear->to(torch::kDouble);
+  Tape tape(linear->parameters(), false);
+  tape.differentiate(losses_of(linear(doubles({6, 5, 4}))));
+  tape.differentiate(losses_of(linear(doubles({6, 7, 4}))));
+  EXPECT_EQ(tape.proofs(), 2);
+  tape.differentiate(losses_of(linear(doubles({9, 5, 4}))));
+  EXPECT_EQ(tape.proofs(), 2);
+}
+
+TEST_F(TapeProof, AnotherSliceOfAParameterIsAnotherGraph) {
+  const Tensor weight = parameter({6, 4});
+  Tape tape({weight}, false);
+  for (const std::int64_t start : {0, 1, 2}) {
+    const auto losses = [&](const Tensor& x) {
+      return losses_of(torch::linear(x, weight.slice(0, start, start + 3)));
+    };
+    const Tensor x = doubles({5, 4});
+    auto gradients = tape.differentiate(losses(x));
+    EXPECT_LE(relative_difference(gradients.parameter(0).per_sample(0, 5),
+                                  single_sample_gradients(losses, x, {weight})[0]),
+              1e-12);
+  }
+  EXPECT_EQ(tape.proofs(), 3);
+}
+
+TEST_F(TapeProof, EqualBatchAndTimeAreToldApart) {
+  nn::Linear linear(4, 3);
+  linear->to(torch::kDouble);
+  for (int trial = 0; trial < 5; ++trial) {
+    for (const bool time_major : {false, true}) {
+      const auto losses = [&](const Tensor& x) {
+        if (!time_major) return losses_of(linear(x).cumsum(1));
+        return losses_of(linear(x.transpose(0, 1)).cumsum(0).transpose(0, 1));
+      };
+      const Tensor x = doubles({5, 5, 4});
+      const auto expected = single_sample_gradients(losses, x, linear->parameters());
+      const auto gradients = per_sample_gradients(losses(x), linear->parameters());
+      EXPECT_LE(relative_difference(gradients[0], expected[0]), 1e-12);
+      EXPECT_LE(relative_difference(gradients[1], expected[1]), 1e-12);
+    }
+  }
+}
+
+TEST_F(TapeProof, DeadSamplesDoNotDecideAMapping) {
+  // Only one sample of eight is alive behind the rectifier: the proof finds it.
+  const Tensor weight = parameter({3, 4});
+  const auto losses = [&](const Tensor& x) {
+    return torch::linear(x.transpose(0, 1), weight)
+        .transpose(0, 1)
+        .mul(x.sum({1, 2}).relu().view({-1, 1, 1}))
+        .tanh()
+        .sum({1, 2});
+  };
+  const Tensor x = -doubles({8, 8, 4}).abs();
+  x[5] = doubles({8, 4}).abs();
+  const auto expected = single_sample_gradients(losses, x, {weight});
+  for (int trial = 0; trial < 5; ++trial) {
+    EXPECT_LE(relative_difference(per_sample_gradients(losses(x), {weight})[0], expected[0]),
+              1e-12);
+  }
+}
+
+TEST_F(TapeProof, AWhollyDeadUseIsProvedAgainOnceItLives) {
+  const Tensor weight = parameter({3, 4});
+  const Tensor gate = torch::zeros({3}, torch::kDouble);
+  Tape tape({weight}, false);
+  const auto step = [&] {
+    tape.differentiate((torch::linear(doubles({6, 4}), weight) * gate).sum(1));
+    return tape.proofs();
+  };
+  EXPECT_EQ(step(), 1);
+  EXPECT_EQ(step(), 2);
+  gate.fill_(1);
+  EXPECT_EQ(step(), 3);
+  EXPECT_EQ(step(), 3);
+}
+
+TEST_F(TapeProof, GarbageInOneSampleLeavesTheOthersAlone) {
+  nn::Sequential model(nn::Linear(4, 5), nn::Tanh(), nn::Linear(5, 3));
+  model->to(torch::kDouble);
+  const Tensor x = doubles({6, 4});
+  const auto losses = [&](const Tensor& in) { return losses_of(model->forward(in)); };
+  const auto clean = per_sample_gradients(losses(x), model->parameters());
+  for (const double garbage :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 1e300}) {
+    const Tensor dirty = x.clone();
+    dirty[2].fill_(garbage);
+    const auto gradients = per_sample_gradients(losses(dirty), model->parameters());
+    for (std::size_t p = 0; p < clean.size(); ++p) {
+      for (const std::int64_t sample : {0, 1, 3, 4, 5}) {
+        EXPECT_TRUE(gradients[p][sample].equal(clean[p][sample])) << p << " " << sample;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace velum::dpsgd
