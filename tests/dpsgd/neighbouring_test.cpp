@@ -1,0 +1,117 @@
+// What one sample can do: on real models, through the real step, a sample that is added, removed or
+// replaced moves the sum of clipped gradients by what the accounting assumes, and by no more.
+#include <torch/torch.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "dpsgd/support/engine_step.h"
+#include "dpsgd/support/problems.h"
+
+namespace velum::testing {
+namespace {
+
+constexpr double kClippingNorm = 0.7;
+
+double distance(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  double square = 0;
+  for (std::size_t p = 0; p < a.size(); ++p) {
+    square += (a[p].to(torch::kFloat64) - b[p].to(torch::kFloat64)).square().sum().item<double>();
+  }
+  return std::sqrt(square);
+}
+
+at::Tensor without(const at::Tensor& batch, std::int64_t sample) {
+  return torch::cat({batch.slice(0, 0, sample), batch.slice(0, sample + 1)});
+}
+
+at::Tensor with(const at::Tensor& batch, std::int64_t sample, double value) {
+  at::Tensor changed = batch.clone();
+  changed[sample].fill_(value);
+  return changed;
+}
+
+class OneSampleOnRealModels : public ::testing::TestWithParam<ProblemFactory> {
+ protected:
+  OneSampleOnRealModels() { std::tie(single_, double_) = single_and_double(GetParam()); }
+
+  static std::vector<at::Tensor> sum(Problem& problem, const at::Tensor& batch) {
+    return clipped_sum_of_one_batch(problem.parameters, problem.losses(batch), kClippingNorm);
+  }
+
+  /// C, and what rounding can add. The two sums have at most B terms of norm at most C each; a sum
+  /// of n terms in any order is off by at most n * u * sum |terms| (Higham 2002, section 4.2), the
+  /// terms themselves by the rounding of a product of fewer than 2^20 factors: in all below
+  /// 2 * (B * B + B * 2^10) * u * C with the square root of pairwise blocks taken by ATen.
+  static double bound(const Problem& problem) {
+    const double b = static_cast<double>(problem.inputs.size(0));
+    const double unit = problem.parameters[0].scalar_type() == torch::kFloat32
+                            ? std::ldexp(1.0, -24)
+                            : std::ldexp(1.0, -53);
+    return kClippingNorm * (1 + 2 * (b * b + b * 1024) * unit);
+  }
+
+  Problem single_, double_;
+};
+
+TEST_P(OneSampleOnRealModels, RemovingASampleMovesTheSumByAtMostC) {
+  for (Problem* problem : {&single_, &double_}) {
+    const std::vector<at::Tensor> all = sum(*problem, problem->inputs);
+    for (std::int64_t sample = 0; sample < problem->inputs.size(0); ++sample) {
+      EXPECT_LE(distance(all, sum(*problem, without(problem->inputs, sample))), bound(*problem));
+    }
+  }
+}
+
+TEST_P(OneSampleOnRealModels, ASampleWithALargeGradientMovesTheSumByC) {
+  // The bound is used up: a clip that shrinks too much would pass the test above.
+  double moved = 0;
+  const std::vector<at::Tensor> all = sum(double_, double_.inputs);
+  for (std::int64_t sample = 0; sample < double_.inputs.size(0); ++sample) {
+    moved = std::max(moved, distance(all, sum(double_, without(double_.inputs, sample))));
+  }
+  EXPECT_GE(moved, kClippingNorm * (1 - 1e-9));
+}
+
+TEST_P(OneSampleOnRealModels, GarbageMovesTheSumByAtMostC) {
+  if (!double_.inputs.is_floating_point()) GTEST_SKIP() << "tokens have no garbage values";
+  for (Problem* problem : {&single_, &double_}) {
+    for (const std::int64_t sample : {std::int64_t{0}, problem->inputs.size(0) - 1}) {
+      const std::vector<at::Tensor> rest = sum(*problem, without(problem->inputs, sample));
+      for (const double garbage : {1e4, -1e10, 1e30, 1e-30}) {
+        const std::vector<at::Tensor> changed =
+            sum(*problem, with(problem->inputs, sample, garbage));
+        EXPECT_LE(distance(changed, rest), bound(*problem)) << "garbage = " << garbage;
+      }
+    }
+  }
+}
+
+TEST_P(OneSampleOnRealModels, NanAndInfinityAddExactlyZero) {
+  if (!double_.inputs.is_floating_point()) GTEST_SKIP() << "tokens have no such values";
+  for (Problem* problem : {&single_, &double_}) {
+    for (const double bad :
+         {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+          -std::numeric_limits<double>::infinity()}) {
+      const std::vector<at::Tensor> rest = sum(*problem, without(problem->inputs, 1));
+      const std::vector<at::Tensor> changed = sum(*problem, with(problem->inputs, 1, bad));
+      // Zero is added, so only the order of summation can differ.
+      EXPECT_LE(distance(changed, rest), bound(*problem) - kClippingNorm) << "bad = " << bad;
+    }
+  }
+}
+
+TEST_P(OneSampleOnRealModels, ABatchOfNothingButNanGivesZero) {
+  if (!double_.inputs.is_floating_point()) GTEST_SKIP() << "tokens have no such values";
+  const std::vector<at::Tensor> nothing =
+      sum(single_, torch::full_like(single_.inputs, std::numeric_limits<float>::quiet_NaN()));
+  for (const at::Tensor& tensor : nothing) EXPECT_EQ(tensor.abs().max().item<float>(), 0.0F);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, OneSampleOnRealModels, ::testing::ValuesIn(problems::models()),
+                         ProblemName());
+
+}  // namespace
+}  // namespace velum::testing
