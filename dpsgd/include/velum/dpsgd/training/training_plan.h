@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "velum/dpsgd/accounting/composition.h"
+
+namespace velum::dpsgd {
+
+enum class ModelKind {
+  kScatterLinear,  ///< softmax regression on preconditioned scattering features
+  kCnn,            ///< two tanh convolutions and two linear layers on pixels
+  kMlp,            ///< one tanh layer on pixels
+};
+std::string_view to_string(ModelKind model);  ///< "scatter-linear", "cnn", "mlp"
+/// @throws std::invalid_argument naming the known ones.
+ModelKind model_kind_from_string(std::string_view name);
+
+/// Where the preconditioner of `ModelKind::kScatterLinear` comes from.
+enum class FeatureRecipe {
+  kShapes,   ///< "S": images of random shapes, a constant of the program; costs no privacy
+  kMoments,  ///< "K": second moments of the training features, released with noise
+};
+std::string_view to_string(FeatureRecipe recipe);  ///< "S", "K"
+/// @throws std::invalid_argument naming the known ones.
+FeatureRecipe feature_recipe_from_string(std::string_view name);
+
+/// What is asked of a training run. What is left open gets the default of the model.
+struct TrainingOptions {
+  std::string dataset = "fashion-mnist";      ///< or "idx": any files of the MNIST family
+  std::filesystem::path data_directory = {};  ///< empty: where Debian's package puts fashion-mnist
+  ModelKind model = ModelKind::kScatterLinear;
+  FeatureRecipe recipe = FeatureRecipe::kShapes;
+
+  std::optional<double> epsilon = std::nullopt;           ///< this or noise_multiplier
+  std::optional<double> noise_multiplier = std::nullopt;  ///< of the training steps
+  double delta = 1e-5;
+
+  std::optional<double> epochs = std::nullopt;  ///< this or steps
+  std::optional<std::int64_t> steps = std::nullopt;
+  std::optional<double> sampling_rate = std::nullopt;  ///< this or batch_size
+  std::optional<std::int64_t> batch_size =
+      std::nullopt;  ///< expected: sampling_rate = batch_size / N
+  std::optional<double> clipping_norm = std::nullopt;
+  std::optional<double> learning_rate = std::nullopt;
+  std::optional<double> momentum = std::nullopt;
+  std::optional<std::int64_t> physical_batch_size = std::nullopt;
+  /// Makes the run reproducible, and therefore not private.
+  std::optional<std::uint64_t> insecure_seed = std::nullopt;
+};
+
+/// A Gaussian release that comes before the training steps.
+struct PreparatoryRelease {
+  std::string label = {};
+  double noise_multiplier = 0.0;
+};
+
+/// A training run with nothing left open; what a resumed run goes by.
+struct TrainingPlan {
+  std::string dataset;
+  std::filesystem::path data_directory;
+  std::int64_t dataset_size = 0;  ///< treated as public
+  ModelKind model = ModelKind::kScatterLinear;
+  FeatureRecipe recipe = FeatureRecipe::kShapes;
+
+  double epsilon = 0.0;  ///< the budget: of the whole plan at delta; no release exceeds it
+  double delta = 0.0;
+  std::vector<PreparatoryRelease> preparation;
+  double noise_multiplier = 0.0;
+  double moment_floor = 0.0;  ///< of the preconditioner
+  double sampling_rate = 0.0;
+  std::int64_t steps = 0;
+  std::int64_t steps_per_epoch = 0;
+  double clipping_norm = 0.0;
+  double learning_rate = 0.0;
+  double momentum = 0.0;
+  std::int64_t physical_batch_size = 0;
+  std::optional<std::uint64_t> insecure_seed;
+
+  /// What one training step is to an accountant.
+  Mechanism step_mechanism() const;
+  /// All releases, if nothing goes wrong.
+  Composition planned_releases() const;
+
+  std::string to_json() const;
+  /// @throws std::invalid_argument if the text is not what `to_json` writes.
+  static TrainingPlan from_json(std::string_view json);
+};
+
+/// Everything about the options that can be found wrong without the data.
+/// @throws std::invalid_argument naming option, value and range.
+void validate(const TrainingOptions& options);
+
+/// Decides what was left open, and the noise: the smallest with which all planned releases stay
+/// within (epsilon, delta).
+///
+/// Defaults, C = 0.1 and momentum 0.9 throughout:
+/// - scatter-linear: sampling_rate 1, 60 steps; learning rate 360, 660, 960, 1600 at epsilon 1, 2,
+///   3, 8, between and beyond by a power law through the two nearest, times 0.1 / C.
+///   Shares of the budget's mu: recipe S 0.12 for the mean of the features; recipe K 0.10 for the
+///   mean, 0.20 and 0.15 for the second moments over positions and over channels.
+/// - cnn, mlp: batch_size 2048 (at most N / 4), 40 epochs, learning rate 4, times 0.1 / C.
+///
+/// @param dataset_size  N >= 1.
+/// @throws std::invalid_argument as `validate`, or where the budget allows no training.
+TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dataset_size);
+
+}  // namespace velum::dpsgd

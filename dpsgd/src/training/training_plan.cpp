@@ -1,0 +1,352 @@
+#include "velum/dpsgd/training/training_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include "velum/dpsgd/accounting/accountant.h"
+#include "velum/dpsgd/accounting/calibration.h"
+#include "velum/dpsgd/training/release_labels.h"
+
+namespace velum::dpsgd {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kPlanFormat = 1;
+constexpr double kDefaultClippingNorm = 0.1;
+constexpr double kDefaultMomentum = 0.9;
+
+// Shares of the budget's mu that the releases before the training take.
+constexpr double kShapesMeanShare = 0.12;
+constexpr double kMomentsMeanShare = 0.10;
+constexpr double kMomentsChannelShare = 0.20;
+constexpr double kMomentsSpatialShare = 0.15;
+
+template <typename T>
+[[noreturn]] void refuse(const char* name, const T& value, const char* expected) {
+  std::ostringstream text;
+  text << name << " = " << value << ", expected " << expected;
+  throw std::invalid_argument(text.str());
+}
+
+void require_positive(const char* name, const std::optional<double>& value) {
+  if (value && !(*value > 0.0 && std::isfinite(*value))) {
+    refuse(name, *value, "finite and above 0");
+  }
+}
+
+void require_at_least_one(const char* name, const std::optional<std::int64_t>& value) {
+  if (value && *value < 1) refuse(name, *value, "at least 1");
+}
+
+void require_not_both(const char* a, bool has_a, const char* b, bool has_b) {
+  if (has_a && has_b) {
+    throw std::invalid_argument(std::string(a) + " and " + b + " say the same thing: give one");
+  }
+}
+
+/// Measured values and a power law through the two nearest.
+struct Anchor {
+  double epsilon;
+  double value;
+};
+template <std::size_t kCount>
+double power_law(const std::array<Anchor, kCount>& anchors, double epsilon) {
+  std::size_t upper = 1;
+  while (upper + 1 < kCount && epsilon > anchors[upper].epsilon) ++upper;
+  const Anchor& a = anchors[upper - 1];
+  const Anchor& b = anchors[upper];
+  const double slope = std::log(b.value / a.value) / std::log(b.epsilon / a.epsilon);
+  return a.value * std::pow(epsilon / a.epsilon, slope);
+}
+constexpr std::array<Anchor, 4> kScatterLearningRate{{{1, 360}, {2, 660}, {3, 960}, {8, 1600}}};
+constexpr std::array<Anchor, 3> kMomentFloor{{{1, 6e-3}, {2, 2e-3}, {3, 1e-3}}};
+
+bool is_scatter(const TrainingPlan& plan) { return plan.model == ModelKind::kScatterLinear; }
+
+/// The releases before the training, each with its share.
+std::vector<PlannedRelease> preparation_shares(const TrainingPlan& plan) {
+  if (!is_scatter(plan)) return {};
+  if (plan.recipe == FeatureRecipe::kShapes) return {{kMeanLabel, 1, kShapesMeanShare}};
+  return {{kMeanLabel, 1, kMomentsMeanShare},
+          {kChannelMomentLabel, 1, kMomentsChannelShare},
+          {kSpatialMomentLabel, 1, kMomentsSpatialShare}};
+}
+
+double epsilon_of(const Composition& releases, double delta) {
+  RdpAccountant accountant(releases.neighbouring());
+  accountant.compose(releases);
+  return accountant.epsilon(delta);
+}
+
+/// Fills in the noise for a budget of (plan.epsilon, plan.delta).
+void calibrate(TrainingPlan& plan) {
+  std::vector<PlannedRelease> releases = preparation_shares(plan);
+  releases.push_back({kTrainingLabel, plan.steps, std::nullopt});
+  const std::vector<double> noise = calibrate_gaussian_releases(plan.epsilon, plan.delta, releases);
+  for (std::size_t i = 0; i + 1 < releases.size(); ++i) {
+    plan.preparation.push_back({releases[i].label, noise[i]});
+  }
+  plan.noise_multiplier = noise.back();
+  if (plan.sampling_rate < 1.0) {
+    RdpAccountant spent;
+    for (const PreparatoryRelease& release : plan.preparation) {
+      spent.compose(GaussianMechanism{release.noise_multiplier});
+    }
+    plan.noise_multiplier =
+        calibrate_noise_multiplier(spent, plan.epsilon, plan.delta, plan.sampling_rate, plan.steps);
+  }
+}
+
+/// The noise of the training steps is given: the budget is what they and the releases before them,
+/// at their usual shares, cost together.
+void price(TrainingPlan& plan, double noise_multiplier) {
+  plan.noise_multiplier = noise_multiplier;
+  const std::vector<PlannedRelease> releases = preparation_shares(plan);
+  if (!releases.empty()) {
+    // As for full batches, the training has what the shares leave of mu^2; where it is sampled,
+    // the mu of a full-batch training that costs the same takes its place.
+    double left = 1.0;
+    for (const PlannedRelease& release : releases) left -= *release.share * *release.share;
+    Composition training;
+    training.append(plan.step_mechanism(), plan.steps, kTrainingLabel);
+    RdpAccountant accountant;
+    accountant.compose(training);
+    double mu = std::sqrt(static_cast<double>(plan.steps)) / noise_multiplier;
+    if (plan.sampling_rate < 1.0) {
+      const double epsilon = accountant.epsilon(plan.delta);
+      if (!std::isfinite(epsilon)) {
+        refuse("noise_multiplier", noise_multiplier, "large enough for a finite epsilon");
+      }
+      double low = 0.0, high = mu;  // sampling makes the training cheaper than that
+      for (int i = 0; i < 60; ++i) {
+        const double middle = 0.5 * (low + high);
+        RdpAccountant gaussian;
+        gaussian.compose(GaussianMechanism{1.0 / middle});
+        (gaussian.epsilon(plan.delta) < epsilon ? low : high) = middle;
+      }
+      mu = high;
+    }
+    const double budget_mu = mu / std::sqrt(left);
+    for (const PlannedRelease& release : releases) {
+      plan.preparation.push_back({release.label, 1.0 / (*release.share * budget_mu)});
+    }
+  }
+  plan.epsilon = epsilon_of(plan.planned_releases(), plan.delta);
+  if (!std::isfinite(plan.epsilon)) {
+    refuse("noise_multiplier", noise_multiplier, "large enough for a finite epsilon");
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(ModelKind model) {
+  switch (model) {
+    case ModelKind::kScatterLinear:
+      return "scatter-linear";
+    case ModelKind::kCnn:
+      return "cnn";
+    case ModelKind::kMlp:
+      return "mlp";
+  }
+  throw std::logic_error("to_string: unknown ModelKind");
+}
+
+ModelKind model_kind_from_string(std::string_view name) {
+  for (const ModelKind model : {ModelKind::kScatterLinear, ModelKind::kCnn, ModelKind::kMlp}) {
+    if (name == to_string(model)) return model;
+  }
+  refuse("model", name, "scatter-linear, cnn or mlp");
+}
+
+std::string_view to_string(FeatureRecipe recipe) {
+  return recipe == FeatureRecipe::kShapes ? "S" : "K";
+}
+
+FeatureRecipe feature_recipe_from_string(std::string_view name) {
+  for (const FeatureRecipe recipe : {FeatureRecipe::kShapes, FeatureRecipe::kMoments}) {
+    if (name == to_string(recipe)) return recipe;
+  }
+  refuse("recipe", name, "S or K");
+}
+
+Mechanism TrainingPlan::step_mechanism() const {
+  if (sampling_rate == 1.0) return GaussianMechanism{noise_multiplier};
+  return PoissonSampledGaussianMechanism{sampling_rate, noise_multiplier};
+}
+
+Composition TrainingPlan::planned_releases() const {
+  Composition releases;
+  for (const PreparatoryRelease& release : preparation) {
+    releases.append(GaussianMechanism{release.noise_multiplier}, 1, release.label);
+  }
+  releases.append(step_mechanism(), steps, kTrainingLabel);
+  return releases;
+}
+
+std::string TrainingPlan::to_json() const {
+  Json releases = Json::array();
+  for (const PreparatoryRelease& release : preparation) {
+    releases.push_back({{"label", release.label}, {"noise_multiplier", release.noise_multiplier}});
+  }
+  const Json json{
+      {"format", kPlanFormat},
+      {"dataset", dataset},
+      {"data_directory", data_directory.string()},
+      {"dataset_size", dataset_size},
+      {"model", to_string(model)},
+      {"recipe", to_string(recipe)},
+      {"epsilon", epsilon},
+      {"delta", delta},
+      {"preparation", releases},
+      {"noise_multiplier", noise_multiplier},
+      {"moment_floor", moment_floor},
+      {"sampling_rate", sampling_rate},
+      {"steps", steps},
+      {"steps_per_epoch", steps_per_epoch},
+      {"clipping_norm", clipping_norm},
+      {"learning_rate", learning_rate},
+      {"momentum", momentum},
+      {"physical_batch_size", physical_batch_size},
+      {"insecure_seed", insecure_seed ? Json(*insecure_seed) : Json(nullptr)},
+  };
+  return json.dump(2) + "\n";
+}
+
+TrainingPlan TrainingPlan::from_json(std::string_view text) {
+  try {
+    const Json json = Json::parse(text);
+    if (json.at("format").get<int>() != kPlanFormat) {
+      refuse("format", json.at("format").dump(), "1");
+    }
+    TrainingPlan plan;
+    json.at("dataset").get_to(plan.dataset);
+    plan.data_directory = json.at("data_directory").get<std::string>();
+    json.at("dataset_size").get_to(plan.dataset_size);
+    plan.model = model_kind_from_string(json.at("model").get<std::string>());
+    plan.recipe = feature_recipe_from_string(json.at("recipe").get<std::string>());
+    json.at("epsilon").get_to(plan.epsilon);
+    json.at("delta").get_to(plan.delta);
+    for (const Json& release : json.at("preparation")) {
+      plan.preparation.push_back(
+          {release.at("label").get<std::string>(), release.at("noise_multiplier").get<double>()});
+    }
+    json.at("noise_multiplier").get_to(plan.noise_multiplier);
+    json.at("moment_floor").get_to(plan.moment_floor);
+    json.at("sampling_rate").get_to(plan.sampling_rate);
+    json.at("steps").get_to(plan.steps);
+    json.at("steps_per_epoch").get_to(plan.steps_per_epoch);
+    json.at("clipping_norm").get_to(plan.clipping_norm);
+    json.at("learning_rate").get_to(plan.learning_rate);
+    json.at("momentum").get_to(plan.momentum);
+    json.at("physical_batch_size").get_to(plan.physical_batch_size);
+    if (!json.at("insecure_seed").is_null()) {
+      plan.insecure_seed = json.at("insecure_seed").get<std::uint64_t>();
+    }
+    return plan;
+  } catch (const Json::exception& error) {
+    throw std::invalid_argument(std::string("not the plan of a run: ") + error.what());
+  }
+}
+
+void validate(const TrainingOptions& options) {
+  if (options.dataset != "fashion-mnist" && options.dataset != "idx") {
+    refuse("dataset", options.dataset, "fashion-mnist or idx");
+  }
+  if (options.dataset == "idx" && options.data_directory.empty()) {
+    throw std::invalid_argument("dataset idx needs the data directory that holds its files");
+  }
+  if (options.recipe != FeatureRecipe::kShapes && options.model != ModelKind::kScatterLinear) {
+    throw std::invalid_argument("a recipe belongs to the model scatter-linear, not to " +
+                                std::string(to_string(options.model)));
+  }
+  require_not_both("epsilon", options.epsilon.has_value(), "noise_multiplier",
+                   options.noise_multiplier.has_value());
+  if (!options.epsilon && !options.noise_multiplier) {
+    throw std::invalid_argument("how private? give epsilon or noise_multiplier");
+  }
+  require_positive("epsilon", options.epsilon);
+  require_positive("noise_multiplier", options.noise_multiplier);
+  if (!(options.delta > 0.0 && options.delta < 1.0)) {
+    refuse("delta", options.delta, "above 0 and below 1");
+  }
+  require_not_both("epochs", options.epochs.has_value(), "steps", options.steps.has_value());
+  require_not_both("sampling_rate", options.sampling_rate.has_value(), "batch_size",
+                   options.batch_size.has_value());
+  require_positive("epochs", options.epochs);
+  require_at_least_one("steps", options.steps);
+  if (options.sampling_rate && !(*options.sampling_rate > 0.0 && *options.sampling_rate <= 1.0)) {
+    refuse("sampling_rate", *options.sampling_rate, "above 0 and at most 1");
+  }
+  require_at_least_one("batch_size", options.batch_size);
+  require_positive("clipping_norm", options.clipping_norm);
+  require_positive("learning_rate", options.learning_rate);
+  if (options.momentum && !(*options.momentum >= 0.0 && *options.momentum < 1.0)) {
+    refuse("momentum", *options.momentum, "at least 0 and below 1");
+  }
+  require_at_least_one("physical_batch_size", options.physical_batch_size);
+}
+
+TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dataset_size) {
+  validate(options);
+  if (dataset_size < 1) refuse("dataset_size", dataset_size, "at least 1");
+  TrainingPlan plan;
+  plan.dataset = options.dataset;
+  plan.data_directory = options.data_directory;
+  plan.dataset_size = dataset_size;
+  plan.model = options.model;
+  plan.recipe = options.recipe;
+  plan.delta = options.delta;
+  plan.insecure_seed = options.insecure_seed;
+
+  const auto size = static_cast<double>(dataset_size);
+  if (options.sampling_rate) {
+    plan.sampling_rate = *options.sampling_rate;
+  } else if (options.batch_size) {
+    if (*options.batch_size > dataset_size) {
+      refuse("batch_size", *options.batch_size,
+             ("at most the size of the data set, " + std::to_string(dataset_size)).c_str());
+    }
+    plan.sampling_rate = static_cast<double>(*options.batch_size) / size;
+  } else {
+    plan.sampling_rate = is_scatter(plan) ? 1.0 : std::min(2048.0, std::ceil(size / 4)) / size;
+  }
+
+  plan.steps_per_epoch =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(std::llround(1.0 / plan.sampling_rate)));
+  if (options.steps) {
+    plan.steps = *options.steps;
+  } else {
+    const double epochs = options.epochs.value_or(is_scatter(plan) ? 60.0 : 40.0);
+    const double steps = std::ceil(epochs / plan.sampling_rate - 1e-9);
+    if (!(steps <= 1e15)) refuse("epochs", epochs, "at most 1e15 steps");
+    plan.steps = std::max<std::int64_t>(1, static_cast<std::int64_t>(steps));
+  }
+
+  if (options.epsilon) {
+    plan.epsilon = *options.epsilon;
+    calibrate(plan);
+  } else {
+    price(plan, *options.noise_multiplier);
+  }
+
+  plan.clipping_norm = options.clipping_norm.value_or(kDefaultClippingNorm);
+  plan.momentum = options.momentum.value_or(kDefaultMomentum);
+  const double rate_at_default_clipping =
+      is_scatter(plan) ? power_law(kScatterLearningRate, plan.epsilon) : 4.0;
+  plan.learning_rate = options.learning_rate.value_or(rate_at_default_clipping *
+                                                      kDefaultClippingNorm / plan.clipping_norm);
+  plan.moment_floor = is_scatter(plan) && plan.recipe == FeatureRecipe::kMoments
+                          ? power_law(kMomentFloor, std::min(plan.epsilon, 3.0))
+                          : 1e-3;
+  plan.physical_batch_size = options.physical_batch_size.value_or(is_scatter(plan) ? 10000 : 512);
+  return plan;
+}
+
+}  // namespace velum::dpsgd

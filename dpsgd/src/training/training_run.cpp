@@ -1,0 +1,445 @@
+#include "velum/dpsgd/training/training_run.h"
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <torch/nn/functional/loss.h>
+#include <torch/optim/sgd.h>
+#include <torch/version.h>
+
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
+
+#include "velum/dpsgd/accounting/accountant.h"
+#include "velum/dpsgd/accounting/atomic_file.h"
+#include "velum/dpsgd/loader.h"
+#include "velum/dpsgd/poisson_sampler.h"
+#include "velum/dpsgd/privacy_engine.h"
+#include "velum/dpsgd/training/checkpoint.h"
+#include "velum/dpsgd/training/durable_file.h"
+#include "velum/dpsgd/training/image_data.h"
+#include "velum/dpsgd/training/models.h"
+#include "velum/dpsgd/training/release_journal.h"
+#include "velum/dpsgd/training/release_labels.h"
+#include "velum/dpsgd/training/scatter_features.h"
+#include "velum/kernels/random/key_source.h"
+#include "velum/kernels/stream.h"
+
+namespace velum::dpsgd {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kSpaceProbeBytes = std::int64_t{16} << 20;
+
+struct RunFiles {
+  explicit RunFiles(fs::path run_directory) : directory(std::move(run_directory)) {}
+  fs::path directory;
+  fs::path plan = directory / "plan.json";
+  fs::path journal = directory / "releases.jsonl";
+  fs::path checkpoint = directory / "checkpoint.pt";
+  fs::path metrics = directory / "metrics.jsonl";
+  fs::path model = directory / "model.pt";
+  fs::path report_json = directory / "report.json";
+  fs::path report_text = directory / "report.txt";
+};
+
+double seconds_between(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration<double>(end - begin).count();
+}
+
+/// Keys of a run: secret ones, or those of its insecure seed.
+kernels::RandomKey new_key(const TrainingPlan& plan) {
+  return plan.insecure_seed ? kernels::insecure_key_from_seed(*plan.insecure_seed)
+                            : kernels::secure_random_key();
+}
+
+std::uint64_t model_seed(const TrainingPlan& plan) {
+  const kernels::RandomKey key = new_key(plan);
+  return (std::uint64_t{key.words[0]} << 32) | key.words[1];
+}
+
+/// The releases that are left: as many training steps as the plan still has and the budget pays.
+std::int64_t affordable_steps(const TrainingPlan& plan, const Accountant& spent,
+                              std::int64_t wanted) {
+  const auto within_budget = [&](std::int64_t steps) {
+    const std::unique_ptr<Accountant> accountant = spent.clone();
+    accountant->compose(plan.step_mechanism(), steps, kTrainingLabel);
+    return accountant->epsilon(plan.delta) <= plan.epsilon;
+  };
+  if (wanted <= 0 || within_budget(wanted)) return std::max<std::int64_t>(wanted, 0);
+  std::int64_t low = 0;  // affordable, or nothing is
+  std::int64_t high = wanted;
+  while (high - low > 1) {
+    const std::int64_t middle = low + (high - low) / 2;
+    (within_budget(middle) ? low : high) = middle;
+  }
+  return low;
+}
+
+/// Lines of metrics.jsonl up to a step: later ones belong to steps that were lost.
+std::string metrics_until(const fs::path& path, std::int64_t step) {
+  if (!fs::exists(path)) return {};
+  std::istringstream lines(read_file(path));
+  std::string kept, line;
+  while (std::getline(lines, line)) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_discarded() || json.value("step", step + 1) > step) break;
+    kept += line + '\n';
+  }
+  return kept;
+}
+
+std::string to_json_line(const EpochMetrics& metrics) {
+  return nlohmann::ordered_json{{"epoch", metrics.epoch},
+                                {"step", metrics.step},
+                                {"epsilon", metrics.epsilon},
+                                {"test_accuracy", metrics.test_accuracy},
+                                {"seconds", metrics.seconds}}
+      .dump();
+}
+
+at::Tensor label_tensor(const LabelledImages& images) {
+  at::Tensor labels = at::empty({images.count}, at::kLong);
+  std::copy(images.labels.begin(), images.labels.end(), labels.data_ptr<std::int64_t>());
+  return labels;
+}
+
+/// [n, 1, height, width] in [0, 1].
+at::Tensor pixel_tensor(const LabelledImages& images) {
+  at::Tensor pixels = at::empty({images.count, 1, images.height, images.width}, at::kFloat);
+  float* const out = pixels.data_ptr<float>();
+  for (std::size_t i = 0; i < images.images.size(); ++i) {
+    out[i] = static_cast<float>(images.images[i]) / 255.0f;
+  }
+  return pixels;
+}
+
+/// Inputs and targets of a model, and what made the inputs.
+struct ModelData {
+  at::Tensor train_inputs, train_targets, test_inputs, test_targets;
+  std::map<std::string, at::Tensor> constants;  // saved with the model
+};
+
+/// A run from its plan to its report, in a directory that is locked and has the plan.
+class Run final : public PreparatoryReleases {
+ public:
+  Run(TrainingPlan plan, const RunOptions& options, TrainingObserver& observer)
+      : plan_(std::move(plan)),
+        options_(options),
+        files_(options.directory),
+        observer_(observer),
+        journal_(files_.journal),
+        accountant_(std::make_shared<RdpAccountant>()),
+        stream_(kernels::Stream::cpu(options.threads)),
+        preparation_key_(new_key(plan_)) {
+    accountant_->compose(journal_.history());
+    if (fs::exists(files_.checkpoint)) {
+      checkpoint_ = load_checkpoint(files_.checkpoint);
+      seconds_before_ = checkpoint_.seconds;
+      if (checkpoint_.releases > journal_.history().total_count()) {
+        throw std::runtime_error(files_.journal.string() + " records " +
+                                 std::to_string(journal_.history().total_count()) +
+                                 " releases, but the checkpoint was made after " +
+                                 std::to_string(checkpoint_.releases) +
+                                 ": the books are incomplete and the run cannot go on");
+      }
+    }
+    const std::int64_t lost = journal_.history().total_count() - checkpoint_.releases;
+    if (lost > 0) {
+      observer_.note(std::to_string(lost) + (lost == 1 ? " release was" : " releases were") +
+                     " made or begun after the last checkpoint and lost; the budget counts them");
+    }
+  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+  ~Run() override { kernels::wipe(preparation_key_); }
+
+  TrainingOutcome execute(const ImageData& images) {
+    begin_ = Clock::now();
+    observer_.planned(plan_);
+    ModelData data = load_inputs(images);
+    model_ = make_model(plan_.model, data.train_inputs.size(-1), model_seed(plan_));
+    optimizer_ = std::make_unique<torch::optim::SGD>(
+        model_->parameters(),
+        torch::optim::SGDOptions(plan_.learning_rate).momentum(plan_.momentum));
+    if (fs::exists(files_.checkpoint)) load_checkpoint(files_.checkpoint, model_, *optimizer_);
+    if (plan_.model == ModelKind::kScatterLinear) map_features(data);
+    train(data);
+    save();
+    return finish(data);
+  }
+
+ private:
+  double seconds() const { return seconds_before_ + seconds_between(begin_, Clock::now()); }
+
+  void stop_if_requested() {
+    if (observer_.stop_requested()) throw StoppedEarly("stopped before the training");
+  }
+
+  std::function<void(const std::string&)> note() {
+    return [this](const std::string& text) { observer_.note(text); };
+  }
+
+  RowProgress progress(const char* name) {
+    return [this, name](std::int64_t done, std::int64_t total) {
+      observer_.preparing(name, done, total);
+      stop_if_requested();
+    };
+  }
+
+  ModelData load_inputs(const ImageData& images) {
+    ModelData data;
+    data.train_targets = label_tensor(images.train);
+    data.test_targets = label_tensor(images.test);
+    if (plan_.model != ModelKind::kScatterLinear) {
+      data.train_inputs = pixel_tensor(images.train);
+      data.test_inputs = pixel_tensor(images.test);
+      return data;
+    }
+    const auto& cache = options_.cache_directory;
+    data.train_inputs = unit_scattering_rows(images.train, cache,
+                                             progress("scattering features of the training images"),
+                                             note(), stream_);
+    data.test_inputs = unit_scattering_rows(
+        images.test, cache, progress("scattering features of the test images"), note(), stream_);
+    return data;
+  }
+
+  void map_features(ModelData& data) {
+    const ScatterFeatureMap map = make_scatter_feature_map(
+        data.train_inputs, plan_, *this, preparation_key_, journal_.key_epoch(), stream_);
+    stop_if_requested();
+    apply_scatter_feature_map(map, data.train_inputs, stream_);
+    apply_scatter_feature_map(map, data.test_inputs, stream_);
+    data.constants = {{"feature_mean", map.mean},
+                      {"channel_preconditioner", map.channel},
+                      {"spatial_preconditioner", map.spatial}};
+  }
+
+  std::optional<at::Tensor> kept(const std::string& label) const override {
+    const auto found = checkpoint_.released.find(label);
+    if (found == checkpoint_.released.end()) return std::nullopt;
+    return found->second;
+  }
+
+  void announce(const PreparatoryRelease& release) override {
+    stop_if_requested();
+    const GaussianMechanism mechanism{release.noise_multiplier};
+    const std::unique_ptr<Accountant> after = accountant_->clone();
+    after->compose(mechanism, 1, release.label);
+    if (!(after->epsilon(plan_.delta) <= plan_.epsilon)) {
+      throw std::runtime_error("the budget of epsilon " + std::to_string(plan_.epsilon) +
+                               " has nothing left for the " + release.label);
+    }
+    journal_.record(mechanism, release.label);
+    accountant_->compose(mechanism, 1, release.label);
+  }
+
+  void keep(const std::string& label, const at::Tensor& value) override {
+    checkpoint_.released.insert_or_assign(label, value);
+    save();  // a crash must not make the budget pay for it twice
+  }
+
+  void train(const ModelData& data) {
+    namespace functional = torch::nn::functional;
+    const std::int64_t end =
+        checkpoint_.step + affordable_steps(plan_, *accountant_, plan_.steps - checkpoint_.step);
+    if (end == 0) {
+      throw std::runtime_error("the budget of epsilon " + std::to_string(plan_.epsilon) +
+                               " pays no training step");
+    }
+    PoissonSampler sampler(plan_.dataset_size, plan_.sampling_rate, new_key(plan_),
+                           journal_.key_epoch(), checkpoint_.step);
+    PoissonLoader loader(sampler, data.train_inputs, data.train_targets, plan_.physical_batch_size);
+    PrivacyOptions privacy{.clipping = Clipping::flat(plan_.clipping_norm),
+                           .noise_multiplier = plan_.noise_multiplier,
+                           .accountant = accountant_};
+    if (plan_.insecure_seed) privacy.insecure_test_key = new_key(plan_);
+    PrivacyEngine engine = make_engine(model_->parameters(), sampler, std::move(privacy));
+
+    write_file_atomically(files_.metrics, metrics_until(files_.metrics, checkpoint_.step));
+    AppendOnlyFile metrics(files_.metrics);
+    Clock::time_point saved = Clock::now();
+    while (checkpoint_.step < end && !observer_.stop_requested()) {
+      for (const PhysicalBatch& batch : loader.steps(1)) {
+        engine.accumulate(functional::cross_entropy(
+            model_->forward(batch.inputs), batch.targets,
+            functional::CrossEntropyFuncOptions().reduction(torch::kNone)));
+      }
+      journal_.record(engine.mechanism(), kTrainingLabel);
+      engine.finish_step();
+      if (accountant_->composition().total_count() != journal_.history().total_count()) {
+        throw std::logic_error("the accountant and the record of releases differ");
+      }
+      optimizer_->step();
+      ++checkpoint_.step;
+      const double epsilon = accountant_->epsilon(plan_.delta);
+      observer_.step_done({checkpoint_.step, end, epsilon});
+      const bool epoch_ends =
+          checkpoint_.step % plan_.steps_per_epoch == 0 || checkpoint_.step == end;
+      if (epoch_ends || seconds_between(saved, Clock::now()) >= options_.checkpoint_seconds) {
+        save();
+        saved = Clock::now();
+      }
+      if (epoch_ends) {
+        const EpochMetrics line{
+            (checkpoint_.step + plan_.steps_per_epoch - 1) / plan_.steps_per_epoch,
+            checkpoint_.step, epsilon,
+            accuracy_percent(model_, data.test_inputs, data.test_targets), seconds()};
+        metrics.append(to_json_line(line));
+        observer_.epoch_done(line);
+      }
+    }
+    complete_ = checkpoint_.step >= end;
+  }
+
+  /// The history is already in the accountant; the engine gets the session's key epoch.
+  PrivacyEngine make_engine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
+                            PrivacyOptions privacy) const {
+    if (journal_.key_epoch() == 0) {
+      return PrivacyEngine(std::move(parameters), sampler, std::move(privacy));
+    }
+    return PrivacyEngine(std::move(parameters), sampler, std::move(privacy),
+                         EngineState{.composition = Composition(),
+                                     .step = checkpoint_.step,
+                                     .key_epoch = journal_.key_epoch() - 1});
+  }
+
+  void save() {
+    checkpoint_.releases = journal_.history().total_count();
+    checkpoint_.seconds = seconds();
+    save_checkpoint(files_.checkpoint, checkpoint_, model_, *optimizer_);
+  }
+
+  TrainingOutcome finish(const ModelData& data) {
+    TrainingReport report = make_training_report(*accountant_, plan_.delta);
+    report.secure_randomness = !plan_.insecure_seed.has_value();
+    report.noise_multiplier = plan_.noise_multiplier;
+    report.clipping_norm = plan_.clipping_norm;
+    report.sampling_rate = plan_.sampling_rate;
+    for (const Phase& phase : journal_.history().phases()) {
+      if (phase.label == kTrainingLabel) report.steps += phase.count;
+    }
+    report.dataset_size = plan_.dataset_size;
+    report.expected_batch_size = plan_.sampling_rate * static_cast<double>(plan_.dataset_size);
+    report.model = to_string(plan_.model);
+    if (plan_.model == ModelKind::kScatterLinear) {
+      report.model += ", recipe " + std::string(to_string(plan_.recipe));
+    }
+    report.dataset = plan_.dataset;
+    report.test_accuracy = accuracy_percent(model_, data.test_inputs, data.test_targets);
+    report.training_seconds = seconds();
+    report.backend = "cpu";
+    report.threads = options_.threads;
+    report.versions["torch"] = TORCH_VERSION;
+    if (report.steps > checkpoint_.step) {
+      report.assumptions.push_back(
+          "The model holds " + std::to_string(checkpoint_.step) + " of " +
+          std::to_string(report.steps) +
+          " training steps; the others were lost by interruptions and are counted.");
+    }
+    report.assumptions.push_back(
+        "The test accuracy is computed from the test set without noise: the test set is not "
+        "protected.");
+    if (plan_.delta * static_cast<double>(plan_.dataset_size) >= 1.0) {
+      report.assumptions.push_back(
+          "Delta is not below one over the number of examples: this is too weak to protect each "
+          "of them.");
+    }
+    save_model(files_.model, model_, data.constants);
+    write_file_atomically(files_.report_text, report.to_text());
+    write_file_atomically(files_.report_json, report.to_json());
+    return {complete_, std::move(report)};
+  }
+
+  TrainingPlan plan_;
+  RunOptions options_;
+  RunFiles files_;
+  TrainingObserver& observer_;
+  ReleaseJournal journal_;
+  std::shared_ptr<RdpAccountant> accountant_;
+  kernels::Stream stream_;
+  kernels::RandomKey preparation_key_;
+  Checkpoint checkpoint_;
+  torch::nn::Sequential model_{nullptr};
+  std::unique_ptr<torch::optim::SGD> optimizer_;
+  Clock::time_point begin_;
+  double seconds_before_ = 0.0;
+  bool complete_ = false;
+};
+
+void validate(const RunOptions& run) {
+  if (run.directory.empty()) throw std::invalid_argument("the run needs a directory");
+  if (run.threads < 1) {
+    throw std::invalid_argument("threads = " + std::to_string(run.threads) +
+                                ", expected at least 1");
+  }
+}
+
+/// Puts the books and results of an earlier run out of the way; books are never deleted.
+void retire_run(const RunFiles& files) {
+  if (fs::exists(files.journal)) {
+    fs::path kept;
+    for (int number = 1; kept.empty() || fs::exists(kept); ++number) {
+      kept = files.directory / ("releases." + std::to_string(number) + ".jsonl");
+    }
+    fs::rename(files.journal, kept);
+  }
+  for (const fs::path& file : {files.checkpoint, files.metrics, files.model, files.report_text,
+                               files.report_json, files.plan}) {
+    fs::remove(file);
+  }
+}
+
+}  // namespace
+
+TrainingOutcome start_training(const TrainingOptions& options, const RunOptions& run,
+                               TrainingObserver& observer, bool overwrite) {
+  validate(options);
+  validate(run);
+  const RunFiles files(run.directory);
+  const auto refuse_existing_run = [&] {
+    if (!overwrite && (fs::exists(files.plan) || fs::exists(files.journal))) {
+      throw std::runtime_error(run.directory.string() +
+                               " holds a run already: resume it, overwrite it, or choose another "
+                               "directory");
+    }
+  };
+  refuse_existing_run();
+  const ImageData images = load_image_data(options.dataset, options.data_directory);
+  const TrainingPlan plan = make_training_plan(options, images.train.count);
+  require_writable_directory(run.directory, kSpaceProbeBytes);
+  const DirectoryLock lock(run.directory);
+  refuse_existing_run();
+  if (overwrite) retire_run(files);
+  write_file_atomically(files.plan, plan.to_json());
+  at::set_num_threads(run.threads);
+  return Run(plan, run, observer).execute(images);
+}
+
+TrainingOutcome resume_training(const RunOptions& run, TrainingObserver& observer) {
+  validate(run);
+  const RunFiles files(run.directory);
+  if (!fs::exists(files.plan)) {
+    throw std::runtime_error("there is no run in " + run.directory.string());
+  }
+  require_writable_directory(run.directory, kSpaceProbeBytes);
+  const DirectoryLock lock(run.directory);
+  const TrainingPlan plan = TrainingPlan::from_json(read_file(files.plan));
+  const ImageData images = load_image_data(plan.dataset, plan.data_directory);
+  if (images.train.count != plan.dataset_size) {
+    throw std::runtime_error("the data set has " + std::to_string(images.train.count) +
+                             " training examples, but the run began with " +
+                             std::to_string(plan.dataset_size));
+  }
+  at::set_num_threads(run.threads);
+  return Run(plan, run, observer).execute(images);
+}
+
+}  // namespace velum::dpsgd

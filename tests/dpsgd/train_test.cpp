@@ -1,0 +1,294 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "support/image_files.h"
+#include "support/temporary_directory.h"
+#include "velum/dpsgd/training/checkpoint.h"
+#include "velum/dpsgd/training/durable_file.h"
+#include "velum/dpsgd/training/image_data.h"
+#include "velum/dpsgd/training/models.h"
+#include "velum/dpsgd/training/release_journal.h"
+#include "velum/dpsgd/training/release_labels.h"
+#include "velum/dpsgd/training/scatter_features.h"
+#include "velum/dpsgd/training/training_run.h"
+
+namespace velum::dpsgd {
+namespace {
+
+using ::testing::HasSubstr;
+using ::velum::testing::TemporaryDirectory;
+
+constexpr std::uint32_t kTrainCount = 120;
+constexpr std::uint32_t kTestCount = 50;
+
+/// Stops, or ends the process, when a step is done.
+class StopAfter final : public TrainingObserver {
+ public:
+  explicit StopAfter(std::int64_t steps, bool exit = false) : steps_(steps), exit_(exit) {}
+  void step_done(const StepProgress& progress) override {
+    done_ = progress.step;
+    if (exit_ && done_ == steps_) std::_Exit(7);  // no destructor runs, nothing is saved
+  }
+  void note(const std::string& text) override { notes += text; }
+  bool stop_requested() override { return done_ >= steps_; }
+  std::string notes;
+
+ private:
+  std::int64_t steps_;
+  bool exit_;
+  std::int64_t done_ = -1;
+};
+
+constexpr std::int64_t kNever = std::int64_t{1} << 40;
+
+class Train : public ::testing::Test {
+ protected:
+  Train() { velum::testing::write_image_files(directory_.path(), kTrainCount, kTestCount); }
+
+  TrainingOptions options(ModelKind model, std::int64_t steps) const {
+    return {.dataset = "idx",
+            .data_directory = directory_.path(),
+            .model = model,
+            .epsilon = 3.0,
+            .steps = steps,
+            .sampling_rate = 0.25,
+            .physical_batch_size = 16};
+  }
+  TrainingOutcome start(const TrainingOptions& training, TrainingObserver& observer) {
+    return start_training(training, run_, observer);
+  }
+  TrainingOutcome start(const TrainingOptions& training) {
+    TrainingObserver silent;
+    return start(training, silent);
+  }
+  TrainingOutcome resume() {
+    TrainingObserver silent;
+    return resume_training(run_, silent);
+  }
+  Composition books() const {
+    // A copy: opening a journal begins a session.
+    const auto copy = directory_ / "books-copy";
+    std::filesystem::copy_file(run_.directory / "releases.jsonl", copy,
+                               std::filesystem::copy_options::overwrite_existing);
+    return ReleaseJournal(copy).history();
+  }
+
+  TemporaryDirectory directory_;
+  // Checkpoints at every end of an epoch only, so that there is something to lose.
+  RunOptions run_{.directory = directory_ / "run", .threads = 2, .checkpoint_seconds = 1e9};
+};
+
+TEST_F(Train, TheSavedModelHasTheReportedAccuracy) {
+  for (const ModelKind kind : {ModelKind::kCnn, ModelKind::kMlp}) {
+    run_.directory = directory_ / std::string(to_string(kind));
+    const TrainingOutcome outcome = start(options(kind, 6));
+    EXPECT_TRUE(outcome.complete);
+    torch::nn::Sequential model = make_model(kind, 0, 0);
+    torch::load(model, (run_.directory / "model.pt").string());
+    const ImageData images = load_image_data("idx", directory_.path());
+    int correct = 0;
+    for (std::int64_t i = 0; i < images.test.count; ++i) {
+      torch::Tensor image = torch::empty({1, 1, 28, 28});
+      for (std::int64_t pixel = 0; pixel < 784; ++pixel) {
+        image.view({784})[pixel] =
+            static_cast<float>(images.test.images[static_cast<std::size_t>(784 * i + pixel)]) /
+            255.0f;
+      }
+      correct += model->forward(image).argmax(1).item<std::int64_t>() ==
+                 images.test.labels[static_cast<std::size_t>(i)];
+    }
+    ASSERT_TRUE(outcome.report.test_accuracy.has_value());
+    EXPECT_DOUBLE_EQ(*outcome.report.test_accuracy, 100.0 * correct / kTestCount);
+  }
+}
+
+// epsilon of the report, from the multipliers in it, by the C library alone.
+TEST_F(Train, BothReleasesOfScatterLinearAreInTheBooks) {
+  TrainingOptions training = options(ModelKind::kScatterLinear, 4);
+  training.sampling_rate = 1.0;
+  const TrainingReport report = start(training).report;
+  ASSERT_EQ(report.composition.phases().size(), 2u);
+  double squared_mu = 0;
+  for (const Phase& phase : report.composition.phases()) {
+    const double sigma = noise_multiplier(phase.mechanism);
+    squared_mu += static_cast<double>(phase.count) / (sigma * sigma);
+  }
+  EXPECT_EQ(report.composition.phases()[0].count, 1);
+  EXPECT_EQ(report.composition.phases()[1].count, 4);
+  EXPECT_EQ(report.steps, 4);
+  const double mu = std::sqrt(squared_mu), epsilon = report.guarantee.epsilon;
+  const auto phi = [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); };
+  EXPECT_NEAR(phi(mu / 2 - epsilon / mu) - std::exp(epsilon) * phi(-mu / 2 - epsilon / mu), 1e-5,
+              1e-11);
+  EXPECT_LE(epsilon, 3.0);
+}
+
+// The noise of the private mean has the deviation that is accounted: over its 3969 elements,
+// (noise / sigma)^2 sums to chi-square, within 7 standard deviations sqrt(2 * 3969); the seed is
+// fixed, so this passes always or never (false alarm over seeds: 1e-11).
+TEST_F(Train, TheMeanOfTheFeaturesCarriesTheAccountedNoise) {
+  TrainingOptions training = options(ModelKind::kScatterLinear, 1);
+  training.insecure_seed = 3;
+  const TrainingReport report = start(training).report;
+  const double sigma = noise_multiplier(report.composition.phases()[0].mechanism);
+  const torch::Tensor mean =
+      load_checkpoint(run_.directory / "checkpoint.pt").released.at(kMeanLabel);
+  const ImageData images = load_image_data("idx", directory_.path());
+  const torch::Tensor rows = unit_scattering_rows(
+      images.train, std::nullopt, [](auto, auto) {}, [](auto&) {}, kernels::Stream::serial());
+  const torch::Tensor exact =
+      rows.narrow(1, 0, mean.numel()).to(torch::kDouble).sum(0) / double{kTrainCount};
+  const torch::Tensor noise = (mean.to(torch::kDouble) - exact) * (kTrainCount / sigma);
+  EXPECT_NEAR(noise.square().sum().item<double>(), static_cast<double>(mean.numel()),
+              7 * std::sqrt(2.0 * static_cast<double>(mean.numel())));
+  EXPECT_NEAR(noise.sum().item<double>(), 0, 7 * std::sqrt(static_cast<double>(mean.numel())));
+}
+
+TEST_F(Train, AStoppedRunLosesNothing) {
+  StopAfter observer(3);
+  const TrainingOutcome stopped = start(options(ModelKind::kMlp, 10), observer);
+  EXPECT_FALSE(stopped.complete);
+  EXPECT_EQ(stopped.report.steps, 3);
+  EXPECT_EQ(books().total_count(), 3);
+  const TrainingOutcome resumed = resume();
+  EXPECT_TRUE(resumed.complete);
+  EXPECT_EQ(resumed.report.steps, 10);
+  EXPECT_EQ(load_checkpoint(run_.directory / "checkpoint.pt").step, 10);
+  EXPECT_LE(resumed.report.guarantee.epsilon, 3.0);
+}
+
+/// Starts in a child process that dies after `steps` steps.
+template <typename Start>
+void run_until_death(const Start& start_run) {
+  const pid_t child = fork();
+  if (child == 0) {
+    try {
+      start_run();
+    } catch (...) {
+    }
+    std::_Exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  ASSERT_EQ(WEXITSTATUS(status), 7);
+}
+
+// Steps after the last checkpoint are lost, and paid: the books hold them, the model ends that much
+// earlier, and the budget is kept. Four steps are an epoch here, so the checkpoint is at step 4.
+TEST_F(Train, ReleasesLostInACrashStayCounted) {
+  run_.threads = 1;  // a child may not inherit a thread pool
+  ASSERT_NO_FATAL_FAILURE(run_until_death([&] {
+    StopAfter dies(6, /*exit=*/true);
+    start(options(ModelKind::kMlp, 20), dies);
+  }));
+  EXPECT_EQ(books().total_count(), 6);
+  EXPECT_EQ(load_checkpoint(run_.directory / "checkpoint.pt").step, 4);
+  StopAfter observer(kNever);
+  const TrainingOutcome resumed = resume_training(run_, observer);
+  EXPECT_THAT(observer.notes, HasSubstr("2 releases were made or begun"));
+  EXPECT_TRUE(resumed.complete);
+  EXPECT_EQ(resumed.report.steps, 20);
+  EXPECT_EQ(books().total_count(), 20);
+  EXPECT_EQ(load_checkpoint(run_.directory / "checkpoint.pt").step, 18);
+  EXPECT_LE(resumed.report.guarantee.epsilon, 3.0);
+  EXPECT_THAT(resumed.report.to_text(), HasSubstr("18 of 20"));
+}
+
+// A crash right after the private mean was released: it is in the checkpoint and used again.
+TEST_F(Train, ThePrivateMeanIsReleasedOnce) {
+  run_.threads = 1;
+  TrainingOptions training = options(ModelKind::kScatterLinear, 5);
+  training.sampling_rate = 1.0;
+  ASSERT_NO_FATAL_FAILURE(run_until_death([&] {
+    StopAfter dies(1, /*exit=*/true);
+    start(training, dies);
+  }));
+  const torch::Tensor mean =
+      load_checkpoint(run_.directory / "checkpoint.pt").released.at(kMeanLabel);
+  const TrainingOutcome resumed = resume();
+  EXPECT_EQ(resumed.report.composition.phases()[0].count, 1);
+  EXPECT_EQ(resumed.report.steps, 5);
+  EXPECT_TRUE(torch::equal(
+      mean, load_checkpoint(run_.directory / "checkpoint.pt").released.at(kMeanLabel)));
+}
+
+// If the mean was paid and lost, it is paid again, and the training gets what is left.
+TEST_F(Train, ALostPrivateMeanIsPaidFromTheBudget) {
+  TrainingOptions training = options(ModelKind::kScatterLinear, 60);
+  training.sampling_rate = 1.0;
+  StopAfter observer(-1);  // at once
+  try {
+    start(training, observer);
+  } catch (const StoppedEarly&) {
+  }
+  const TrainingPlan plan = TrainingPlan::from_json(read_file(run_.directory / "plan.json"));
+  ReleaseJournal(run_.directory / "releases.jsonl")
+      .record(GaussianMechanism{plan.preparation[0].noise_multiplier}, kMeanLabel);
+  const TrainingReport report = resume().report;
+  EXPECT_EQ(report.composition.phases()[0].count, 2);
+  // (1 - 2 * 0.12^2) / (1 - 0.12^2) * 60 = 59.1
+  EXPECT_EQ(report.steps, 59);
+  EXPECT_LE(report.guarantee.epsilon, 3.0);
+}
+
+TEST_F(Train, ASpentBudgetPaysNoStep) {
+  StopAfter observer(1);
+  start(options(ModelKind::kMlp, 8), observer);
+  const TrainingPlan plan = TrainingPlan::from_json(read_file(run_.directory / "plan.json"));
+  {
+    ReleaseJournal journal(run_.directory / "releases.jsonl");
+    for (int i = 0; i < 7; ++i) journal.record(plan.step_mechanism(), kTrainingLabel);
+  }
+  const TrainingOutcome resumed = resume();
+  EXPECT_EQ(resumed.report.steps, 8);
+  EXPECT_EQ(load_checkpoint(run_.directory / "checkpoint.pt").step, 1);
+  EXPECT_LE(resumed.report.guarantee.epsilon, 3.0);
+}
+
+TEST_F(Train, TheSeedDecidesTheModel) {
+  const auto parameters = [&](const char* name, std::optional<std::uint64_t> seed) {
+    run_.directory = directory_ / name;
+    TrainingOptions training = options(ModelKind::kMlp, 3);
+    training.insecure_seed = seed;
+    EXPECT_EQ(start(training).report.is_private(), !seed.has_value());
+    torch::nn::Sequential model = make_model(ModelKind::kMlp, 0, 0);
+    torch::load(model, (run_.directory / "model.pt").string());
+    return torch::nn::utils::parameters_to_vector(model->parameters());
+  };
+  const torch::Tensor first = parameters("a", 5);
+  EXPECT_TRUE(torch::equal(first, parameters("b", 5)));
+  EXPECT_FALSE(torch::equal(first, parameters("c", 6)));
+  EXPECT_FALSE(torch::equal(first, parameters("d", std::nullopt)));
+}
+
+TEST_F(Train, PhysicalBatchesDoNotChangeTheResult) {
+  const auto parameters = [&](std::int64_t physical_batch_size) {
+    run_.directory = directory_ / std::to_string(physical_batch_size);
+    TrainingOptions training = options(ModelKind::kMlp, 3);
+    training.insecure_seed = 5;
+    training.physical_batch_size = physical_batch_size;
+    start(training);
+    torch::nn::Sequential model = make_model(ModelKind::kMlp, 0, 0);
+    torch::load(model, (run_.directory / "model.pt").string());
+    return torch::nn::utils::parameters_to_vector(model->parameters());
+  };
+  const torch::Tensor whole = parameters(1000), cut = parameters(7);
+  // Same samples, same noise; only the order of float additions differs.
+  EXPECT_LT((whole - cut).abs().max().item<float>(), 1e-4 * whole.abs().max().item<float>());
+}
+
+TEST_F(Train, ARunWithoutAPlanIsNotResumed) {
+  EXPECT_THROW(resume(), std::runtime_error);
+  EXPECT_FALSE(std::filesystem::exists(run_.directory));
+}
+
+}  // namespace
+}  // namespace velum::dpsgd

@@ -1,0 +1,179 @@
+#include "velum/dpsgd/training/training_plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <tuple>
+
+#include "velum/dpsgd/accounting/accountant.h"
+
+namespace velum::dpsgd {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// delta of mu-Gaussian privacy at epsilon (arXiv 1805.06530, Theorem 8), by the C library alone.
+double gaussian_delta_by_erfc(double mu, double epsilon) {
+  const auto phi = [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); };
+  return phi(mu / 2 - epsilon / mu) - std::exp(epsilon) * phi(-mu / 2 - epsilon / mu);
+}
+
+double epsilon_of(const TrainingPlan& plan) {
+  RdpAccountant accountant;
+  accountant.compose(plan.planned_releases());
+  return accountant.epsilon(plan.delta);
+}
+
+TEST(TrainingPlan, DefaultIsTheMeasuredRecipe) {
+  const TrainingPlan plan = make_training_plan({.epsilon = 3.0}, 60000);
+  EXPECT_EQ(plan.sampling_rate, 1.0);
+  EXPECT_EQ(plan.steps, 60);
+  EXPECT_EQ(plan.steps_per_epoch, 1);
+  EXPECT_EQ(plan.clipping_norm, 0.1);
+  EXPECT_EQ(plan.momentum, 0.9);
+  EXPECT_NEAR(plan.learning_rate, 960, 1e-9);
+  // Noise as in the experiments: mu(3, 1e-5) = 0.71912, of which 0.12 goes to the mean.
+  ASSERT_EQ(plan.preparation.size(), 1u);
+  EXPECT_NEAR(plan.preparation[0].noise_multiplier, 1 / (0.12 * 0.71912), 1e-4);
+  EXPECT_NEAR(plan.noise_multiplier, 10.850, 5e-4);
+  EXPECT_NEAR(make_training_plan({.epsilon = 1.0}, 60000).noise_multiplier, 29.108, 2e-3);
+  EXPECT_NEAR(make_training_plan({.epsilon = 2.0}, 60000).noise_multiplier, 15.556, 1e-3);
+}
+
+// Every release is counted: the mean and the steps together spend the budget and no more.
+TEST(TrainingPlan, AllReleasesTogetherSpendTheBudget) {
+  for (const double epsilon : {0.1, 1.0, 3.0, 8.0}) {
+    for (const FeatureRecipe recipe : {FeatureRecipe::kShapes, FeatureRecipe::kMoments}) {
+      const TrainingPlan plan = make_training_plan({.recipe = recipe, .epsilon = epsilon}, 60000);
+      double squared_mu =
+          static_cast<double>(plan.steps) / (plan.noise_multiplier * plan.noise_multiplier);
+      for (const PreparatoryRelease& release : plan.preparation) {
+        squared_mu += 1 / (release.noise_multiplier * release.noise_multiplier);
+      }
+      const double delta = gaussian_delta_by_erfc(std::sqrt(squared_mu), epsilon);
+      EXPECT_NEAR(delta, 1e-5, 1e-5 * 1e-6) << epsilon;
+      EXPECT_EQ(plan.preparation.size(), recipe == FeatureRecipe::kShapes ? 1u : 3u);
+    }
+  }
+}
+
+class TrainingPlanOverModels
+    : public ::testing::TestWithParam<std::tuple<ModelKind, double, double>> {};
+
+TEST_P(TrainingPlanOverModels, PlannedReleasesStayWithinTheBudget) {
+  const auto& [model, epsilon, sampling_rate] = GetParam();
+  const TrainingPlan plan = make_training_plan(
+      {.model = model, .epsilon = epsilon, .steps = 50, .sampling_rate = sampling_rate}, 60000);
+  EXPECT_LE(epsilon_of(plan), plan.epsilon);
+  EXPECT_GT(epsilon_of(plan), plan.epsilon * (1 - 1e-4));
+  EXPECT_EQ(plan.epsilon, epsilon);
+}
+
+// The budget of a run with given noise is what that noise costs.
+TEST_P(TrainingPlanOverModels, GivenNoiseIsPriced) {
+  const auto& [model, unused, sampling_rate] = GetParam();
+  const TrainingPlan plan = make_training_plan(
+      {.model = model, .noise_multiplier = 2.5, .steps = 50, .sampling_rate = sampling_rate},
+      60000);
+  EXPECT_EQ(plan.noise_multiplier, 2.5);
+  EXPECT_EQ(plan.epsilon, epsilon_of(plan));
+  EXPECT_TRUE(std::isfinite(plan.epsilon));
+}
+
+TEST_P(TrainingPlanOverModels, JsonGivesThePlanBack) {
+  const auto& [model, epsilon, sampling_rate] = GetParam();
+  TrainingPlan plan = make_training_plan({.data_directory = "/a \"quoted\" folder",
+                                          .model = model,
+                                          .epsilon = epsilon,
+                                          .sampling_rate = sampling_rate},
+                                         60000);
+  const auto expect_same = [&plan] {
+    const TrainingPlan copy = TrainingPlan::from_json(plan.to_json());
+    EXPECT_EQ(copy.to_json(), plan.to_json());
+    EXPECT_EQ(copy.planned_releases(), plan.planned_releases());
+    EXPECT_EQ(copy.learning_rate, plan.learning_rate);
+    EXPECT_EQ(copy.insecure_seed, plan.insecure_seed);
+  };
+  expect_same();
+  plan.insecure_seed = ~std::uint64_t{0};
+  expect_same();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TrainingPlanOverModels,
+                         ::testing::Combine(::testing::Values(ModelKind::kScatterLinear,
+                                                              ModelKind::kCnn, ModelKind::kMlp),
+                                            ::testing::Values(0.5, 3.0),
+                                            ::testing::Values(0.01, 0.5, 1.0)));
+
+TEST(TrainingPlan, PricingAndCalibrationAgree) {
+  const TrainingPlan calibrated = make_training_plan({.epsilon = 3.0}, 60000);
+  const TrainingPlan priced =
+      make_training_plan({.noise_multiplier = calibrated.noise_multiplier}, 60000);
+  EXPECT_NEAR(priced.epsilon, 3.0, 1e-6);
+  EXPECT_NEAR(priced.preparation[0].noise_multiplier, calibrated.preparation[0].noise_multiplier,
+              1e-6);
+}
+
+TEST(TrainingPlan, LearningRateFollowsEpsilonAndClippingNorm) {
+  const auto rate = [](double epsilon, std::optional<double> clipping_norm = {}) {
+    return make_training_plan({.epsilon = epsilon, .clipping_norm = clipping_norm}, 60000)
+        .learning_rate;
+  };
+  EXPECT_NEAR(rate(1), 360, 1e-9);
+  EXPECT_NEAR(rate(2), 660, 1e-9);
+  EXPECT_NEAR(rate(std::sqrt(2.0)), std::sqrt(360.0 * 660.0), 1e-9);
+  EXPECT_NEAR(rate(8), 1600, 1e-9);
+  EXPECT_NEAR(rate(0.5), 360.0 * 360.0 / 660.0, 1e-9);
+  EXPECT_NEAR(rate(2, 0.2), 330, 1e-9);
+}
+
+TEST(TrainingPlan, EpochsAreExpectedPasses) {
+  const TrainingPlan plan = make_training_plan(
+      {.model = ModelKind::kCnn, .epsilon = 3.0, .epochs = 2.5, .batch_size = 600}, 60000);
+  EXPECT_EQ(plan.sampling_rate, 0.01);
+  EXPECT_EQ(plan.steps_per_epoch, 100);
+  EXPECT_EQ(plan.steps, 250);
+}
+
+void expect_refused(const TrainingOptions& options, const char* message) {
+  try {
+    make_training_plan(options, 100);
+    ADD_FAILURE() << "expected: " << message;
+  } catch (const std::invalid_argument& error) {
+    EXPECT_THAT(error.what(), HasSubstr(message));
+  }
+}
+
+TEST(TrainingPlan, OptionsThatDoNotFitAreRefused) {
+  expect_refused({}, "how private? give epsilon or noise_multiplier");
+  expect_refused({.epsilon = 1.0, .noise_multiplier = 1.0}, "say the same thing: give one");
+  expect_refused({.epsilon = 1.0, .epochs = 1.0, .steps = 1}, "say the same thing: give one");
+  expect_refused({.epsilon = 1.0, .sampling_rate = 0.1, .batch_size = 1},
+                 "say the same thing: give one");
+  expect_refused({.dataset = "cifar", .epsilon = 1.0},
+                 "dataset = cifar, expected fashion-mnist or idx");
+  expect_refused({.dataset = "idx", .epsilon = 1.0}, "needs the data directory");
+  expect_refused({.epsilon = 0.0}, "epsilon = 0, expected finite and above 0");
+  expect_refused({.epsilon = 1.0, .batch_size = 101},
+                 "batch_size = 101, expected at most the size of the data set, 100");
+  expect_refused({.noise_multiplier = 1e-300}, "noise_multiplier = 1e-300");
+}
+
+TEST(TrainingPlan, TextThatIsNoPlanIsRefused) {
+  const std::string good = make_training_plan({.epsilon = 3.0}, 60000).to_json();
+  EXPECT_THROW(TrainingPlan::from_json(""), std::invalid_argument);
+  EXPECT_THROW(TrainingPlan::from_json("{}"), std::invalid_argument);
+  for (const auto& [from, to] :
+       {std::pair("\"format\": 1", "\"format\": 2"), std::pair("scatter-linear", "vit"),
+        std::pair("\"steps\": 60", "\"steps\": \"60\""), std::pair("\"delta\"", "\"gamma\"")}) {
+    std::string bad = good;
+    ASSERT_NE(bad.find(from), std::string::npos) << from;
+    bad.replace(bad.find(from), std::string(from).size(), to);
+    EXPECT_THROW(TrainingPlan::from_json(bad), std::invalid_argument) << to;
+  }
+}
+
+}  // namespace
+}  // namespace velum::dpsgd
