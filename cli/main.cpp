@@ -1,0 +1,34 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "train_command.h"
+#include "velum/dpsgd/accounting/training_report.h"
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kBadUsage = 2;
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App program("Private machine learning: models from data that nobody may see.", "velum");
+  program.set_version_flag("--version", "velum " + velum::dpsgd::velum_version());
+  program.require_subcommand(1);
+  program.get_formatter()->column_width(34);
+  int exit_code = 0;
+  velum::cli::add_train_command(program, &exit_code);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? 0 : kBadUsage;
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "velum: %s\n", error.what());
+    return kBadUsage;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "velum: %s\n", error.what());
+    return kFailed;
+  }
+  return exit_code;
+}
