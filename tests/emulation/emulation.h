@@ -14,6 +14,10 @@ std::string last_report();
 /// report. Allocations stay.
 void reset();
 
+/// A translated kernel for `cudaLaunchKernel`, by its name in the PTX: for kernels that no nvcc
+/// stub registers.
+const void* kernel(const char* name);
+
 /// The seed of the order in which threads and blocks run. It starts as the environment variable
 /// VELUM_EMULATION_SEED, or 1.
 void set_seed(std::uint64_t seed);

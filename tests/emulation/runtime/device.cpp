@@ -87,6 +87,13 @@ void Device::register_kernel(const void* host_function, const char* name) {
   host_kernels_[host_function] = std::move(kernel);
 }
 
+const void* Device::register_named_kernel(const std::string& name) {
+  const auto it = kernels_.find(name);
+  if (it == kernels_.end()) return nullptr;
+  register_kernel(it->second, it->second->name);
+  return it->second;
+}
+
 void Device::register_variable(const void* host_variable, const char* name) {
   host_variables_[host_variable] = name;
 }
@@ -214,6 +221,11 @@ void reset() {
   const std::lock_guard lock(device.mutex());
   device.reset();
   static_cast<void>(cudaGetLastError());
+}
+const void* kernel(const char* name) {
+  Device& device = Device::instance();
+  const std::lock_guard lock(device.mutex());
+  return device.register_named_kernel(name);
 }
 void set_seed(std::uint64_t value) {
   Device& device = Device::instance();

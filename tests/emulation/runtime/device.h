@@ -49,6 +49,8 @@ class Device {
 
   // Modules and kernels
   void register_kernel(const void* host_function, const char* name);
+  /// Registers a translated kernel under a key of its own; nullptr if there is none of this name.
+  const void* register_named_kernel(const std::string& name);
   void register_variable(const void* host_variable, const char* name);
   HostKernel* find_host_kernel(const void* host_function);
   /// The translated kernel; nullptr, with a report, if there is none.

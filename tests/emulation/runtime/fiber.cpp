@@ -40,35 +40,44 @@ namespace velum::emulation {
 namespace {
 
 constexpr std::size_t kSavedRegisters = 6;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::uint64_t kMark = 0x7665'6C75'6D20'656E;
+/// Tops of stacks are spread: at equal offsets they would share a few sets of the cache.
+constexpr std::size_t kSpreads = 64;
+constexpr std::size_t kSpreadBytes = 576;
 
 }  // namespace
 
 void switch_stack(void** save, void* to) { velum_emulation_switch_stack(save, to); }
 
-FiberStacks::~FiberStacks() {
-  for (char* const stack : stacks_) munmap(stack, kStackBytes + kGuardBytes);
+FiberStacks::FiberStacks() {
+  // Reserved with room to align to a huge page; pages come into being as blocks need them.
+  void* const memory = mmap(nullptr, kMaxStacks * kStackBytes + kHugePage, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  const auto start = reinterpret_cast<std::uintptr_t>(memory);
+  memory_ = reinterpret_cast<char*>((start + kHugePage - 1) / kHugePage * kHugePage);
+  madvise(memory_, kMaxStacks * kStackBytes, MADV_HUGEPAGE);
 }
 
-void FiberStacks::reserve(std::size_t count) {
-  while (stacks_.size() < count) {
-    void* const memory = mmap(nullptr, kStackBytes + kGuardBytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    mprotect(memory, kGuardBytes, PROT_NONE);
-    stacks_.push_back(static_cast<char*>(memory));
-  }
-}
+FiberStacks::~FiberStacks() { munmap(memory_, kMaxStacks * kStackBytes); }
 
 void* FiberStacks::start(std::size_t index, void (*entry)()) {
+  char* const bottom = memory_ + index * kStackBytes;
+  std::memcpy(bottom, &kMark, sizeof kMark);
   // From the top: 0 where a return address would be, the entry that `ret` pops, the registers. The
   // stack pointer is then as the ABI has it at the start of a function.
-  char* const top = stacks_[index] + kGuardBytes + kStackBytes;
+  char* const top = bottom + kStackBytes - index % kSpreads * kSpreadBytes;
   auto* slot = reinterpret_cast<std::uintptr_t*>(top) - 2;
   slot[0] = reinterpret_cast<std::uintptr_t>(entry);
   slot[1] = 0;
   slot -= kSavedRegisters;
   std::memset(slot, 0, kSavedRegisters * sizeof *slot);
   return slot;
+}
+
+bool FiberStacks::is_intact(std::size_t index) const {
+  return std::memcmp(memory_ + index * kStackBytes, &kMark, sizeof kMark) == 0;
 }
 
 }  // namespace velum::emulation

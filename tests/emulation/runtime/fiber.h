@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
 
 namespace velum::emulation {
 
@@ -9,24 +8,28 @@ namespace velum::emulation {
 /// saved.
 void switch_stack(void** save, void* to);
 
-/// Stacks for fibers, each with an inaccessible page below it.
+/// Stacks for fibers, side by side in huge pages: a block's threads are visited in random order,
+/// and a page of its own for each costs more than the work between two barriers. There are no guard
+/// pages therefore; the frames of translated functions are bounded when they are compiled
+/// (CMakeLists.txt), and a mark at the end of each stack is checked when its thread ends.
 class FiberStacks {
  public:
-  FiberStacks() = default;
+  static constexpr std::size_t kMaxStacks = 1024;
+
+  /// @throws std::bad_alloc.
+  FiberStacks();
   FiberStacks(const FiberStacks&) = delete;
   FiberStacks& operator=(const FiberStacks&) = delete;
   ~FiberStacks();
 
-  /// Makes sure that there are `count` stacks.
-  /// @throws std::bad_alloc.
-  void reserve(std::size_t count);
   /// A stack pointer for `switch_stack` that starts `entry` on stack `index`; it must not return.
   void* start(std::size_t index, void (*entry)());
+  /// Whether the mark at the end of stack `index` is as `start` left it.
+  bool is_intact(std::size_t index) const;
 
  private:
-  static constexpr std::size_t kStackBytes = std::size_t{128} << 10;
-  static constexpr std::size_t kGuardBytes = 4096;
-  std::vector<char*> stacks_;
+  static constexpr std::size_t kStackBytes = std::size_t{64} << 10;
+  char* memory_;
 };
 
 }  // namespace velum::emulation

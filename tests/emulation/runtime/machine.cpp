@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -95,6 +96,7 @@ constexpr bool is_atomic(Access a) { return a != Access::read && a != Access::wr
 Machine::Machine(const DeviceMemory& memory)
     : memory_(memory),
       threads_(kMaxThreadsPerBlock),
+      warps_(kMaxThreadsPerBlock / 32),
       local_(kMaxThreadsPerBlock * kLocalBytes),
       shared_(kMaxSharedBytes + 64) {}
 
@@ -110,14 +112,13 @@ std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Exte
   writes_.assign(cells, {});
   reads_.assign(cells, {});
   epoch_ = 1;
+  for (Warp& warp : warps_) {
+    if (warp.synchronised) warp = {};
+  }
   const u32 threads = grid.threads_per_block();
   order_.resize(threads);
   std::iota(order_.begin(), order_.end(), 0U);
   for (u32 i = threads; i > 1; --i) std::swap(order_[i - 1], order_[random_.below(i)]);
-  if (kernel.waits) {
-    stacks_.reserve(threads);
-    runnable_.reserve(threads);
-  }
 
   // Blocks run one after the other. Their order is a random affine permutation, but ascending where
   // a kernel polls memory that other blocks write: such kernels (a scan with look-back) may rely on
@@ -185,32 +186,34 @@ void Machine::run_in_turn(Grid& grid, Block& block) {
 
 void Machine::run_as_fibers(Grid& grid, Block& block) {
   const u32 count = grid.threads_per_block();
-  runnable_.clear();
-  idle_polls_ = 0;
+  block.warps = warps_.data();
   block.live = count;
+  runnable_.clear();
+  at_barrier_.clear();
+  next_ = nullptr;
+  next_but_one_ = nullptr;
+  idle_polls_ = 0;
+  for (u32 i = 0; i < grid.warps_per_block(); ++i) {
+    Warp& warp = warps_[i];
+    if (warp.synchronised) warp = {};
+    const u32 lanes = std::min<u32>(32, count - 32 * i);
+    warp.live = lanes == 32 ? ~u32{0} : (u32{1} << lanes) - 1;
+    warp.waiting = 0;
+  }
   for (u32 i = 0; i < count; ++i) {
     reset_thread(grid, block, i);
-    Thread& t = threads_[i];
-    t.stack_pointer_ = stacks_.start(i, &fiber_entry);
-    t.warp_time_ = 0;
-    std::fill(std::begin(t.seen_), std::end(t.seen_), 0U);
-    runnable_.push_back(&t);
+    threads_[i].stack_pointer_ = stacks_.start(i, &fiber_entry);
+    runnable_.push_back(&threads_[i]);
   }
   while (block.live > 0 && !fault_) {
-    if (runnable_.empty()) {
-      if (block.waiting == block.live) {
-        release_barrier(grid, block);
-      } else {
-        report_deadlock(grid, block, "threads wait for each other");
-      }
-      continue;
+    if (Thread* const t = take_runnable()) {
+      current_thread = t;
+      switch_stack(&scheduler_stack_, t->stack_pointer_);
+    } else if (at_barrier_.size() == block.live) {
+      release_barrier(grid, block);
+    } else {
+      report_deadlock(grid, block, "threads wait for each other");
     }
-    const u32 chosen = random_.below(static_cast<u32>(runnable_.size()));
-    Thread& t = *runnable_[chosen];
-    runnable_[chosen] = runnable_.back();
-    runnable_.pop_back();
-    current_thread = &t;
-    switch_stack(&scheduler_stack_, t.stack_pointer_);
   }
 }
 
@@ -224,10 +227,16 @@ void Machine::fiber_entry() {
 }
 
 void Machine::finish(Thread& t) {
+  if (!stacks_.is_intact(t.index)) {
+    std::fputs("velum emulation: the stack of a thread overflowed\n", stderr);
+    std::abort();
+  }
   t.state_ = Thread::State::done;
   --t.block->live;
   idle_polls_ = 0;
-  if (!fault_) {
+  Warp& warp = t.block->warps[t.warp()];
+  warp.live &= ~t.lane_mask_eq();
+  if (warp.waiting != 0 && !fault_) {
     try {
       recheck_warp(t);
     } catch (const ThreadStopped&) {
@@ -237,7 +246,36 @@ void Machine::finish(Thread& t) {
   std::abort();  // a finished fiber is never resumed
 }
 
-void Machine::yield(Thread& t) { switch_stack(&t.stack_pointer_, scheduler_stack_); }
+Thread* Machine::pick() {
+  if (runnable_.empty()) return nullptr;
+  const u32 chosen = random_.below(static_cast<u32>(runnable_.size()));
+  Thread* const t = runnable_[chosen];
+  runnable_[chosen] = runnable_.back();
+  runnable_.pop_back();
+  return t;
+}
+
+Thread* Machine::take_runnable() {
+  Thread* const taken = next_ != nullptr ? next_ : pick();
+  next_ = next_but_one_ != nullptr ? next_but_one_ : pick();
+  next_but_one_ = pick();
+  if (next_ != nullptr) {
+    const char* const stack = static_cast<const char*>(next_->stack_pointer_);
+    for (int line = 0; line < 6; ++line) __builtin_prefetch(stack + 64 * line, 1);
+  }
+  if (next_but_one_ != nullptr) {
+    __builtin_prefetch(next_but_one_, 1);
+    __builtin_prefetch(reinterpret_cast<const char*>(next_but_one_) + 64, 1);
+  }
+  return taken;
+}
+
+void Machine::yield(Thread& t) {
+  Thread* const next = fault_ ? nullptr : take_runnable();
+  if (next == &t) return;
+  current_thread = next;
+  switch_stack(&t.stack_pointer_, next != nullptr ? next->stack_pointer_ : scheduler_stack_);
+}
 
 void Machine::make_runnable(Thread& t) {
   t.state_ = Thread::State::runnable;
@@ -255,49 +293,42 @@ void Thread::wait_for_warp(u32 mask, u32 site, Complete complete) {
   wait_site_ = site;
   complete_ = complete;
   state_ = State::at_warp;
-  // The others that were completed are runnable now; this one goes on.
+  block->warps[warp()].waiting |= lane_mask_eq();
+  // Those that this one completes are runnable then; it goes on itself.
   if (!grid->machine->try_complete_warp(*this)) grid->machine->yield(*this);
 }
 
 /// Completes the operation that `t` waits in if every lane of its mask that has not exited waits in
-/// the same one. All become runnable; `t` itself is left for the caller to resume.
+/// the same one. All but `t` become runnable; the caller resumes `t`.
 bool Machine::try_complete_warp(Thread& t) {
+  Warp& state = t.block->warps[t.warp()];
+  const u32 members = t.wait_mask_ & state.live;
+  if ((members & ~state.waiting) != 0) return false;
   Thread* const warp = t.block->threads + (t.index & ~31U);
-  const u32 threads = t.grid->threads_per_block();
-  const u32 lanes = std::min<u32>(32, threads - (t.index & ~31U));
-  u32 members = 0;
-  for (u32 lane = 0; lane < lanes; ++lane) {
-    const Thread& other = warp[lane];
-    if (!((t.wait_mask_ >> lane) & 1) || other.state_ == Thread::State::done) continue;
-    if (other.state_ != Thread::State::at_warp || other.wait_mask_ != t.wait_mask_ ||
-        other.complete_ != t.complete_ ||
+  for (u32 rest = members; rest != 0; rest &= rest - 1) {
+    const Thread& other = warp[std::countr_zero(rest)];
+    if (other.wait_mask_ != t.wait_mask_ || other.complete_ != t.complete_ ||
         // A warp barrier may be reached at different places; other operations must be the same one.
         (other.wait_site_ != t.wait_site_ && t.complete_ != &Thread::complete_warp_barrier)) {
       return false;
     }
-    members |= u32{1} << lane;
   }
   idle_polls_ = 0;
   t.complete_(warp, members, t.wait_site_);
-  for (u32 lane = 0; lane < lanes; ++lane) {
-    if (!((members >> lane) & 1)) continue;
-    if (&warp[lane] == &t) {
-      t.state_ = Thread::State::runnable;
-    } else {
-      make_runnable(warp[lane]);
-    }
+  state.waiting &= ~members;
+  t.state_ = Thread::State::runnable;
+  for (u32 rest = members & ~t.lane_mask_eq(); rest != 0; rest &= rest - 1) {
+    make_runnable(warp[std::countr_zero(rest)]);
   }
   return true;
 }
 
-void Machine::recheck_warp(Thread& t) {
+void Machine::recheck_warp(const Thread& t) {
   Thread* const warp = t.block->threads + (t.index & ~31U);
-  const u32 lanes = std::min<u32>(32, t.grid->threads_per_block() - (t.index & ~31U));
-  for (u32 lane = 0; lane < lanes; ++lane) {
-    Thread& other = warp[lane];
-    if (other.state_ == Thread::State::at_warp && ((other.wait_mask_ >> t.lane()) & 1) &&
-        try_complete_warp(other)) {
-      make_runnable(other);
+  for (u32 lane = 0; lane < 32; ++lane) {
+    if (!((t.block->warps[t.warp()].waiting >> lane) & 1)) continue;
+    if (((warp[lane].wait_mask_ >> t.lane()) & 1) && try_complete_warp(warp[lane])) {
+      make_runnable(warp[lane]);
     }
   }
 }
@@ -346,21 +377,21 @@ void Thread::warp_barrier(u32 mask, u32 site) { wait_for_warp(mask, site, &compl
 
 void Thread::complete_warp_barrier(Thread* warp, u32 members, u32) {
   // What any member has seen, all have seen now. The new time is later than that of every member.
+  Warp& state = warp->block->warps[warp->warp()];
+  state.synchronised = true;
   u32 now = 0;
   u32 seen[32] = {};
-  for (u32 lane = 0; lane < 32; ++lane) {
-    if (!((members >> lane) & 1)) continue;
-    now = std::max(now, warp[lane].warp_time_);
-    for (u32 k = 0; k < 32; ++k) seen[k] = std::max(seen[k], warp[lane].seen_[k]);
+  for (u32 rest = members; rest != 0; rest &= rest - 1) {
+    const u32 lane = static_cast<u32>(std::countr_zero(rest));
+    now = std::max(now, state.time[lane]);
+    for (u32 k = 0; k < 32; ++k) seen[k] = std::max(seen[k], state.seen[lane][k]);
   }
   ++now;
-  for (u32 lane = 0; lane < 32; ++lane) {
-    if ((members >> lane) & 1) seen[lane] = now;
-  }
-  for (u32 lane = 0; lane < 32; ++lane) {
-    if (!((members >> lane) & 1)) continue;
-    std::copy(std::begin(seen), std::end(seen), std::begin(warp[lane].seen_));
-    warp[lane].warp_time_ = now;
+  for (u32 rest = members; rest != 0; rest &= rest - 1) seen[std::countr_zero(rest)] = now;
+  for (u32 rest = members; rest != 0; rest &= rest - 1) {
+    const u32 lane = static_cast<u32>(std::countr_zero(rest));
+    std::copy(std::begin(seen), std::end(seen), std::begin(state.seen[lane]));
+    state.time[lane] = now;
   }
 }
 
@@ -376,37 +407,31 @@ u32 Thread::block_vote(u32 barrier, u32 count, bool predicate, u32 site) {
          "barrier " + std::to_string(barrier) + " for " + std::to_string(count) +
              " threads in a block of " + std::to_string(grid->threads_per_block()));
   }
-  operand_ = predicate ? 1 : 0;
   wait_mask_ = barrier;
   wait_site_ = site;
   state_ = State::at_barrier;
-  ++block->waiting;
-  grid->machine->yield(*this);
-  return block->votes;
+  block->votes += predicate ? 1 : 0;
+  Machine& machine = *grid->machine;
+  machine.at_barrier_.push_back(this);
+  machine.yield(*this);
+  state_ = State::runnable;
+  return block->votes_passed;
 }
 
 void Machine::release_barrier(Grid& grid, Block& block) {
-  const u32 count = grid.threads_per_block();
-  const Thread* first = nullptr;
-  u32 votes = 0;
-  for (u32 i = 0; i < count; ++i) {
-    const Thread& t = threads_[i];
-    if (t.state_ != Thread::State::at_barrier) continue;
-    if (first == nullptr) first = &t;
-    if (t.wait_site_ != first->wait_site_ || t.wait_mask_ != first->wait_mask_) {
+  const Thread& first = *at_barrier_.front();
+  for (const Thread* const t : at_barrier_) {
+    if (t->wait_site_ != first.wait_site_ || t->wait_mask_ != first.wait_mask_) {
       report_deadlock(grid, block, "threads of a block wait at different barriers");
       return;
     }
-    votes += static_cast<u32>(t.operand_);
   }
-  block.votes = votes;
-  block.live_at_barrier = block.waiting;
-  block.waiting = 0;
+  block.votes_passed = block.votes;
+  block.votes = 0;
+  block.live_at_barrier = block.live;
   idle_polls_ = 0;
   ++epoch_;
-  for (u32 i = 0; i < count; ++i) {
-    if (threads_[i].state_ == Thread::State::at_barrier) make_runnable(threads_[i]);
-  }
+  runnable_.swap(at_barrier_);
 }
 
 void Thread::poll(u32 site) {
@@ -414,7 +439,7 @@ void Thread::poll(u32 site) {
   if (++machine.idle_polls_ > Machine::kMostIdlePolls) {
     fail(FaultKind::deadlock, site, "threads spin and none makes progress");
   }
-  if (machine.runnable_.empty()) return;
+  if (!machine.has_runnable()) return;
   machine.runnable_.push_back(this);
   machine.yield(*this);
 }
@@ -493,7 +518,8 @@ u8* Thread::shared(u64 address, u32 bytes, u32 element, u32 used, Access access,
 
 bool Machine::ordered_before(const WriteRecord& record, const Thread& t) const {
   if (record.epoch != epoch_ || record.thread == t.index) return true;
-  return (record.thread >> 5) == t.warp() && t.seen_[record.thread & 31] > record.warp_time;
+  return (record.thread >> 5) == t.warp() &&
+         warps_[t.warp()].seen[t.lane()][record.thread & 31] > record.warp_time;
 }
 
 u8* Machine::shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 used, Access access,
@@ -510,8 +536,7 @@ u8* Machine::shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 u
   const u32 granule = t.grid->kernel->shared_granule;
   const u32 first = static_cast<u32>(address >> granule);
   const u32 last = static_cast<u32>((address + bytes - 1) >> granule);
-  const bool waits = t.grid->kernel->waits;
-  const u32 time = waits ? t.warp_time_ : 0;
+  const u32 time = warp_time(t);
   u32 unwritten = 0;
   for (u32 cell = first; cell <= last; ++cell) {
     WriteRecord& write = writes_[cell];
@@ -530,7 +555,7 @@ u8* Machine::shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 u
         u32 other = read.warp * 32U + static_cast<u32>(std::countr_zero(read.lanes));
         for (u32 lanes = read.lanes & ~t.lane_mask_eq(); !race && lanes != 0; lanes &= lanes - 1) {
           const u32 lane = static_cast<u32>(std::countr_zero(lanes));
-          race = t.seen_[lane] <= read.warp_time;
+          race = warps_[t.warp()].seen[t.lane()][lane] <= read.warp_time;
           other = read.warp * 32U + lane;
         }
         if (race) {

@@ -70,11 +70,16 @@ class Machine {
   void run_as_fibers(Grid& grid, Block& block);
   void reset_thread(Grid& grid, Block& block, u32 index);
   static void fiber_entry();
-  void finish(Thread& t);
+  [[noreturn]] void finish(Thread& t);
+  /// Goes on with another thread that can run, or with the scheduler if there is none.
   void yield(Thread& t);
   void make_runnable(Thread& t);
+  /// A random one of those that can run; nullptr if there is none.
+  Thread* take_runnable();
+  Thread* pick();
+  bool has_runnable() const { return !runnable_.empty() || next_ != nullptr; }
   /// Ends warp operations that waited only for a lane that is gone now.
-  void recheck_warp(Thread& t);
+  void recheck_warp(const Thread& t);
   bool try_complete_warp(Thread& t);
   void release_barrier(Grid& grid, Block& block);
   void report_deadlock(Grid& grid, Block& block, const char* what);
@@ -82,6 +87,7 @@ class Machine {
   u8* shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 used, Access access,
                     u32 site);
   bool ordered_before(const WriteRecord& record, const Thread& t) const;
+  u32 warp_time(const Thread& t) const { return warps_[t.warp()].time[t.lane()]; }
 
   static constexpr u64 kLocalBytes = u64{64} << 10;
   static constexpr u64 kMostIdlePolls = 200'000'000;
@@ -89,12 +95,17 @@ class Machine {
   const DeviceMemory& memory_;
   FiberStacks stacks_;
   std::vector<Thread> threads_;
+  std::vector<Warp> warps_;
   std::vector<u8> local_;
   std::vector<u8> shared_;
   std::vector<WriteRecord> writes_;
   std::vector<ReadRecord> reads_;
   std::vector<u32> order_;
   std::vector<Thread*> runnable_;
+  std::vector<Thread*> at_barrier_;
+  /// Picked already, so that the caches have them when their turn comes.
+  Thread* next_ = nullptr;
+  Thread* next_but_one_ = nullptr;
   u32 epoch_ = 0;
   u32 first_epoch_ = 0;
   u64 idle_polls_ = 0;

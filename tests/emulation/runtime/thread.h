@@ -38,6 +38,15 @@ struct Extent {
 class Machine;
 struct Block;
 
+/// What the lanes of a warp do, and how far each has seen the others by warp barriers.
+struct Warp {
+  u32 live;
+  u32 waiting;        // in a warp operation
+  bool synchronised;  // a warp barrier has set the times below
+  u32 time[32];       // when the lane last passed a warp barrier
+  u32 seen[32][32];   // by lane, of lane
+};
+
 /// One launch.
 struct Grid {
   Machine* machine;
@@ -52,9 +61,9 @@ struct Grid {
   u32 shared_bytes() const { return dynamic_shared_offset + dynamic_shared_bytes; }
 };
 
-/// One CUDA thread. Translated code calls its members; it runs on a fiber of its own if its kernel
-/// waits for other threads.
-class Thread {
+/// One CUDA thread. The fields that every switch needs stand first. Translated code calls its
+/// members; it runs on a fiber of its own if its kernel waits for other threads.
+class alignas(64) Thread {
  public:
   Grid* grid;
   Block* block;
@@ -215,25 +224,23 @@ class Thread {
   Complete complete_;
   u64 operand_;
   u64 result_;
+  u32 wait_mask_;
+  u32 wait_site_;
+  State state_;
   u32 shuffle_offset_;
   u32 shuffle_clamp_;
   Shuffled shuffled_;
   Matched matched_;
-  u32 wait_mask_;
-  u32 wait_site_;
-  State state_;
-  /// When this lane last passed a warp barrier, and how far it has seen each lane of its warp.
-  u32 warp_time_;
-  u32 seen_[32];
 };
 
 /// One block of threads, while it runs.
 struct Block {
   Extent index;
   Thread* threads;
+  Warp* warps;
   u32 live;
-  u32 waiting;
-  u32 votes;
+  u32 votes;         // at the barrier that is being filled
+  u32 votes_passed;  // at the barrier that was passed last
   u32 live_at_barrier;
 };
 

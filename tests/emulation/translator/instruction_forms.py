@@ -24,6 +24,22 @@ _ROUNDING = "rn|rz|rm|rp"
 _TO_INTEGRAL = "rni|rzi|rmi|rpi"
 _ALL_INTEGERS = "u8|s8|u16|s16|u32|s32|u64|s64"
 
+
+
+def _saturating_conversions():
+    """.sat is legal only where the source has values that the result has not."""
+
+    def bounds(type_):
+        bits = int(type_[1:])
+        return (-(1 << bits - 1), (1 << bits - 1) - 1) if type_[0] == "s" else (0, (1 << bits) - 1)
+
+    for target in _ALL_INTEGERS.split("|"):
+        low, high = bounds(target)
+        sources = [s for s in _ALL_INTEGERS.split("|") if bounds(s)[0] < low or bounds(s)[1] > high]
+        pattern = f"cvt.sat.<D:{target}>.<S:{'|'.join(sources)}>"
+        yield pattern, "d:D a:S", "convert_integer<{D}, {S}, true>(a)"
+
+
 # (pattern, operands, expression)
 _PURE = [
     # Integer arithmetic
@@ -112,7 +128,8 @@ _PURE = [
     (f"slct.<T:{_BITS}|{_INTEGERS}|f32|f64>.s32", "d:T a:T b:T c:s32", "c >= 0 ? a : b"),
     (f"slct.[ftz].<T:{_BITS}|{_INTEGERS}|f32|f64>.f32", "d:T a:T b:T c:f32", "flush<{ftz}>(c) >= 0.0F ? a : b"),
     # Conversions
-    (f"cvt.[sat].<D:{_ALL_INTEGERS}>.<S:{_ALL_INTEGERS}>", "d:D a:S", "convert_integer<{D}, {S}, {sat}>(a)"),
+    (f"cvt.<D:{_ALL_INTEGERS}>.<S:{_ALL_INTEGERS}>", "d:D a:S", "convert_integer<{D}, {S}, false>(a)"),
+    *_saturating_conversions(),
     (f"cvt.<R:{_TO_INTEGRAL}>.[ftz].[sat].<D:{_ALL_INTEGERS}>.f32", "d:D a:f32", "float_to_integer<{D}, f32, Round::{R}>(flush<{ftz}>(a))"),
     (f"cvt.<R:{_TO_INTEGRAL}>.[sat].<D:{_ALL_INTEGERS}>.f64", "d:D a:f64", "float_to_integer<{D}, f64, Round::{R}>(a)"),
     (f"cvt.<R:{_ROUNDING}>.[ftz].[sat].f32.<S:{_ALL_INTEGERS}>", "d:f32 a:S", "saturate<{sat}>(integer_to_float<f32, Round::{R}>(a))"),
@@ -190,6 +207,7 @@ _OTHER = [
     ("shfl.sync.<M:up|down|bfly|idx>.b32", "shuffle"),
     ("vote.sync.<M:all|any|uni>.pred", "vote"),
     ("vote.sync.<M:ballot>.b32", "vote"),
+    ("vote.<M:ballot>.sync.b32", "vote"),  # an order that CUB writes and ptxas takes
     ("match.<M:any>.sync.<T:b32|b64>", "match"),
     ("match.<M:all>.sync.<T:b32|b64>", "match"),
     ("redux.sync.<F:add|min|max>.<T:u32|s32>", "redux"),
