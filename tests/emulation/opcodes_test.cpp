@@ -120,7 +120,7 @@ TEST_F(Opcodes, GiveWhatTheManualDefines) {
     }
   }
   EXPECT_TRUE(file.at_end());
-  EXPECT_GE(instructions, 900U);
+  EXPECT_GE(instructions, 2400U);
 }
 
 }  // namespace

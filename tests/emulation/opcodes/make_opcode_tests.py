@@ -17,11 +17,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "translator"))
 import instruction_forms  # noqa: E402
 from exact_float import F32, F64, NAN  # noqa: E402
-from ptx_definitions import WIDTH, expected, with_carry  # noqa: E402
+from ptx_definitions import WIDTH, comparison, expected, with_carry  # noqa: E402
 
-CASES = 128
+CASES = 96
 PER_ENTRY = 32
 SLOTS = 5  # operands a, b, c, e and the carry
+# The second result is the carry flag, or the second predicate of setp.
 TABLES = [0x96, 0xE8, 0xCA, 0x00, 0xFF, 0x40]  # of lop3: xor, majority, select, constants, one row
 
 _INTEGER_EDGES = [
@@ -84,6 +85,7 @@ class Instance:
         self.types = types  # of the result, then of the operands
         self.table = table
         self.name = opcode + (f" {table:#04x}" if table is not None else "")
+        self.is_comparison = opcode.startswith(("setp.", "set."))
         self.uses_carry = ".cc" in opcode or opcode.split(".")[0] in ("addc", "subc", "madc")
         generator = random.Random(self.name)
         self.cases = [self.make_case(generator) for _ in range(CASES)]
@@ -96,7 +98,9 @@ class Instance:
                 value = value or 1
             operands.append(value)
         carry_in = generator.getrandbits(1)
-        if self.uses_carry:
+        if self.is_comparison:
+            result, carry = comparison(self.opcode, self.groups, operands)
+        elif self.uses_carry:
             result, carry = with_carry(self.opcode, self.groups, operands, carry_in)
         else:
             arguments = operands + ([self.table] if self.table is not None else [])
@@ -107,10 +111,13 @@ class Instance:
 
 def instances():
     for form in instruction_forms.FORMS:
-        if form.kind != "expression":
+        if form.kind not in ("expression", "compare"):
             continue
         for opcode, groups in form.instances():
             typed = form.operand_types(groups)
+            if form.kind == "compare":
+                typed = [("d", groups.get("D", "pred")), ("a", groups["T"]), ("b", groups["T"])]
+                typed += [("c", "pred")] if groups.get("B") else []
             types = [type_ for _, type_ in typed if type_ != "imm"]
             for table in TABLES if len(types) != len(typed) else [None]:
                 yield Instance(opcode, groups, types, table)
@@ -149,7 +156,16 @@ def emit(index, instance):
             f"    ld.global.u32 %k, [%in+{base_in + 8 * (SLOTS - 1)}];",
             "    add.cc.u32 %t, %k, 0xFFFFFFFF;",  # carries if %k is 1
         ]
-    lines.append(f"    {instance.opcode} %d, {', '.join(names)};")
+    both = instance.opcode.startswith("setp.")
+    if both:
+        lines.append("    .reg .pred %e;")
+    lines.append(f"    {instance.opcode} {'%d|%e' if both else '%d'}, {', '.join(names)};")
+    if both:
+        lines += [
+            "    .reg .b32 %k;",
+            "    selp.u32 %k, 1, 0, %e;",
+            f"    st.global.u32 [%out+{base_out + 8}], %k;",
+        ]
     if instance.uses_carry:
         lines += ["    addc.u32 %k, 0, 0;", f"    st.global.u32 [%out+{base_out + 8}], %k;"]
     if result == "pred":

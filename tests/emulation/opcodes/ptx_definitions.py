@@ -287,6 +287,43 @@ def with_carry(opcode, g, x, carry_in):
     return wrap(total, type_), out if writes else carry_in
 
 
+def comparison(opcode, g, x):
+    """(first result, second) of set and setp: p = (a cmp b) op c, q = !(a cmp b) op c."""
+    compare, type_ = g["C"], g["T"]
+    if type_ in ("f32", "f64"):
+        f = _format(type_)
+        a, b = (_flush(v, g) for v in x[:2])
+        unordered = f.is_nan(a) or f.is_nan(b)
+
+        def key(bits):  # -0 equals +0
+            return 0 if f.is_zero(bits) else _order(bits, f)
+
+        if compare in ("num", "nan"):
+            truth = unordered == (compare == "nan")
+        elif unordered:
+            truth = len(compare) == 3  # equ, neu, ltu, ...
+        else:
+            truth = _holds(compare[:2], key(a), key(b))
+    else:
+        names = {"lo": "lt", "ls": "le", "hi": "gt", "hs": "ge"}
+        truth = _holds(names.get(compare, compare), number(x[0], type_), number(x[1], type_))
+    first, second = truth, not truth
+    boolean = g.get("B")
+    if boolean:
+        c = bool(x[2])
+        first, second = (
+            {"and": v and c, "or": v or c, "xor": v != c}[boolean] for v in (first, second)
+        )
+    if opcode.startswith("setp"):
+        return int(first), int(second)
+    one = 0x3F800000 if g["D"] == "f32" else 0xFFFFFFFF
+    return one if first else 0, 0
+
+
+def _holds(compare, a, b):
+    return {"eq": a == b, "ne": a != b, "lt": a < b, "le": a <= b, "gt": a > b, "ge": a >= b}[compare]
+
+
 def expected(opcode, g, x):
     root = opcode.split(".")[0]
     type_ = g.get("T")

@@ -592,15 +592,19 @@ inline T update(u8* p, Function function) {
   store<T>(p, function(old));
   return old;
 }
-template <typename T, bool Ftz = false>
+template <typename T>
 inline T atomic_add(u8* p, T value) {
-  if constexpr (std::is_same_v<T, f32>) {
-    return update<T>(p, [=](T old) { return add_f32<Round::rn, Ftz, false>(old, value); });
-  } else if constexpr (std::is_same_v<T, f64>) {
+  if constexpr (std::is_same_v<T, f64>) {
     return update<T>(p, [=](T old) { return old + value; });
   } else {
     return update<T>(p, [=](T old) { return add<T>(old, value); });
   }
+}
+inline f32 atomic_add_f32(u8* p, f32 value, bool flushes) {
+  return update<f32>(p, [=](f32 old) {
+    return flushes ? add_f32<Round::rn, true, false>(old, value)
+                   : add_f32<Round::rn, false, false>(old, value);
+  });
 }
 template <typename T>
 inline T atomic_min(u8* p, T value) {

@@ -584,12 +584,16 @@ class FunctionEmitter:
         if g["F"] in ("cas", "exch"):
             self.properties.waits = True
         values = ", ".join(self.value(x, type_) for x in operands[1:])
-        # CUDA flushes subnormal numbers in an atomic addition of floats outside of shared memory.
-        flushes = "<f32, true>" if type_ == "f32" and self.space(g.get("S")) != "shared" else f"<{type_}>"
-        if type_ == "f32" and self.space(g.get("S")) == "generic":
-            self.fail("atomic addition of .f32 to a generic address")
         pointer = self.pointer(operands[0], g.get("S"), "atomic_update", size, 1)
-        code = f"{{ u8* const p = {pointer}; const {type_} x = atomic_{g['F']}{flushes}(p, {values}); "
+        operation = f"atomic_{g['F']}<{type_}>(p, {values})"
+        if type_ == "f32":
+            # Addition of f32 flushes subnormal numbers in global memory and not in shared memory.
+            in_global = {
+                "global": "true", "shared": "false",
+                "generic": f"is_in_space<Space::global_>({self.address(operands[0])[1]})",
+            }[self.space(g.get("S"))]  # fmt: skip
+            operation = f"atomic_add_f32(p, {values}, {in_global})"
+        code = f"{{ u8* const p = {pointer}; const {type_} x = {operation}; "
         code += self.assign(target, "x", type_)
         return code + (f" t.poll({self.site()}); }}" if self.properties.waits else " }")
 
