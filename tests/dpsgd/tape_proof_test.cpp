@@ -89,24 +89,39 @@ TEST_F(TapeProof, OperationsThatMixSamplesAreRefused) {
   mixed(y.mm(y.t()).softmax(1).mm(y));
 }
 
-TEST_F(TapeProof, AWeakMixingOfTwoSamplesInALargeBatchIsRefused) {
-  // Only samples 3 and 40 meet. A one-hot backward of either shows it; so does any other sample
-  // that leads to them, and the batch as a whole: what reaches row 40 is not all from loss 40.
+TEST_F(TapeProof, AWeakMixingOfTwoSamplesAnywhereInTheBatchIsRefused) {
+  // The loss of sample 1 reaches row 40 of 64, and nothing else is wrong. The one-hot backwards
+  // test two samples at random and would miss it 15 times of 16; random signs see it 3 times of 4.
   nn::Linear linear(4, 3);
   linear->to(torch::kDouble);
   int refused = 0;
-  for (int trial = 0; trial < 20; ++trial) {
-    const Tensor y = linear(doubles({6, 4}));
-    Tensor mix = torch::eye(6, torch::kDouble);
-    mix[1][4] = 1e-3;
+  for (int trial = 0; trial < 40; ++trial) {
+    Tensor mix = torch::eye(64, torch::kDouble);
+    mix[1][40] = 1e-3;
     try {
-      per_sample_gradients(losses_of(mix.mm(y)), linear->parameters());
+      per_sample_gradients(losses_of(mix.mm(linear(doubles({64, 4})))), linear->parameters());
     } catch (const std::exception&) {
       ++refused;
     }
   }
-  // Two of six samples are tested; each pair misses both of {1, 4} with probability 6/15.
-  EXPECT_GE(refused, 3);  // fewer than 3 of 20 at p = 0.6: 3e-6
+  EXPECT_GE(refused, 16);  // fewer than 16 of 40 at p = 3/4: 2e-6; at p = 1/16 at least 16: 1e-9
+}
+
+TEST_F(TapeProof, MixingThatStartsLaterIsSeenOnALaterBatch) {
+  // The same graph, and an index that joins samples only from the third batch on.
+  nn::Linear linear(4, 3);
+  linear->to(torch::kDouble);
+  Tape tape(linear->parameters(), false);
+  const auto step = [&](const Tensor& index) {
+    tape.differentiate(losses_of(linear(doubles({32, 4})).index_select(0, index)));
+  };
+  const Tensor apart = torch::arange(32);
+  for (int i = 0; i < 3; ++i) step(apart);
+  EXPECT_EQ(tape.proofs(), 1);
+  const auto joined = [&] {
+    for (int i = 0; i < 16; ++i) step(apart.roll(1));
+  };
+  EXPECT_THROW(joined(), std::invalid_argument);
 }
 
 TEST_F(TapeProof, ReorderedLossesAreFollowedOrRefusedNeverConfused) {

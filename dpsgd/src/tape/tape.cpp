@@ -1,14 +1,16 @@
 #include "tape/tape.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/engine.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -48,6 +50,7 @@ struct Tape::Plan {
   std::vector<Node> nodes;
   std::vector<std::string> slow_nodes;
   bool single_sample = false;
+  std::int64_t uses = 0;  // since it was proved
 
   bool captures_as(const Plan& other) const {
     return std::equal(nodes.begin(), nodes.end(), other.nodes.begin(), other.nodes.end(),
@@ -70,6 +73,9 @@ constexpr std::size_t kMaxGraphs = 256;
 /// One-hot backwards of a proof: so many samples at random, and those that are needed to see every
 /// use alive and every mapping decided; at most all.
 constexpr std::size_t kRandomSamples = 2;
+/// Backwards from random signs of a proof: each lets a mixing of two samples anywhere in the batch
+/// through with probability 1/2.
+constexpr std::size_t kSignChecks = 2;
 
 constexpr const char* kSlowRemedy =
     "set allow_slow_rules to let its own backward be called once per sample, or write a rule "
@@ -393,6 +399,52 @@ BatchGradients Tape::assemble(const std::shared_ptr<const Graph>& graph, const P
   return {graph, batch, std::move(gradients)};
 }
 
+void Tape::refuse_mixed(const Graph& graph, const Plan& plan, std::size_t node,
+                        const at::Tensor& grad, std::int64_t batch) const {
+  throw std::invalid_argument(
+      "tape: " + graph.node(plan.nodes[node].index).name + " with " + parameters_of(plan, node) +
+      ": no dimension of the gradient " + to_text(grad.sizes()) + " that flows into it keeps the " +
+      std::to_string(batch) +
+      " samples apart: the loss of one sample reaches what belongs to others. Remove the "
+      "operation between it and the losses that mixes samples (a mean, a normalisation or an "
+      "attention over the batch; GroupNorm instead of BatchNorm), or give the parameter to the "
+      "model through an operation that has a rule");
+}
+
+void Tape::check_signs(const Graph& graph, const Plan& plan, const Captured& captured,
+                       const at::Tensor& losses) const {
+  const std::int64_t batch = losses.numel();
+  if (batch == 1) return;
+  std::random_device random;
+  std::vector<double> signs(static_cast<std::size_t>(batch));
+  for (double& sign : signs) sign = (random() & 1U) != 0 ? 1.0 : -1.0;
+  const at::Tensor per_sample = at::from_blob(signs.data(), {batch}, at::TensorOptions(at::kDouble))
+                                    .to(losses.options().requires_grad(std::nullopt));
+  const Captured signed_pass = capture(graph, plan, losses, per_sample, /*with_leaves=*/false);
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
+      const at::Tensor& plain = captured.incoming[n][nr];
+      const at::Tensor& other = signed_pass.incoming[n][nr];
+      if (!plain.defined()) continue;
+      RowMapping mapping = plan.nodes[n].incoming[nr].mapping;
+      mapping.batch = batch;
+      const auto rows = [&](const at::Tensor& tensor) {
+        return mapping.samples_first(tensor).reshape({batch, -1}).to(at::kDouble);
+      };
+      const at::Tensor expected = rows(plain).mul(per_sample.to(at::kDouble).unsqueeze(1));
+      const at::Tensor found = other.defined() ? rows(other) : at::zeros_like(expected);
+      const at::Tensor size = expected.square().sum(1).sqrt();
+      const at::Tensor finite = at::isfinite(size);  // other samples' garbage decides nothing
+      const at::Tensor typical = at::where(finite, size, 0.0).sum().div(batch);
+      const double allowed = 16 * unit_roundoff(plain) * static_cast<double>(graph.nodes().size());
+      const at::Tensor difference = found.sub(expected).square().sum(1).sqrt();
+      const at::Tensor apart =
+          difference.le(size.add(typical).mul(allowed)).logical_or(finite.logical_not());
+      if (!apart.all().item<bool>()) refuse_mixed(graph, plan, n, plain, batch);
+    }
+  }
+}
+
 BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan,
                            const Captured& captured, const at::Tensor& losses,
                            bool& for_good) const {
@@ -427,16 +479,8 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
   }
 
   const auto mixes = [&](const Candidates& candidates) {
-    const GraphNode& node = graph->node(plan.nodes[candidates.node].index);
-    throw std::invalid_argument(
-        "tape: " + node.name + " with " + parameters_of(plan, candidates.node) +
-        ": no dimension of the gradient " +
-        to_text(captured.incoming[candidates.node][candidates.nr].sizes()) +
-        " that flows into it keeps the " + std::to_string(batch) +
-        " samples apart: the loss of one sample reaches what belongs to others. Remove the "
-        "operation between it and the losses that mixes samples (a mean, a normalisation or an "
-        "attention over the batch; GroupNorm instead of BatchNorm), or give the parameter to the "
-        "model through an operation that has a rule");
+    refuse_mixed(*graph, plan, candidates.node, captured.incoming[candidates.node][candidates.nr],
+                 batch);
   };
 
   // One-hot backwards: which rows of everything does the loss of one sample reach?
@@ -518,10 +562,12 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
   }
   if (batch == 1) for_good = true;  // every row is the one sample's; kept apart from other batches
 
-  // Choose, and take the node's own backward where a node has no rule for what was found.
+  // Choose; check that with this choice all rows of the batch follow the sign of their own loss;
+  // and take the node's own backward where a node has no rule for what was found.
   for (Candidates& candidates : all) {
     plan.nodes[candidates.node].incoming[candidates.nr].mapping = candidates.mappings.front();
   }
+  for (std::size_t k = 0; k < kSignChecks; ++k) check_signs(*graph, plan, captured, losses);
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     Plan::Node& planned = plan.nodes[n];
     const GraphNode& node = graph->node(planned.index);
@@ -656,6 +702,10 @@ BatchGradients Tape::differentiate(const at::Tensor& losses) {
       if ((*plan)->single_sample != (batch == 1)) continue;
       capture_for(*plan);
       if (!fits(**plan, captured, batch)) continue;
+      // Which samples an index joins may differ between batches: looked at again, ever more seldom.
+      if (std::has_single_bit(static_cast<std::uint64_t>(++(*plan)->uses))) {
+        check_signs(*graph, **plan, captured, losses);
+      }
       slow_nodes_ = (*plan)->slow_nodes;
       return assemble(graph, **plan, captured, batch);
     }

@@ -96,6 +96,13 @@ class Tape {
   /// has decided everything.
   BatchGradients prove(const std::shared_ptr<const Graph>& graph, Plan& plan,
                        const Captured& captured, const at::Tensor& losses, bool& for_good) const;
+  /// A backward from random signs: every row of everything must change by the sign of its own
+  /// sample's loss, up to rounding. Another sample's loss that reaches it shows with probability
+  /// 1/2.
+  void check_signs(const Graph& graph, const Plan& plan, const Captured& captured,
+                   const at::Tensor& losses) const;
+  [[noreturn]] void refuse_mixed(const Graph& graph, const Plan& plan, std::size_t node,
+                                 const at::Tensor& grad, std::int64_t batch) const;
   std::string parameters_of(const Plan& plan, std::size_t node) const;
 
   std::vector<at::Tensor> parameters_;
