@@ -45,7 +45,7 @@ class DeviceArray {
 
  private:
   T* data_ = nullptr;
-  std::size_t size_;
+  std::size_t size_ = 0;
 };
 
 }  // namespace velum::emulation

@@ -49,8 +49,8 @@ struct Expected {
 };
 struct Instance {
   std::string name;
-  std::uint32_t bits;
-  std::uint32_t operands;
+  std::uint32_t bits = 0;
+  std::uint32_t operands = 0;
   std::vector<Expected> expected;
 };
 
@@ -93,7 +93,7 @@ TEST_F(Opcodes, GiveWhatTheManualDefines) {
     instructions += instances.size();
 
     const DeviceArray<std::uint64_t> in(inputs);
-    const DeviceArray<std::uint64_t> out(std::vector<std::uint64_t>(2 * cases * instances.size()));
+    const DeviceArray<std::uint64_t> out(std::vector<std::uint64_t>(instances.size() * cases * 2));
     const void* const kernel_handle = kernel(entry_name.c_str());
     ASSERT_NE(kernel_handle, nullptr) << entry_name;
     std::uint64_t* pointers[] = {in.data(), out.data()};

@@ -180,6 +180,7 @@ TEST_F(Runtime, TheHostCannotTouchDeviceMemory) {
 
 TEST_F(Runtime, ThreadsMayCallAtTheSameTime) {
   std::vector<std::thread> threads;
+  threads.reserve(4);
   std::vector<int> results(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([i, &results] {

@@ -204,6 +204,33 @@ constexpr int kSharedPerBlock = 48 << 10;
 constexpr int kComputeMajor = 9;
 constexpr int kComputeMinor = 0;
 
+struct DeviceAttribute {
+  cudaDeviceAttr attribute;
+  int value;
+};
+constexpr DeviceAttribute kDeviceAttributes[] = {
+    {cudaDevAttrMultiProcessorCount, kMultiprocessors},
+    {cudaDevAttrMaxThreadsPerBlock, Machine::kMaxThreadsPerBlock},
+    {cudaDevAttrMaxThreadsPerMultiProcessor, kThreadsPerMultiprocessor},
+    {cudaDevAttrMaxSharedMemoryPerBlock, kSharedPerBlock},
+    {cudaDevAttrMaxSharedMemoryPerBlockOptin, Machine::kMaxSharedBytes},
+    {cudaDevAttrMaxSharedMemoryPerMultiprocessor, kSharedPerMultiprocessor},
+    {cudaDevAttrReservedSharedMemoryPerBlock, 1024},
+    {cudaDevAttrMaxRegistersPerBlock, 65536},
+    {cudaDevAttrWarpSize, 32},
+    {cudaDevAttrMaxBlockDimX, 1024},
+    {cudaDevAttrMaxBlockDimY, 1024},
+    {cudaDevAttrMaxBlockDimZ, 64},
+    {cudaDevAttrMaxGridDimX, 0x7FFFFFFF},
+    {cudaDevAttrMaxGridDimY, 65535},
+    {cudaDevAttrMaxGridDimZ, 65535},
+    {cudaDevAttrComputeCapabilityMajor, kComputeMajor},
+    {cudaDevAttrComputeCapabilityMinor, kComputeMinor},
+    {cudaDevAttrL2CacheSize, 50 << 20},
+    {cudaDevAttrMemoryPoolsSupported, 1},
+    {cudaDevAttrUnifiedAddressing, 1},
+};
+
 int blocks_per_multiprocessor(const Kernel& kernel, int threads, std::size_t shared) {
   const std::size_t used = kernel.shared_bytes + shared + 1024;
   const int by_shared = static_cast<int>(kSharedPerMultiprocessor / used);
@@ -217,6 +244,7 @@ int blocks_per_multiprocessor(const Kernel& kernel, int threads, std::size_t sha
 using namespace velum::emulation;  // NOLINT(google-build-using-namespace): the rest is C
 
 // What nvcc's host stubs call; no public header declares it.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 
 void** __cudaRegisterFatBinary(void* fat_binary) { return static_cast<void**>(fat_binary); }
@@ -263,6 +291,7 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void*
 }
 
 }  // extern "C"
+// NOLINTEND(bugprone-reserved-identifier)
 
 // Kernels
 
@@ -518,13 +547,12 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
     Event* const event = device.find_event(event_handle);
     if (stream == nullptr || event == nullptr) return cudaErrorInvalidResourceHandle;
     if (event->stream == nullptr) return cudaSuccess;
-    device.enqueue(*stream, [&device, event, source = event->stream, sequence = event->sequence] {
+    device.enqueue(*stream, [&device, source = event->stream, sequence = event->sequence] {
       // A stream that was destroyed has run all of its work.
       if (device.find_stream(reinterpret_cast<cudaStream_t>(source)) != nullptr ||
           source == &device.legacy_stream()) {
         device.wait_for(*source, sequence);
       }
-      static_cast<void>(event);
     });
     return cudaSuccess;
   });
@@ -612,72 +640,14 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int index) {
   return call([&](Device& device) {
     if (index != 0) return cudaErrorInvalidDevice;
-    switch (attribute) {
-      case cudaDevAttrMultiProcessorCount:
-        *value = kMultiprocessors;
-        break;
-      case cudaDevAttrMaxThreadsPerBlock:
-        *value = Machine::kMaxThreadsPerBlock;
-        break;
-      case cudaDevAttrMaxThreadsPerMultiProcessor:
-        *value = kThreadsPerMultiprocessor;
-        break;
-      case cudaDevAttrMaxSharedMemoryPerBlock:
-        *value = kSharedPerBlock;
-        break;
-      case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-        *value = Machine::kMaxSharedBytes;
-        break;
-      case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-        *value = kSharedPerMultiprocessor;
-        break;
-      case cudaDevAttrReservedSharedMemoryPerBlock:
-        *value = 1024;
-        break;
-      case cudaDevAttrMaxRegistersPerBlock:
-        *value = 65536;
-        break;
-      case cudaDevAttrWarpSize:
-        *value = 32;
-        break;
-      case cudaDevAttrMaxBlockDimX:
-        *value = 1024;
-        break;
-      case cudaDevAttrMaxBlockDimY:
-        *value = 1024;
-        break;
-      case cudaDevAttrMaxBlockDimZ:
-        *value = 64;
-        break;
-      case cudaDevAttrMaxGridDimX:
-        *value = 0x7FFFFFFF;
-        break;
-      case cudaDevAttrMaxGridDimY:
-        *value = 65535;
-        break;
-      case cudaDevAttrMaxGridDimZ:
-        *value = 65535;
-        break;
-      case cudaDevAttrComputeCapabilityMajor:
-        *value = kComputeMajor;
-        break;
-      case cudaDevAttrComputeCapabilityMinor:
-        *value = kComputeMinor;
-        break;
-      case cudaDevAttrL2CacheSize:
-        *value = 50 << 20;
-        break;
-      case cudaDevAttrMemoryPoolsSupported:
-        *value = 1;
-        break;
-      case cudaDevAttrUnifiedAddressing:
-        *value = 1;
-        break;
-      default:
-        return refuse(device, cudaErrorInvalidValue,
-                      "device attribute " + std::to_string(attribute) + " is not supported");
+    for (const DeviceAttribute& each : kDeviceAttributes) {
+      if (each.attribute == attribute) {
+        *value = each.value;
+        return cudaSuccess;
+      }
     }
-    return cudaSuccess;
+    return refuse(device, cudaErrorInvalidValue,
+                  "device attribute " + std::to_string(attribute) + " is not supported");
   });
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int index) {

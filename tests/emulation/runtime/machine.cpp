@@ -133,7 +133,7 @@ std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Exte
     } while (std::gcd(stride, blocks) != 1);
   }
   for (u64 i = 0, position = start; i < blocks && !fault_; ++i) {
-    Block block{};
+    Block block;
     block.index = {static_cast<u32>(position % grid_extent.x),
                    static_cast<u32>(position / grid_extent.x % grid_extent.y),
                    static_cast<u32>(position / grid_extent.x / grid_extent.y)};
@@ -261,7 +261,7 @@ Thread* Machine::take_runnable() {
   next_but_one_ = pick();
   if (next_ != nullptr) {
     const char* const stack = static_cast<const char*>(next_->stack_pointer_);
-    for (int line = 0; line < 6; ++line) __builtin_prefetch(stack + 64 * line, 1);
+    for (std::ptrdiff_t line = 0; line < 6; ++line) __builtin_prefetch(stack + 64 * line, 1);
   }
   if (next_but_one_ != nullptr) {
     __builtin_prefetch(next_but_one_, 1);

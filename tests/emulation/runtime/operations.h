@@ -340,7 +340,7 @@ constexpr u32 permute(u32 a, u32 b, u32 c) {
 
 /// What every f32 operation gives for NaN.
 inline f32 canonical_nan() { return std::bit_cast<f32>(u32{0x7FFFFFFF}); }
-inline f32 canonical(f32 x) { return x == x ? x : canonical_nan(); }
+inline f32 canonical(f32 x) { return std::isnan(x) ? canonical_nan() : x; }
 
 template <bool Ftz>
 inline f32 flush(f32 x) {
@@ -450,8 +450,8 @@ inline T minimum_float(T a, T b) {
     a = flush<true>(a);
     b = flush<true>(b);
   }
-  const bool nan_a = a != a;
-  const bool nan_b = b != b;
+  const bool nan_a = std::isnan(a);
+  const bool nan_b = std::isnan(b);
   if ((nan_a && nan_b) || (PropagatesNan && (nan_a || nan_b))) return quiet_nan<T>();
   if (nan_a) return b;
   if (nan_b) return a;
@@ -463,8 +463,8 @@ inline T maximum_float(T a, T b) {
     a = flush<true>(a);
     b = flush<true>(b);
   }
-  const bool nan_a = a != a;
-  const bool nan_b = b != b;
+  const bool nan_a = std::isnan(a);
+  const bool nan_b = std::isnan(b);
   if ((nan_a && nan_b) || (PropagatesNan && (nan_a || nan_b))) return quiet_nan<T>();
   if (nan_a) return b;
   if (nan_b) return a;
@@ -495,7 +495,7 @@ inline bool test_property(T a) {
 }
 template <Compare C, typename T>
 inline bool compare_float(T a, T b) {
-  const bool unordered = a != a || b != b;
+  const bool unordered = std::isunordered(a, b);
   switch (C) {
     case Compare::eq_:
       return a == b;
@@ -554,7 +554,7 @@ inline T round_to_integral(T a) {
 template <typename D, typename S, Round R>
 inline D float_to_integer(S a) {
   using U = std::make_unsigned_t<D>;
-  if (a != a) {
+  if (std::isnan(a)) {
     const bool zero = std::is_same_v<S, f32> && sizeof(D) < 8;
     return zero ? D{0} : static_cast<D>(static_cast<U>(U{1} << (kBits<D> - 1)));
   }

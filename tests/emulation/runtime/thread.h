@@ -49,13 +49,13 @@ struct Warp {
 
 /// One launch.
 struct Grid {
-  Machine* machine;
-  const Kernel* kernel;
+  Machine* machine = nullptr;
+  const Kernel* kernel = nullptr;
   Extent grid_extent;
   Extent block_extent;
-  u32 dynamic_shared_bytes;
-  u32 dynamic_shared_offset;
-  const u8* parameters;
+  u32 dynamic_shared_bytes = 0;
+  u32 dynamic_shared_offset = 0;
+  const u8* parameters = nullptr;
   u32 threads_per_block() const { return static_cast<u32>(block_extent.count()); }
   u32 warps_per_block() const { return (threads_per_block() + 31) / 32; }
   u32 shared_bytes() const { return dynamic_shared_offset + dynamic_shared_bytes; }
@@ -65,10 +65,10 @@ struct Grid {
 /// members; it runs on a fiber of its own if its kernel waits for other threads.
 class alignas(64) Thread {
  public:
-  Grid* grid;
-  Block* block;
+  Grid* grid = nullptr;
+  Block* block = nullptr;
   Extent tid;
-  u32 index;
+  u32 index = 0;
 
   u32 lane() const { return index & 31; }
   u32 warp() const { return index >> 5; }
@@ -218,30 +218,30 @@ class alignas(64) Thread {
 
   static constexpr u64 kFirstLocal = 16;
 
-  u8* local_;
-  u64 local_end_;
-  void* stack_pointer_;
-  Complete complete_;
-  u64 operand_;
-  u64 result_;
-  u32 wait_mask_;
-  u32 wait_site_;
-  State state_;
-  u32 shuffle_offset_;
-  u32 shuffle_clamp_;
-  Shuffled shuffled_;
-  Matched matched_;
+  u8* local_ = nullptr;
+  u64 local_end_ = 0;
+  void* stack_pointer_ = nullptr;
+  Complete complete_ = nullptr;
+  u64 operand_ = 0;
+  u64 result_ = 0;
+  u32 wait_mask_ = 0;
+  u32 wait_site_ = 0;
+  State state_ = State::runnable;
+  u32 shuffle_offset_ = 0;
+  u32 shuffle_clamp_ = 0;
+  Shuffled shuffled_{};
+  Matched matched_{};
 };
 
 /// One block of threads, while it runs.
 struct Block {
   Extent index;
-  Thread* threads;
-  Warp* warps;
-  u32 live;
-  u32 votes;         // at the barrier that is being filled
-  u32 votes_passed;  // at the barrier that was passed last
-  u32 live_at_barrier;
+  Thread* threads = nullptr;
+  Warp* warps = nullptr;
+  u32 live = 0;
+  u32 votes = 0;         // at the barrier that is being filled
+  u32 votes_passed = 0;  // at the barrier that was passed last
+  u32 live_at_barrier = 0;
 };
 
 /// Local memory of a function, for the time of its call.
