@@ -20,7 +20,7 @@ if(VELUM_BUILD_BENCHMARKS)
   find_package(benchmark REQUIRED)
 endif()
 if(VELUM_WITH_CUDA)
-  find_package(CUDAToolkit 12.4 REQUIRED)
+  find_package(CUDAToolkit 13.0 REQUIRED)
 endif()
 
 include(VelumTorch)

@@ -56,4 +56,6 @@ if(VELUM_WITH_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES "80-real;90-real;90-virtual")
   endif()
   enable_language(CUDA)
+  # Nothing gets a runtime library by itself: a program links CUDA's shared one, or the emulated one.
+  set(CMAKE_CUDA_RUNTIME_LIBRARY None)
 endif()

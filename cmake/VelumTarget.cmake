@@ -41,6 +41,7 @@ function(velum_add_library name)
       BASE_DIRS "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_HEADERS_DIR}" FILES ${ARG_HEADERS})
   endif()
   set_property(GLOBAL APPEND PROPERTY velum_libraries ${target})
+  target_compile_features(${target} PUBLIC cxx_std_20)
   target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
   target_link_libraries(${target} PUBLIC ${ARG_PUBLIC}
                         PRIVATE $<BUILD_INTERFACE:velum_flags> ${ARG_PRIVATE})
@@ -85,9 +86,16 @@ function(velum_add_test name)
     add_executable(${name}_emulated $<TARGET_OBJECTS:${name}_objects>)
     target_link_libraries(${name}_emulated PRIVATE velum_flags ${ARG_LIBRARIES} GTest::gtest_main
                           GTest::gmock velum_cuda_emulation)
+    # A second time with a grid of three blocks, so that small cases take the loops of large ones.
+    # A program in which every case skips itself, or none is selected, has shown nothing.
     add_test(NAME ${name}_emulated COMMAND ${name}_emulated --gtest_filter=*Cuda*:*cuda*)
-    set_tests_properties(${name}_emulated PROPERTIES TIMEOUT ${ARG_TIMEOUT}
-                         LABELS "emulated;${ARG_LABELS}")
+    add_test(NAME ${name}_emulated_small_grid
+             COMMAND ${name}_emulated --gtest_filter=*Cuda*:*cuda*)
+    set_tests_properties(${name}_emulated_small_grid PROPERTIES
+                         ENVIRONMENT "VELUM_CUDA_MAX_BLOCKS=3")
+    set_tests_properties(${name}_emulated ${name}_emulated_small_grid PROPERTIES
+                         TIMEOUT ${ARG_TIMEOUT} LABELS "emulated;${ARG_LABELS}"
+                         FAIL_REGULAR_EXPRESSION "no CUDA device;Running 0 tests")
   endif()
 endfunction()
 

@@ -59,6 +59,10 @@ def copy_tree() -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
+    kept = {COPY / name for name in listed.split("\0")}
+    for path in COPY.rglob("*"):
+        if path.is_file() and path not in kept and ".venv" not in path.parts:
+            path.unlink()
     link = COPY / ".venv"
     if not link.exists():
         link.symlink_to(ROOT / ".venv")

@@ -1,5 +1,6 @@
 #include "velum/dpsgd/privacy_engine.h"
 
+#include <ATen/Context.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
@@ -40,6 +41,16 @@ Mechanism mechanism_of(const PoissonSampler& sampler, double noise_multiplier) {
   return PoissonSampledGaussianMechanism{sampler.sampling_rate(), 0};
 }
 
+/// The norms pay for roundings of the parameters' own type, not for operands of 8 or 11 bits.
+void require_full_precision() {
+  if (at::globalContext().float32MatmulPrecision() == at::Float32MatmulPrecision::HIGHEST) return;
+  throw std::invalid_argument(
+      "PrivacyEngine::accumulate: float32 products are set to reduced precision, which the clip "
+      "does "
+      "not allow for; call at::globalContext().setFloat32MatmulPrecision(\"highest\") "
+      "(torch.set_float32_matmul_precision in Python)");
+}
+
 }  // namespace
 
 struct PrivacyEngine::Impl {
@@ -58,6 +69,11 @@ struct PrivacyEngine::Impl {
         sums(parameters.size()),
         spare(parameters.size()),
         written(parameters.size()) {
+    if (accountant->composition().neighbouring() != PoissonSampler::neighbouring()) {
+      throw std::invalid_argument(
+          "PrivacyEngine: options.accountant is for another neighbouring relation than the "
+          "sampler's, add-or-remove-one: the sensitivity would not be the clipping norm");
+    }
     for (const at::Tensor& parameter : parameters) {
       if (parameter.scalar_type() != at::kDouble) factor_type = at::kFloat;
       numel += parameter.numel();
@@ -87,6 +103,7 @@ struct PrivacyEngine::Impl {
   std::vector<at::Tensor> spare;  // storage of earlier gradients that nobody holds any more
   std::vector<c10::TensorImpl*> written;  // what finish_step left in .grad, only to be compared
   std::set<std::string> slow_nodes;
+  std::vector<std::weak_ptr<torch::autograd::Node>> added;  // graphs of the running step
   UnsafeStepValues unsafe_values;
 };
 
@@ -94,6 +111,7 @@ void PrivacyEngine::Impl::begin_step() {
   if (in_step) return;
   in_step = true;
   slow_nodes.clear();
+  added.clear();
   unsafe_values = {};
 }
 
@@ -119,6 +137,8 @@ detail::SampleFactors PrivacyEngine::Impl::clip_factors(const at::Tensor& square
 void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
   detail::check_losses("PrivacyEngine::accumulate", losses);
   const c10::AutoGradMode no_grad(false);
+  require_full_precision();
+  const at::NoTF32Guard no_tf32;
   if (losses.numel() == 0) {
     begin_step();
     ++unsafe_values.physical_batches;
@@ -129,6 +149,16 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
                                 ", expected " + parameters.front().device().str());
   }
 
+  if (in_step) {
+    for (const auto& graph : added) {
+      if (graph.lock() == losses.grad_fn()) {
+        throw std::invalid_argument(
+            "PrivacyEngine::accumulate: these losses were added to this step already; a sample may "
+            "count once in a logical batch");
+      }
+    }
+  }
+  const std::weak_ptr<torch::autograd::Node> root = losses.grad_fn();
   detail::BatchGradients gradients = tape.differentiate(losses);
   const at::Tensor squared_norms =
       gradients.squared_norms().to(parameters.front().device()).contiguous();
@@ -149,7 +179,12 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
   std::set<std::string> all_slow = in_step ? slow_nodes : std::set<std::string>();
   all_slow.insert(tape.slow_nodes().begin(), tape.slow_nodes().end());
 
+  std::vector<std::weak_ptr<torch::autograd::Node>> all_added;
+  if (in_step) all_added = added;
+  all_added.push_back(root);
+
   begin_step();
+  added = std::move(all_added);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (sums[i].defined()) {
       sums[i].add_(batch_sums[i]);

@@ -17,6 +17,9 @@ int cuda_device_count() {
 namespace cuda {
 
 void throw_cuda_error(cudaError_t error, const char* call, const char* file, int line) {
+  // The runtime keeps the error of a failed call for cudaGetLastError: without this, the next good
+  // launch of a caller who recovered would be blamed for it.
+  static_cast<void>(cudaGetLastError());
   throw CudaError(std::string(call) + ": " + cudaGetErrorName(error) + " (" +
                   cudaGetErrorString(error) + ") at " + file + ":" + std::to_string(line));
 }

@@ -23,13 +23,16 @@ quietly() {
   rm -f "$log"
 }
 
-# Where nvcc is, or nothing.
+# Where an nvcc of version 13.0 or later is, or nothing: older ones lack what the kernels use.
 find_nvcc() {
-  local candidate
+  local candidate major
   for candidate in "${CUDACXX:-}" "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
     if [ -n "$candidate" ] && [ -x "$candidate" ]; then
-      printf '%s\n' "$candidate"
-      return
+      major=$("$candidate" --version | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
+      if [ "${major:-0}" -ge 13 ]; then
+        printf '%s\n' "$candidate"
+        return
+      fi
     fi
   done
 }
@@ -37,7 +40,10 @@ find_nvcc() {
 # The preset that this machine can build in full: `emulated` with nvcc, else `cpu`.
 choose_preset() {
   if [ -n "${VELUM_PRESET:-}" ]; then
-    printf '%s\n' "$VELUM_PRESET"
+    case "$VELUM_PRESET" in
+      cpu | cpu-asan | cuda | emulated) printf '%s\n' "$VELUM_PRESET" ;;
+      *) die "VELUM_PRESET=$VELUM_PRESET: expected cpu, cpu-asan, cuda or emulated" ;;
+    esac
   elif [ -n "$(find_nvcc)" ]; then
     printf 'emulated\n'
   else

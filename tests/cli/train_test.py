@@ -68,8 +68,13 @@ class TrainTest(unittest.TestCase):
         return command
 
     def run_velum(self, *options, expect=0, out=None, new=True, **arguments):
-        done = subprocess.run(self.command(*options, out=out, new=new), text=True,
-                              capture_output=True, timeout=300, **arguments)
+        done = subprocess.run(
+            self.command(*options, out=out, new=new),
+            text=True,
+            capture_output=True,
+            timeout=300,
+            **arguments,
+        )
         self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
         return done
 
@@ -80,8 +85,10 @@ class TrainTest(unittest.TestCase):
         return json.loads(((out or self.out) / "report.json").read_text())
 
     def metrics(self, out=None):
-        return [json.loads(line)
-                for line in ((out or self.out) / "metrics.jsonl").read_text().splitlines()]
+        return [
+            json.loads(line)
+            for line in ((out or self.out) / "metrics.jsonl").read_text().splitlines()
+        ]
 
     def recorded_releases(self):
         """Counts the journal without the program: lines that are no beginning of a session."""
@@ -92,9 +99,21 @@ class TrainTest(unittest.TestCase):
 
     def check_finished_run(self, steps, preparatory, sampling_rate):
         report = self.report()
-        for key in ("epsilon", "delta", "test_accuracy", "noise_multiplier", "sampling_rate",
-                    "steps", "accountant", "neighbouring", "clipping_norm", "dataset_size",
-                    "releases", "assumptions", "versions"):
+        for key in (
+            "epsilon",
+            "delta",
+            "test_accuracy",
+            "noise_multiplier",
+            "sampling_rate",
+            "steps",
+            "accountant",
+            "neighbouring",
+            "clipping_norm",
+            "dataset_size",
+            "releases",
+            "assumptions",
+            "versions",
+        ):
             self.assertIn(key, report)
         self.assertLessEqual(report["epsilon"], 3.0)
         self.assertGreater(report["epsilon"], 2.9)
@@ -121,8 +140,10 @@ class TrainTest(unittest.TestCase):
     def test_scatter_linear(self):
         done = self.run_velum("--model", "scatter-linear", "--epsilon", 3, "--steps", 5)
         self.check_finished_run(5, 1, 1.0)
-        self.assertEqual(done.stdout.split("\n\nModel and report")[0].strip(),
-                         (self.out / "report.txt").read_text().strip())
+        self.assertEqual(
+            done.stdout.split("\n\nModel and report")[0].strip(),
+            (self.out / "report.txt").read_text().strip(),
+        )
         # Not a terminal: lines, nothing that moves a cursor.
         self.assertNotIn("\r", done.stderr)
         self.assertNotIn("\x1b", done.stderr)
@@ -137,8 +158,18 @@ class TrainTest(unittest.TestCase):
         self.check_finished_run(4, 1, 0.5)
 
     def test_cnn(self):
-        self.run_velum("--model", "cnn", "--epsilon", 3, "--epochs", 2, "--batch-size", 60,
-                       "--physical-batch-size", 32)
+        self.run_velum(
+            "--model",
+            "cnn",
+            "--epsilon",
+            3,
+            "--epochs",
+            2,
+            "--batch-size",
+            60,
+            "--physical-batch-size",
+            32,
+        )
         self.check_finished_run(10, 0, 0.2)
         self.assertEqual(len(self.metrics()), 2)
 
@@ -147,8 +178,18 @@ class TrainTest(unittest.TestCase):
         self.check_finished_run(30, 0, 0.1)
 
     def test_mlp_learns_when_the_noise_is_small(self):
-        self.run_velum("--model", "mlp", "--noise-multiplier", 0.3, "--steps", 60,
-                       "--sampling-rate", 1, "--learning-rate", 4)
+        self.run_velum(
+            "--model",
+            "mlp",
+            "--noise-multiplier",
+            0.3,
+            "--steps",
+            60,
+            "--sampling-rate",
+            1,
+            "--learning-rate",
+            4,
+        )
         self.assertGreater(self.report()["test_accuracy"], 80)
         self.assertEqual(self.report()["noise_multiplier"], 0.3)
 
@@ -160,7 +201,10 @@ class TrainTest(unittest.TestCase):
         leader, follower = pty.openpty()
         process = subprocess.Popen(
             self.command("--model", "mlp", "--epsilon", 3, "--steps", 3, "--sampling-rate", 1),
-            stderr=follower, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
+            stderr=follower,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "TERM": "xterm"},
+        )
         os.close(follower)
         shown = b""
         while select.select([leader], [], [], 120)[0]:
@@ -181,8 +225,19 @@ class TrainTest(unittest.TestCase):
     def test_insecure_seed_reproduces_the_run_and_says_so(self):
         outs = [self.root / f"seed-{number}" for number in range(3)]
         for out, seed in zip(outs, (5, 5, 6)):
-            self.run_velum("--model", "mlp", "--epsilon", 3, "--steps", 4, "--batch-size", 100,
-                           "--seed-insecure", seed, out=out)
+            self.run_velum(
+                "--model",
+                "mlp",
+                "--epsilon",
+                3,
+                "--steps",
+                4,
+                "--batch-size",
+                100,
+                "--seed-insecure",
+                seed,
+                out=out,
+            )
         models = [(out / "model.pt").read_bytes() for out in outs]
         self.assertEqual(models[0], models[1])
         self.assertNotEqual(models[0], models[2])
@@ -198,8 +253,12 @@ class TrainTest(unittest.TestCase):
     # --- interruption ------------------------------------------------------------------------
 
     def start(self, *options, **arguments):
-        return subprocess.Popen(self.command(*options, **arguments), stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            self.command(*options, **arguments),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def wait_for_steps(self, process, count):
         """Until so many releases are recorded."""
@@ -273,7 +332,7 @@ class TrainTest(unittest.TestCase):
         self.run_velum("--model", "mlp", "--epsilon", 3, "--steps", 2)
         checkpoint = self.out / "checkpoint.pt"
         whole = checkpoint.read_bytes()
-        checkpoint.write_bytes(whole[:len(whole) // 2])
+        checkpoint.write_bytes(whole[: len(whole) // 2])
         self.assertIn("the checkpoint is damaged", self.resume(expect=1).stderr)
         checkpoint.write_bytes(whole)
         journal = self.out / "releases.jsonl"
@@ -353,8 +412,22 @@ class TrainTest(unittest.TestCase):
     def test_missing_data_are_named(self):
         empty = self.root / "empty"
         empty.mkdir(exist_ok=True)
-        done = subprocess.run([VELUM, "train", "--dataset", "idx", "--data", empty, "--epsilon",
-                               "3", "--out", self.out], text=True, capture_output=True)
+        done = subprocess.run(
+            [
+                VELUM,
+                "train",
+                "--dataset",
+                "idx",
+                "--data",
+                empty,
+                "--epsilon",
+                "3",
+                "--out",
+                self.out,
+            ],
+            text=True,
+            capture_output=True,
+        )
         self.assertEqual(done.returncode, 1)
         self.assertIn("train-images-idx3-ubyte", done.stderr)
         self.assertFalse(self.out.exists())

@@ -266,6 +266,51 @@ TEST(PrivacyBugs, BatchNormWithoutParametersIsRefused) {
             "");
 }
 
+TEST(PrivacyBugs, BatchNormIsRefusedWhenTrainingModeBeginsLater) {
+  // In evaluation mode it mixes nothing and is proved; the graph of training mode looks the same.
+  nn::Sequential model(nn::Linear(4, 4), nn::BatchNorm1d(4), nn::Linear(4, 2));
+  PrivacyEngine engine(model->parameters(), PoissonSampler(1, 1.0), options(1.0, 1.0));
+  model->eval();
+  for (int step = 0; step < 3; ++step) {
+    engine.backward(reduce_to_losses(model->forward(torch::randn({6, 4}))));
+  }
+  model->train();
+  const std::string text = error_of([&] {
+    engine.backward(reduce_to_losses(model->forward(torch::randn({6, 4}))));
+  });
+  EXPECT_THAT(text, ::testing::HasSubstr("BatchNorm"));
+}
+
+TEST(PrivacyBugs, BooksForAnotherNeighbouringRelationAreRefused) {
+  nn::Linear layer(3, 4);
+  PrivacyOptions replace_one = options(1.0, 1.0);
+  replace_one.accountant = std::make_shared<dpsgd::RdpAccountant>(dpsgd::Neighbouring::kReplaceOne);
+  EXPECT_THROW(PrivacyEngine(layer->parameters(), PoissonSampler(1, 1.0), replace_one),
+               std::invalid_argument);
+}
+
+TEST(PrivacyBugs, TheSameLossesCountOnceInAStep) {
+  nn::Linear layer(3, 4);
+  PrivacyOptions keep = options(1.0, 0.0);
+  keep.retain_graph = true;
+  PrivacyEngine engine(layer->parameters(), PoissonSampler(1, 1.0), keep);
+  const at::Tensor losses = reduce_to_losses(layer->forward(torch::randn({5, 3})));
+  engine.accumulate(losses);
+  EXPECT_THROW(engine.accumulate(losses), std::invalid_argument);
+  engine.finish_step();
+  EXPECT_NO_THROW(engine.accumulate(losses));  // another step, another logical batch
+}
+
+TEST(PrivacyBugs, ProductsOfReducedPrecisionAreRefused) {
+  nn::Linear layer(3, 4);
+  PrivacyEngine engine(layer->parameters(), PoissonSampler(1, 1.0), options(1.0, 1.0));
+  const at::Tensor losses = reduce_to_losses(layer->forward(torch::randn({5, 3})));
+  at::globalContext().setFloat32MatmulPrecision("medium");
+  EXPECT_THROW(engine.backward(losses), std::invalid_argument);
+  at::globalContext().setFloat32MatmulPrecision("highest");
+  EXPECT_NO_THROW(engine.backward(losses));
+}
+
 TEST(PrivacyBugs, HandWrittenMixingOfSamplesIsRefused) {
   using Mix = std::function<at::Tensor(const at::Tensor&)>;
   const std::vector<std::pair<std::string, Mix>> mixes{

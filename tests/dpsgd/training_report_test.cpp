@@ -18,6 +18,7 @@ TrainingReport example() {
   accountant.compose(GaussianMechanism{11.588}, 1, "private mean");
   accountant.compose(PoissonSampledGaussianMechanism{0.01, 1.1}, 1200, "training");
   TrainingReport report = make_training_report(accountant, 1e-5);
+  report.secure_randomness = true;
   report.model = "cnn";
   report.dataset = "fashion-mnist";
   report.noise_multiplier = 1.1;

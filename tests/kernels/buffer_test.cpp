@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "support/every_backend.h"
+#include "velum/kernels/gradients/clip_factors.h"
 
 namespace velum::kernels {
 namespace {
@@ -44,6 +45,17 @@ TEST_P(BufferOnEveryBackend, MovingLeavesTheSourceEmpty) {
 
 TEST_P(BufferOnEveryBackend, NegativeSizeIsRefused) {
   EXPECT_THROW(Buffer<float>(-1, make_stream(GetParam())), std::invalid_argument);
+}
+
+TEST_P(BufferOnEveryBackend, AnErrorThatWasHandledDoesNotMeetTheNextCall) {
+  SKIP_WITHOUT_DEVICE(GetParam());
+  const Stream stream = make_stream(GetParam());
+  constexpr std::int64_t kTooLarge = std::int64_t{1} << 56;
+  EXPECT_ANY_THROW(Buffer<char>(kTooLarge, stream));
+  const Buffer<double> squared_norms = to_backend(std::vector<double>{4.0}, stream);
+  const Buffer<double> factors(1, stream);
+  EXPECT_NO_THROW(clip_factors(squared_norms.span(), {1.0, 0.0}, factors.span(), stream));
+  EXPECT_EQ(to_host(Span<const double>(factors.data(), 1), stream), std::vector<double>{0.5});
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BufferOnEveryBackend, ::testing::ValuesIn(every_backend()),

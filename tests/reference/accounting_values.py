@@ -15,7 +15,7 @@ Usage: accounting_values.py > accounting_values.h     (about four minutes)
 
 import sys
 
-from mpmath import (binomial, erfc, exp, floor, log, log1p, mp, mpf, nstr, pi, quad, sqrt)
+from mpmath import binomial, erfc, exp, floor, log, log1p, mp, mpf, nstr, pi, quad, sqrt
 
 mp.dps = 60
 
@@ -24,18 +24,41 @@ SIGMAS = [0.3, 0.6, 1.1, 2.5, 12.0, 100.0]
 INTEGERS = [2, 3, 11, 32, 59, 64, 256, 1024]
 FRACTIONS = [1.01, 1.1, 1.5, 2.5, 3.9, 8.7, 10.9, 59.3]
 EXTRA = [  # (q, sigma, order)
-    (0.01, 2.5, 1.5), (0.01, 1.1, 8.7), (0.04, 1.5, 3.9), (256 / 6e4, 1.1, 10.9), (0.1, 4.0, 16.0),
-    (0.5, 8.0, 20.0), (0.001, 0.8, 4.3), (0.4, 12.0, 58.7), (0.4, 12.0, 59.5), (0.4, 12.0, 257.5),
-    (0.999, 1.0, 1.3), (0.999, 0.5, 7.7), (1e-12, 1.0, 2.2), (1e-12, 3.0, 4.0), (1e-30, 1.0, 1.7),
-    (0.01, 0.1, 1.25), (0.01, 0.1, 6.5), (1e-5, 0.1, 1.25), (0.5, 0.05, 1.5), (0.01, 1000.0, 3.3),
-    (1e-6, 1e4, 10.9), (0.2, 2.0, 4095.0), (0.001, 30.0, 4096.0),
+    (0.01, 2.5, 1.5),
+    (0.01, 1.1, 8.7),
+    (0.04, 1.5, 3.9),
+    (256 / 6e4, 1.1, 10.9),
+    (0.1, 4.0, 16.0),
+    (0.5, 8.0, 20.0),
+    (0.001, 0.8, 4.3),
+    (0.4, 12.0, 58.7),
+    (0.4, 12.0, 59.5),
+    (0.4, 12.0, 257.5),
+    (0.999, 1.0, 1.3),
+    (0.999, 0.5, 7.7),
+    (1e-12, 1.0, 2.2),
+    (1e-12, 3.0, 4.0),
+    (1e-30, 1.0, 1.7),
+    (0.01, 0.1, 1.25),
+    (0.01, 0.1, 6.5),
+    (1e-5, 0.1, 1.25),
+    (0.5, 0.05, 1.5),
+    (0.01, 1000.0, 3.3),
+    (1e-6, 1e4, 10.9),
+    (0.2, 2.0, 4095.0),
+    (0.001, 30.0, 4096.0),
 ]
 
 
 def moment_minus_1_binomial(q, sigma, order):
     q, sigma = mpf(q), mpf(sigma)
-    return sum(binomial(order, i) * q**i * (1 - q)**(order - i) * exp((i * i - i) / (2 * sigma**2))
-               for i in range(order + 1)) - 1
+    return (
+        sum(
+            binomial(order, i) * q**i * (1 - q) ** (order - i) * exp((i * i - i) / (2 * sigma**2))
+            for i in range(order + 1)
+        )
+        - 1
+    )
 
 
 def moment_minus_1_quadrature(q, sigma, order):
@@ -51,7 +74,7 @@ def moment_minus_1_quadrature(q, sigma, order):
     pieces = int(floor((high - low) / min(mpf(1), 2 * sigma))) + 1
     points = [low + (high - low) * k / pieces for k in range(pieces + 1)]
     moment, error = quad(integrand, points, method="gauss-legendre", maxdegree=6, error=True)
-    assert error < mpf(10)**-19 * (moment - 1), (q, sigma, order, moment - 1, error)
+    assert error < mpf(10) ** -19 * (moment - 1), (q, sigma, order, moment - 1, error)
     return moment - 1
 
 
@@ -64,10 +87,24 @@ def moment_minus_1_series(q, sigma, order):
     for i in range(1500):
         j = order - i
         c = binomial(order, i)
-        a = c * q**i * (1 - q)**j * exp((i * i - i) / (2 * sigma**2)) * erfc((i - z0) / (root2 * sigma)) / 2
-        b = c * q**j * (1 - q)**i * exp((j * j - j) / (2 * sigma**2)) * erfc((z0 - j) / (root2 * sigma)) / 2
+        a = (
+            c
+            * q**i
+            * (1 - q) ** j
+            * exp((i * i - i) / (2 * sigma**2))
+            * erfc((i - z0) / (root2 * sigma))
+            / 2
+        )
+        b = (
+            c
+            * q**j
+            * (1 - q) ** i
+            * exp((j * j - j) / (2 * sigma**2))
+            * erfc((z0 - j) / (root2 * sigma))
+            / 2
+        )
         total += a + b
-        if i > order and abs(a) + abs(b) < mpf(10)**-50:
+        if i > order and abs(a) + abs(b) < mpf(10) ** -50:
             return total - 1
     return None
 
@@ -80,7 +117,7 @@ def rdp(q, sigma, order):
         excess = moment_minus_1_quadrature(q, sigma, order)
         series = moment_minus_1_series(q, sigma, order)
         if series is not None:
-            assert abs(series / excess - 1) < mpf(10)**-18, (q, sigma, order, excess, series)
+            assert abs(series / excess - 1) < mpf(10) ** -18, (q, sigma, order, excess, series)
             print(".", end="", file=sys.stderr, flush=True)
         else:
             print("-", end="", file=sys.stderr, flush=True)
@@ -134,8 +171,7 @@ struct GaussianValue {
 // clang-format off
 inline constexpr RdpValue kRdpValues[] = {""")
     cases = [(q, s, float(a)) for q in RATES for s in SIGMAS for a in INTEGERS]
-    cases += [(q, s, a) for q in RATES for s in SIGMAS for a in FRACTIONS
-              if not (a > 20 and s < 1)]
+    cases += [(q, s, a) for q in RATES for s in SIGMAS for a in FRACTIONS if not (a > 20 and s < 1)]
     cases += EXTRA
     for q, sigma, order in cases:
         value = rdp(q, sigma, order)

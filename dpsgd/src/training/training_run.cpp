@@ -347,6 +347,11 @@ class Run final : public PreparatoryReleases {
     report.assumptions.push_back(
         "The test accuracy is computed from the test set without noise: the test set is not "
         "protected.");
+    if (fs::exists(files_.directory / "releases.1.jsonl")) {
+      report.assumptions.push_back(
+          "Earlier runs in this folder released results from the same data; their books are "
+          "releases.1.jsonl and following, and are not part of this epsilon.");
+    }
     if (plan_.delta * static_cast<double>(plan_.dataset_size) >= 1.0) {
       report.assumptions.push_back(
           "Delta is not below one over the number of examples: this is too weak to protect each "

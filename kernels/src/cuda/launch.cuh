@@ -2,7 +2,10 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -61,12 +64,24 @@ void launch(const LaunchConfig& config, const Stream& stream, void (*kernel)(Par
 #endif
 }
 
+/// A bound on the blocks of grid-stride launches, from the environment: with
+/// VELUM_CUDA_MAX_BLOCKS=3 small inputs take the paths of large ones. For tests; a kernel's results
+/// do not depend on it.
+inline std::int64_t grid_limit() {
+  static const std::int64_t limit = [] {
+    const char* const text = std::getenv("VELUM_CUDA_MAX_BLOCKS");
+    const long long value = text == nullptr ? 0 : std::atoll(text);
+    return value > 0 ? static_cast<std::int64_t>(value) : std::numeric_limits<std::int64_t>::max();
+  }();
+  return limit;
+}
+
 /// Blocks of a grid-stride launch over `count` elements: enough to cover them once, and at
 /// most `max_blocks`. `count` must be > 0.
 inline unsigned grid_stride_blocks(std::int64_t count, int threads_per_block,
                                    std::int64_t max_blocks) {
   const std::int64_t blocks = (count + threads_per_block - 1) / threads_per_block;
-  return static_cast<unsigned>(blocks < max_blocks ? blocks : max_blocks);
+  return static_cast<unsigned>(std::min({blocks, max_blocks, grid_limit()}));
 }
 
 }  // namespace velum::kernels::cuda

@@ -73,7 +73,9 @@ class Format:
         # units * ulp is representable, or one step above the largest number.
         bits = units + ((exponent - self.emin) << self.fraction_bits)
         if bits >= self.infinity:
-            to_infinity = mode == "rn" or (mode == "rp" and not negative) or (mode == "rm" and negative)
+            to_infinity = (
+                mode == "rn" or (mode == "rp" and not negative) or (mode == "rm" and negative)
+            )
             bits = self.infinity if to_infinity else self.largest
         return sign | bits
 

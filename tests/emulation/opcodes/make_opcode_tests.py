@@ -94,7 +94,11 @@ class Instance:
         operands = []
         for type_ in self.types[1:]:
             value = draw(generator, type_, operands[-1] if operands else None)
-            if self.opcode.split(".")[0] in ("div", "rem") and len(operands) == 1 and self.types[0] not in _FLOAT_EDGES:
+            if (
+                self.opcode.split(".")[0] in ("div", "rem")
+                and len(operands) == 1
+                and self.types[0] not in _FLOAT_EDGES
+            ):
                 value = value or 1
             operands.append(value)
         carry_in = generator.getrandbits(1)
@@ -144,7 +148,9 @@ def emit(index, instance):
                 f"    setp.ne.u32 %x{i}, %w{i}, 0;",
             ]
         else:
-            lines.append(f"    ld.global.{'b64' if WIDTH[type_] == 64 else 'b%d' % WIDTH[type_]} %x{i}, [%in+{base_in + 8 * i}];")
+            lines.append(
+                f"    ld.global.{'b64' if WIDTH[type_] == 64 else 'b%d' % WIDTH[type_]} %x{i}, [%in+{base_in + 8 * i}];"
+            )
         names.append(f"%x{i}")
     if instance.table is not None:
         names.append(str(instance.table))
@@ -210,12 +216,18 @@ def write_cases(path, entries):
             data.extend(struct.pack("<II", WIDTH[instance.types[0]], len(instance.types) - 1))
             for slots, result, carry in instance.cases:
                 any_nan = result == NAN
-                data.extend(struct.pack(f"<{SLOTS}QQII", *slots, 0 if any_nan else result, carry, int(any_nan)))
+                data.extend(
+                    struct.pack(
+                        f"<{SLOTS}QQII", *slots, 0 if any_nan else result, carry, int(any_nan)
+                    )
+                )
     path.write_bytes(data)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--ptx", type=Path, required=True)
     parser.add_argument("--cases", type=Path, required=True)
     arguments = parser.parse_args()
@@ -225,7 +237,9 @@ def main():
     entries = []
     for root, group in by_root.items():
         for start in range(0, len(group), PER_ENTRY):
-            entries.append((f"opcode_{root}_{start // PER_ENTRY}", group[start : start + PER_ENTRY]))
+            entries.append(
+                (f"opcode_{root}_{start // PER_ENTRY}", group[start : start + PER_ENTRY])
+            )
     write_ptx(arguments.ptx, entries)
     write_cases(arguments.cases, entries)
 

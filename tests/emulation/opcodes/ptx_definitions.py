@@ -227,14 +227,18 @@ def _convert(opcode, g, a):
         return clamp(_to_integral(f.value(a), g["R"]), target)
     to = _format(target)
     if f.is_nan(a):
-        return 0 if g.get("sat") == "true" or "sat" in parts else (CANONICAL_NAN if to is F32 else NAN)
+        return (
+            0 if g.get("sat") == "true" or "sat" in parts else (CANONICAL_NAN if to is F32 else NAN)
+        )
     sat = {"sat": "true" if "sat" in parts else "false"}
     sign = to.sign_bit if f.is_negative(a) else 0
     if f.is_infinite(a):
         return _saturate(to.infinity | sign, sat)
     mode = g.get("R") or "rn"
     if mode.endswith("i"):
-        return _saturate(_flush_if(to, to.round(_whole(f.value(a), mode), "rn", f.is_negative(a)), g), sat)
+        return _saturate(
+            _flush_if(to, to.round(_whole(f.value(a), mode), "rn", f.is_negative(a)), g), sat
+        )
     return _saturate(to.round(f.value(a), mode, f.is_negative(a)), sat)
 
 
@@ -250,7 +254,9 @@ def _flush_if(f, bits, g):
 
 def _dot(opcode, g, a, b, c):
     def parts(x, count, width, type_):
-        return [number(x >> width * i & ((1 << width) - 1), type_[0] + str(width)) for i in range(count)]
+        return [
+            number(x >> width * i & ((1 << width) - 1), type_[0] + str(width)) for i in range(count)
+        ]
 
     if opcode.startswith("dp4a"):
         pairs = zip(parts(a, 4, 8, g["A"]), parts(b, 4, 8, g["B"]))
@@ -321,7 +327,9 @@ def comparison(opcode, g, x):
 
 
 def _holds(compare, a, b):
-    return {"eq": a == b, "ne": a != b, "lt": a < b, "le": a <= b, "gt": a > b, "ge": a >= b}[compare]
+    return {"eq": a == b, "ne": a != b, "lt": a < b, "le": a <= b, "gt": a > b, "ge": a >= b}[
+        compare
+    ]
 
 
 def expected(opcode, g, x):
@@ -372,6 +380,7 @@ def expected(opcode, g, x):
             product >>= WIDTH[type_]
         return wrap(product + (number(x[2], target) if root == "mad" else 0), target)
     if root in ("mul24", "mad24"):
+
         def low24(v):
             v &= 0xFFFFFF
             return signed(v, 24) if type_ == "s32" else v

@@ -25,7 +25,6 @@ _TO_INTEGRAL = "rni|rzi|rmi|rpi"
 _ALL_INTEGERS = "u8|s8|u16|s16|u32|s32|u64|s64"
 
 
-
 def _saturating_conversions():
     """.sat is legal only where the source has values that the result has not."""
 
@@ -186,7 +185,7 @@ _OTHER = [
             *(("<F:exch>.<T:b32|b64>", "<F:cas>.<T:b16|b32|b64>") if opcode == "atom" else ()),
         )
     ],
-    (f"membar.<Q:cta|gl|sys>", "ordering"),
+    ("membar.<Q:cta|gl|sys>", "ordering"),
     (f"fence.[O:sc|acq_rel|acquire|release].<Q:{_SCOPE}>", "ordering"),
     ("griddepcontrol.<Q:launch_dependents|wait>", "ordering"),
     ("prefetch.[S:global|local].<Q:L1|L2>", "prefetch"),
@@ -253,9 +252,7 @@ class Form:
 
     def instances(self):
         """Every opcode that the pattern stands for, with its groups."""
-        segments = [
-            _alternatives(s) if s[0] in "<[" else ("", [s]) for s in _split(self.pattern)
-        ]
+        segments = [_alternatives(s) if s[0] in "<[" else ("", [s]) for s in _split(self.pattern)]
         for choice in itertools.product(*[choices for _, choices in segments]):
             opcode = ".".join(c for c in choice if c)
             match = self.regex().match(opcode)

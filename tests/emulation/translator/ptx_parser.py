@@ -41,8 +41,8 @@ class Variable:
     type: str
     name: str
     align: int
-    count: Optional[int]
-    initializer: Optional[str]
+    count: int | None
+    initializer: str | None
     line: int
 
     @property
@@ -92,11 +92,11 @@ class Scope:
 class Instruction:
     opcode: str
     operands: list
-    guard: Optional[str]  # "%p1" or "!%p1"
+    guard: str | None  # "%p1" or "!%p1"
     line: int
-    location: Optional[Location]
+    location: Location | None
     scope: Scope
-    used_bytes: Optional[int] = None  # .pragma "used_bytes_mask": the others may be anything
+    used_bytes: int | None = None  # .pragma "used_bytes_mask": the others may be anything
 
     def __str__(self):
         guard = f"@{self.guard} " if self.guard else ""
@@ -339,7 +339,9 @@ class Parser:
         if len(numbers) == 6:
             outer_key = tuple(numbers[3:])
             outer = self.locations.get(outer_key) or Location(*outer_key)
-            while outer is not None and outer.file == key[0] and (outer.line, outer.column) == key[1:]:
+            while (
+                outer is not None and outer.file == key[0] and (outer.line, outer.column) == key[1:]
+            ):
                 outer = outer.outer
         if key[1] == 0:  # line 0: code that belongs to no line; keep the last one
             return

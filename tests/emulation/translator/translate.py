@@ -16,7 +16,14 @@ from pathlib import Path
 import instruction_forms
 from fatbin import FatbinError, embedded_ptx
 from ptx_parser import (
-    BITS, BranchTargets, Function, Instruction, Label, PtxError, Register, Variable, parse,
+    BITS,
+    BranchTargets,
+    Instruction,
+    Label,
+    PtxError,
+    Register,
+    Variable,
+    parse,
     split_operands,
 )  # fmt: skip
 
@@ -138,14 +145,22 @@ class ModuleEmitter:
                     open_ += emitters[name].properties.calls
             for name in reached:
                 emitter.properties.absorb(emitters[name].properties)
-        out = ['#include "runtime/generated_code.h"', "", "namespace velum::emulation {", "namespace {", ""]
+        out = [
+            '#include "runtime/generated_code.h"',
+            "",
+            "namespace velum::emulation {",
+            "namespace {",
+            "",
+        ]
         out += [f"u64 global_{i} = 0;  // {v.name}" for i, v in enumerate(self.globals)]
         for name, index in self.function_index.items():
             function = self.functions[name]
             if function.is_entry:
                 out.append(f"void body_{index}(Thread& t);  // {name}")
             else:
-                out.append(f"void body_{index}(Thread& t, u8* const* results, u8* const* args);  // {name}")
+                out.append(
+                    f"void body_{index}(Thread& t, u8* const* results, u8* const* args);  // {name}"
+                )
         out += bodies
         out += self.emit_tables(emitters)
         out += ["", "}  // namespace", "}  // namespace velum::emulation", ""]
@@ -177,7 +192,9 @@ class ModuleEmitter:
                 out.append(f"const u8 {initial}[] = {{{', '.join(map(str, data)) or '0'}}};")
             if relocations:
                 relocation = f"kRelocations_{i}"
-                rows = ", ".join(f"{{{at}, &global_{target}, {addend}}}" for at, target, addend in relocations)
+                rows = ", ".join(
+                    f"{{{at}, &global_{target}, {addend}}}" for at, target, addend in relocations
+                )
                 out.append(f"const Relocation {relocation}[] = {{{rows}}};")
             constant = "true" if variable.space == "const" else "false"
             variables.append(
@@ -194,7 +211,9 @@ class ModuleEmitter:
             out.append(f"const Parameter kParameters_{index}[] = {{{rows or '{0, 0}'}}};")
             emitter = emitters[name]
             properties = emitter.properties
-            flags = ", ".join("true" if x else "false" for x in (properties.waits, properties.polls))
+            flags = ", ".join(
+                "true" if x else "false" for x in (properties.waits, properties.polls)
+            )
             kernels.append(
                 f"    {{{_c_string(name)}, &body_{index}, &kModule, kParameters_{index}, {len(function.params)}, "
                 f"{size}, {emitter.shared_end}, {emitter.dynamic_align}, {function.max_threads}, "
@@ -203,7 +222,9 @@ class ModuleEmitter:
         out += ["extern const Module kModule;", "const Variable kVariables[] = {"]
         out += variables or ["    {nullptr, 0, 1, false, nullptr, nullptr, 0, nullptr},"]
         out += ["};", "const Kernel kKernels[] = {"]
-        out += kernels or ["    {nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 1, 0, 0, false, false},"]
+        out += kernels or [
+            "    {nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 1, 0, 0, false, false},"
+        ]
         architecture = int(re.sub(r"\D", "", self.module.target) or 0)
         out += [
             "};",
@@ -220,7 +241,9 @@ class ModuleEmitter:
         data, relocations = bytearray(), []
         items = split_operands(variable.initializer.replace("{", " ").replace("}", " "))
         for item in items:
-            symbol = re.match(r"(?:generic\(\s*([\w$]+)\s*\)|([A-Za-z_$][\w$]*))\s*(?:\+\s*(\d+))?$", item)
+            symbol = re.match(
+                r"(?:generic\(\s*([\w$]+)\s*\)|([A-Za-z_$][\w$]*))\s*(?:\+\s*(\d+))?$", item
+            )
             if symbol and size == 8 and (symbol[1] or symbol[2]) in self.global_index:
                 target = self.global_index[symbol[1] or symbol[2]]
                 relocations.append((len(data), target, int(symbol[3] or 0)))
@@ -246,7 +269,8 @@ class FunctionEmitter:
         self.local_offsets = {}
         self.local_end = 0
         self.dynamic_align = max(
-            [v.align for v in module.module.variables if v.space == "shared" and v.count == 0], default=1
+            [v.align for v in module.module.variables if v.space == "shared" and v.count == 0],
+            default=1,
         )
         for variable, _ in function.locals:
             if variable.space == "shared" and function.is_entry:
@@ -365,7 +389,9 @@ class FunctionEmitter:
 
     def address(self, operand):
         """(space of a named variable or None, C++ expression, name or None) of `[...]`."""
-        match = re.match(r"\[\s*([%\w$.]+)\s*(?:\+\s*(-?(?:0[xX][0-9a-fA-F]+|\d+))\s*)?\]$", operand)
+        match = re.match(
+            r"\[\s*([%\w$.]+)\s*(?:\+\s*(-?(?:0[xX][0-9a-fA-F]+|\d+))\s*)?\]$", operand
+        )
         if not match:
             self.fail(f"unknown address '{operand}'")
         base, offset = match[1], int(match[2] or "0", 0)
@@ -402,7 +428,9 @@ class FunctionEmitter:
                     out.append(f"  {type_} {', '.join(names[start : start + 12])};")
         for variable, scope in function.locals:
             if variable.space == "param":
-                out.append(f"  alignas(16) u8 p{scope.index}_{_c_name(variable.name)}[{variable.size}] = {{}};")
+                out.append(
+                    f"  alignas(16) u8 p{scope.index}_{_c_name(variable.name)}[{variable.size}] = {{}};"
+                )
         if self.local_end:
             out.append(f"  const LocalFrame frame(t, {_round_up(self.local_end, 16)});")
         for item in function.body:
@@ -467,7 +495,9 @@ class FunctionEmitter:
             first, second = f"((x {operator} y) != 0)", f"(((!x) {operator} y) != 0)"
         if "D" in g:
             one = "1.0F" if g["D"] == "f32" else f"static_cast<{g['D']}>(~u32{{0}})"
-            return code + self.assign(operands[0], f"{first} ? {one} : {g['D']}{{0}}", g["D"]) + " }"
+            return (
+                code + self.assign(operands[0], f"{first} ? {one} : {g['D']}{{0}}", g["D"]) + " }"
+            )
         targets = [x.strip() for x in operands[0].split("|")]
         code += self.assign(targets[0], first, "pred")
         if len(targets) == 2:
@@ -483,7 +513,10 @@ class FunctionEmitter:
             code = f"{{ const {type_} x = {self.value(source, type_)}; "
             for i, part in enumerate(parts):
                 if part != "_":
-                    code += self.assign(part, f"static_cast<u{width}>(x >> {i * width})", f"u{width}") + " "
+                    code += (
+                        self.assign(part, f"static_cast<u{width}>(x >> {i * width})", f"u{width}")
+                        + " "
+                    )
             return code + "}"
         if source.startswith("{"):
             parts = self.vector(source)
@@ -502,22 +535,30 @@ class FunctionEmitter:
     def emit_to_generic(self, g):
         target, source = self.operands(2)
         space = self.space(g["S"])
-        return self.assign(target, f"to_generic<Space::{space}_>({self.value(source, 'u64')})", "u64")
+        return self.assign(
+            target, f"to_generic<Space::{space}_>({self.value(source, 'u64')})", "u64"
+        )
 
     def emit_from_generic(self, g):
         target, source = self.operands(2)
         space = self.space(g["S"])
-        return self.assign(target, f"from_generic<Space::{space}_>({self.value(source, 'u64')})", "u64")
+        return self.assign(
+            target, f"from_generic<Space::{space}_>({self.value(source, 'u64')})", "u64"
+        )
 
     def emit_is_space(self, g):
         target, source = self.operands(2)
         space = self.space(g["S"])
-        return self.assign(target, f"is_in_space<Space::{space}_>({self.value(source, 'u64')})", "pred")
+        return self.assign(
+            target, f"is_in_space<Space::{space}_>({self.value(source, 'u64')})", "pred"
+        )
 
     def parameter_storage(self, variable, offset, size):
         """Where the bytes of a .param variable that is not a kernel's stand."""
         if offset < 0 or offset + size > variable.size:
-            self.fail(f"bytes {offset} to {offset + size} of '{variable.name}' ({variable.size} bytes)")
+            self.fail(
+                f"bytes {offset} to {offset + size} of '{variable.name}' ({variable.size} bytes)"
+            )
         for names, storage in ((self.function.returns, "results"), (self.function.params, "args")):
             for i, each in enumerate(names):
                 if each is variable:
@@ -621,7 +662,9 @@ class FunctionEmitter:
         found, _ = self.lookup(targets)
         if not isinstance(found, BranchTargets):
             self.fail(f"'{targets}' is no list of targets")
-        cases = " ".join(f"case {i}: goto {self.target_label(x)};" for i, x in enumerate(found.labels))
+        cases = " ".join(
+            f"case {i}: goto {self.target_label(x)};" for i, x in enumerate(found.labels)
+        )
         return f"switch ({self.value(index, 'u32')}) {{ {cases} default: t.fail_branch({self.site()}); }}"
 
     def emit_call(self, g):
@@ -670,7 +713,9 @@ class FunctionEmitter:
 
     def barrier_operands(self, operands):
         barrier = self.value(operands[0], "u32")
-        count = self.value(operands[1], "u32") if len(operands) > 1 else "t.grid->threads_per_block()"
+        count = (
+            self.value(operands[1], "u32") if len(operands) > 1 else "t.grid->threads_per_block()"
+        )
         return f"{barrier}, {count}"
 
     def emit_barrier(self, g):
@@ -746,11 +791,15 @@ class FunctionEmitter:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--object", type=Path, help="an object file that nvcc made")
     source.add_argument("--ptx", type=Path, help="a PTX file")
-    parser.add_argument("--ptx-out", type=Path, help="where to keep the object's PTX: reports name its lines")
+    parser.add_argument(
+        "--ptx-out", type=Path, help="where to keep the object's PTX: reports name its lines"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the C++ file to write")
     arguments = parser.parse_args()
     shown = arguments.ptx or arguments.ptx_out or arguments.object

@@ -28,7 +28,8 @@ struct PrivacyOptions {
   /// Keep the saved tensors of the graph after `accumulate`. By default they are freed as
   /// `losses.backward()` would, so that a later raw backward through the same graph fails.
   bool retain_graph = false;
-  /// The books to write into; by default an `RdpAccountant` of the engine's own.
+  /// The books to write into, for the sampler's neighbouring relation; by default an
+  /// `RdpAccountant` of the engine's own.
   std::shared_ptr<Accountant> accountant = nullptr;
   /// Noise from a known key: reproducible, and therefore not private.
   std::optional<kernels::RandomKey> insecure_test_key = std::nullopt;
@@ -86,6 +87,11 @@ struct EngineState {
 /// What the tape cannot see: a mixing of samples in the data before it meets the first parameter,
 /// or through a detached tensor (`x - x.mean(0)` on the input). That is the caller's to avoid
 /// (docs/threat_model.md).
+///
+/// A record may stand in at most one row of one logical batch: two rows of it (augmentations, the
+/// same losses twice) would move the sum by 2 C. Average its losses into one row instead. And the
+/// forward pass must not change parameters or released buffers by itself (an embedding with
+/// max_norm, running statistics): what it writes there is neither clipped nor noised.
 ///
 /// Parameters that do not require grad when the engine is made are left alone. A tracked parameter
 /// that the losses do not use has gradient zero, plus noise. `.grad` is replaced by `finish_step`:

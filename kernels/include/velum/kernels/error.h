@@ -11,7 +11,8 @@ class CudaError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The stream asks for a backend that this build or this machine does not have.
+/// The stream asks for a backend that this build does not have. (A device that is missing is a
+/// CudaError.)
 class BackendUnavailable : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

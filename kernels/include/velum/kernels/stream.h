@@ -41,11 +41,13 @@ class Stream {
   /// @throws std::invalid_argument if threads < 1.
   static Stream cpu(int threads);
   /// The CPU with a scheduler of the caller's.
+  /// @throws std::invalid_argument if parallel_for is null.
   static Stream cpu(std::shared_ptr<ParallelFor> parallel_for);
   /// The CPU, everything on the calling thread.
   static Stream serial();
   /// A `cudaStream_t` on the CUDA device `device`; both stay the caller's, who must keep the
   /// stream alive until its work is done. `cuda_stream` may be nullptr: CUDA's default stream.
+  /// @throws std::invalid_argument if device < 0.
   static Stream cuda(void* cuda_stream, int device);
 
   Backend backend() const { return backend_; }

@@ -17,9 +17,9 @@ struct TrainingReport {
   PrivacyGuarantee guarantee;
   std::string accountant;   ///< `Accountant::name()`
   Composition composition;  ///< every release; its neighbouring relation is the report's
-  /// False if noise or sampling came from a seed that is not secret. The report then opens with
-  /// NOT PRIVATE, whatever epsilon says.
-  bool secure_randomness = true;
+  /// True only if noise and sampling came from secret keys, which whoever made the engine and the
+  /// sampler knows. While false, the report opens with NOT PRIVATE, whatever epsilon says.
+  bool secure_randomness = false;
 
   // The training mechanism.
   double noise_multiplier = 0.0;

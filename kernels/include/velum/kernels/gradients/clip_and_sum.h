@@ -50,7 +50,14 @@ void add_clip_and_sum(MatrixView<const double> grads, Span<const double> squared
 /// gradients that are one matrix. A row's factor must be known before its first element is added,
 /// so this reads the gradients twice; no form that reads them once exists without keeping them.
 ///
+/// @param grads          [batch, params], row-major: per-sample gradients.
+/// @param clipping_norm  C, in units of the gradient; finite and >= 2^-400.
 /// @param squared_norms  [batch]; overwritten with the squared norms; must not overlap the others.
+/// @param out            [params]; overwritten; must not overlap the inputs.
+/// @param stream         backend and queue; a CUDA call returns before the work is done.
+/// @throws std::invalid_argument if shapes differ or clipping_norm is out of range;
+///         BackendUnavailable, CudaError.
+/// Determinism: run-to-run, as the two operations.
 void measure_clip_and_sum(MatrixView<const float> grads, double clipping_norm,
                           Span<double> squared_norms, Span<float> out, const Stream& stream);
 void measure_clip_and_sum(MatrixView<const float> grads, double clipping_norm,

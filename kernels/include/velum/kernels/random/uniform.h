@@ -13,6 +13,8 @@ namespace velum::kernels {
 /// 2i and 2i + 1 (low word first) of the RFC 8439 keystream at `position`.
 ///
 /// @param out            [any size]: overwritten.
+/// @param key            secret, unless the draws need not be.
+/// @param position       of the stream; use each position of a key for one purpose, once.
 /// @param first_element  >= 0; first_element + out.size() <= 2^35.
 /// @param stream         backend and queue; a CUDA call returns before the work is done.
 /// @throws std::out_of_range if the position or the elements are out of range; BackendUnavailable,
@@ -34,6 +36,8 @@ void uniform_bits_fill(Span<std::uint64_t> out, const RandomKey& key,
 ///
 /// @param bound          >= 1.
 /// @param out            [any size]: overwritten.
+/// @param key            secret, unless the draws need not be.
+/// @param position       of the stream; use each position of a key for one purpose, once.
 /// @param first_element  >= 0; first_element + out.size() <= 2^34.
 /// @param stream         backend and queue; a CUDA call returns before the work is done.
 /// @throws std::invalid_argument if bound is 0; std::out_of_range if the position or the elements
@@ -44,6 +48,7 @@ void uniform_integers_fill(std::uint64_t bound, Span<std::uint64_t> out, const R
                            const Stream& stream);
 
 /// Bytes of workspace that `poisson_select` needs on the stream's backend.
+/// @throws std::invalid_argument if population is out of range; BackendUnavailable, CudaError.
 std::int64_t poisson_select_workspace_size(std::int64_t population, const Stream& stream);
 
 /// Selects each index of [0, population) independently with probability `sampling_rate` and writes
@@ -58,6 +63,8 @@ std::int64_t poisson_select_workspace_size(std::int64_t population, const Stream
 ///
 /// @param population     >= 0, <= 2^35.
 /// @param sampling_rate  q, in [0, 1].
+/// @param key            secret, unless the draws need not be.
+/// @param position       of the stream; use each position of a key for one purpose, once.
 /// @param indices        [at least population]: the first count[0] are overwritten; on CUDA the
 ///                       rest may be, too.
 /// @param count          [1]: overwritten by the number of selected indices.
