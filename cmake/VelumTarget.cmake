@@ -47,20 +47,19 @@ function(velum_add_library name)
                         PRIVATE $<BUILD_INTERFACE:velum_flags> ${ARG_PRIVATE})
   if(VELUM_WITH_CUDA AND ARG_CUDA_SOURCES)
     target_sources(${target} PRIVATE ${ARG_CUDA_SOURCES})
-    # No runtime library is bound here: a program links CUDA's own or, in the tests, the emulated one.
+    # Whoever links this gets CUDA's runtime, unless it is a program with the emulated one.
     set_target_properties(${target} PROPERTIES CUDA_RUNTIME_LIBRARY None)
+    target_link_libraries(${target} INTERFACE
+      $<$<NOT:$<BOOL:$<TARGET_PROPERTY:VELUM_EMULATED_CUDA>>>:CUDA::cudart>)
     target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   endif()
 endfunction()
 
-# velum_add_executable(<name> SOURCES ... LIBRARIES ...): a program with CUDA's own runtime.
+# velum_add_executable(<name> SOURCES ... LIBRARIES ...): a program.
 function(velum_add_executable name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE velum_flags ${ARG_LIBRARIES})
-  if(VELUM_WITH_CUDA)
-    target_link_libraries(${name} PRIVATE CUDA::cudart)
-  endif()
 endfunction()
 
 # velum_add_test(<name> SOURCES ... LIBRARIES ... [EMULATED] [LABELS ...] [TIMEOUT s])
@@ -82,8 +81,13 @@ function(velum_add_test name)
                        LIBRARIES ${ARG_LIBRARIES} GTest::gtest_main GTest::gmock)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  if(ARG_TORCH)
+    # Threads that wait for work would spin on the cores of the test beside this one.
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT "OMP_WAIT_POLICY=PASSIVE")
+  endif()
   if(ARG_EMULATED AND VELUM_WITH_EMULATION)
     add_executable(${name}_emulated $<TARGET_OBJECTS:${name}_objects>)
+    set_target_properties(${name}_emulated PROPERTIES VELUM_EMULATED_CUDA ON)
     target_link_libraries(${name}_emulated PRIVATE velum_flags ${ARG_LIBRARIES} GTest::gtest_main
                           GTest::gmock velum_cuda_emulation)
     # A second time with a grid of three blocks, so that small cases take the loops of large ones.
