@@ -55,7 +55,7 @@ at::Tensor per_sample_norms(const at::Tensor& losses, const std::vector<at::Tens
   if (losses.numel() == 0) return at::zeros({0}, at::TensorOptions(at::kDouble));
   detail::Tape tape(tracked, options.allow_slow_rules);
   detail::BatchGradients gradients = tape.differentiate(losses);
-  return gradients.squared_norms().sqrt().to(at::kCPU);
+  return gradients.exact_squared_norms().sqrt().to(at::kCPU);
 }
 
 }  // namespace velum::dpsgd

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "velum/dpsgd/torch_bridge.h"
@@ -115,6 +116,10 @@ double SampleRows::norm_of(std::int64_t sample) const {
                        .item<double>());
 }
 
+at::Tensor SampleRows::sample_squared_norms() const {
+  return squared_norms().view({mapping.outer, mapping.batch, mapping.inner}).sum(2).sum(0);
+}
+
 SampleRows SampleRows::without(const at::Tensor& excluded) const {
   return {masked_rows(rows, excluded, mapping), mapping};
 }
@@ -205,6 +210,11 @@ at::Tensor LinearGradient::squared_norms() {
         norms.narrow(0, begin, end - begin).copy_(gram(inputs).mul_(gram(grads)).sum({1, 2}));
       });
   return norms.clamp_min_(0);  // a sum of squares, up to rounding; NaN stays
+}
+
+at::Tensor LinearGradient::squared_magnitudes() {
+  if (grad_->mapping.steps() == 1) return {};  // one product an element: nothing cancels
+  return input_->sample_squared_norms().mul(grad_->sample_squared_norms());
 }
 
 at::Tensor LinearGradient::per_sample(std::int64_t begin, std::int64_t end) {
@@ -315,6 +325,12 @@ at::Tensor EmbeddingGradient::squared_norms() {
       .index_add_(0, segments.div(sizes()[0], "floor"), row_squared_norms(sums));
 }
 
+at::Tensor EmbeddingGradient::squared_magnitudes() {
+  return at::zeros({batch()}, options().dtype(at::kDouble))
+      .index_add_(0, samples_, row_squared_norms(grads_).sqrt_())
+      .square_();
+}
+
 at::Tensor EmbeddingGradient::per_sample(std::int64_t begin, std::int64_t end) {
   const at::Tensor kept = samples_.ge(begin).logical_and_(samples_.lt(end)).nonzero().view({-1});
   const at::Tensor rows = samples_.index_select(0, kept)
@@ -351,6 +367,26 @@ ConvGradient::ConvGradient(at::Tensor input, at::Tensor grad, std::vector<std::i
       grad_(grad),
       geometry_(geometry),
       gradients_(std::move(input), std::move(grad), this->sizes(), std::move(geometry)) {}
+
+at::Tensor ConvGradient::squared_magnitudes() {
+  // Each input element meets at most every kernel position, so the unfolded input's norm is at most
+  // sqrt(kernel) times the input's.
+  double kernel = 1;
+  for (std::size_t d = 2; d < sizes().size(); ++d) kernel *= static_cast<double>(sizes()[d]);
+  const auto of_groups = [&](const at::Tensor& images) {
+    const std::int64_t rows = batch() * geometry_.groups;
+    return row_squared_norms(
+               images.reshape({rows, images.numel() / std::max<std::int64_t>(1, rows)}))
+        .view({batch(), geometry_.groups});
+  };
+  const at::Tensor squares = of_groups(input_).mul_(of_groups(grad_)).sum(1).mul_(kernel);
+  // The weighted sum multiplies by factors after it has summed a sample's positions.
+  const double largest = options().dtype().toScalarType() == at::kDouble
+                             ? std::numeric_limits<double>::max()
+                             : static_cast<double>(std::numeric_limits<float>::max());
+  return squares.masked_fill(squares.sqrt().gt(largest / 2),
+                             std::numeric_limits<double>::infinity());
+}
 
 at::Tensor ConvGradient::per_sample(std::int64_t begin, std::int64_t end) {
   return per_sample_conv_weight_gradients(input_.narrow(0, begin, end - begin),
@@ -441,15 +477,15 @@ at::Tensor NodeGradient::squared_norms() {
 at::Tensor NodeGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
   out = usable(out, sizes(), options());
   if (kept_.defined()) return weighted_rows(kept_, factors, out);
-  std::vector<at::Tensor> weighted(grads_.size());  // the node's backward is linear in them
-  for (std::size_t i = 0; i < grads_.size(); ++i) {
-    if (!grads_[i].defined()) continue;
-    weighted[i] = grads_[i].mul(
-        mappings_[i].to_rows(factors.as(at::kDouble).to(grads_[i].scalar_type()), grads_[i].dim()));
+  // Of the gradients whose norms were taken: how a backward of all samples at once rounds is
+  // unknown.
+  out.zero_();
+  const at::Tensor host = factors.as(at::kDouble).cpu();
+  for (std::int64_t sample = 0; sample < batch(); ++sample) {
+    const double factor = host[sample].item<double>();
+    if (factor != 0) out.add_(gradient_of(sample), factor);
   }
-  const at::Tensor gradient = backward_(weighted);
-  if (!gradient.defined()) return out.zero_();
-  return out.copy_(gradient);
+  return out;
 }
 
 void NodeGradient::exclude(const at::Tensor& excluded) {

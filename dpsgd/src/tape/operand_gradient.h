@@ -19,6 +19,14 @@ namespace velum::dpsgd::detail {
 inline constexpr std::int64_t kKeepBytes = std::int64_t{256} << 20;
 inline constexpr std::int64_t kChunkBytes = std::int64_t{64} << 20;
 
+/// A sample is clipped by max(||g_b||, kConditioningFloor * M_b), where M_b bounds the magnitudes
+/// that meet in its part of a weighted sum. Terms of one sample that cancel leave their rounding
+/// there, k * u * f_b * M_b for sums of k terms of unit roundoff u: with the floor at most k * u /
+/// kConditioningFloor of the clipping norm (k * 2^-12 in float32), whatever the data. Up to M_b =
+/// 4096 ||g_b|| a gradient keeps its own norm; gradients of T steps that do not cancel have M_b of
+/// about sqrt(T) ||g_b||.
+inline constexpr double kConditioningFloor = 0x1p-12;
+
 /// [rows] float64: squared norm of each row of a matrix of float32 or float64.
 at::Tensor row_squared_norms(const at::Tensor& matrix);
 
@@ -50,6 +58,10 @@ class OperandGradient {
 
   /// [batch] float64: ||g_b||^2.
   virtual at::Tensor squared_norms() = 0;
+  /// [batch] float64: M_b^2, with M_b at least the norm of the sum of the absolute values that meet
+  /// in g_b. Depends on the sample alone, never on how the batch is computed. Undefined: M_b is
+  /// ||g_b||, and `weighted_sum` adds the very g_b whose norm was taken.
+  virtual at::Tensor squared_magnitudes() { return {}; }
   /// [end - begin, *sizes].
   virtual at::Tensor per_sample(std::int64_t begin, std::int64_t end) = 0;
   /// sum_b factors[b] * g_b, written into `out` if that is a contiguous tensor of the same sizes.
@@ -77,6 +89,8 @@ struct SampleRows {
   at::Tensor samples() const { return mapping.samples_first(rows); }
   /// [rows] float64.
   const at::Tensor& squared_norms() const;
+  /// [batch] float64: of all rows of a sample together.
+  at::Tensor sample_squared_norms() const;
   /// ||rows of the sample||.
   double norm_of(std::int64_t sample) const;
   SampleRows without(const at::Tensor& excluded) const;
@@ -93,6 +107,7 @@ class LinearGradient final : public OperandGradient {
 
   bool inputs_first() const { return inputs_first_; }
   at::Tensor squared_norms() override;
+  at::Tensor squared_magnitudes() override;
   at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
@@ -147,6 +162,7 @@ class EmbeddingGradient final : public OperandGradient {
                     std::int64_t padding_index);
 
   at::Tensor squared_norms() override;
+  at::Tensor squared_magnitudes() override;
   at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
@@ -169,6 +185,8 @@ class ConvGradient final : public OperandGradient {
   /// [batch, channels of grad]: grad summed over its positions.
   const at::Tensor& bias_gradients() const { return gradients_.bias_gradients(); }
   at::Tensor squared_norms() override { return gradients_.squared_norms(); }
+  /// Infinite where the type of the gradient may not hold it.
+  at::Tensor squared_magnitudes() override;
   at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& /*excluded*/) override {}  // a factor of 0 selects

@@ -1,4 +1,6 @@
 #include <ATen/ops/empty.h>
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/mv.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -14,6 +16,33 @@ at::Tensor contiguous_zeros(const at::Tensor& like, at::Tensor out) {
     return out.zero_();
   }
   return at::zeros(like.sizes(), like.options());
+}
+
+at::Tensor plus(const at::Tensor& sum, const at::Tensor& term) {
+  return sum.defined() ? sum.add(term) : term;
+}
+
+/// NaN in either stays.
+at::Tensor with_floor(const at::Tensor& squared_norms, const at::Tensor& squared_magnitudes) {
+  if (!squared_magnitudes.defined()) return squared_norms;
+  return at::maximum(squared_norms,
+                     squared_magnitudes.mul(kConditioningFloor * kConditioningFloor));
+}
+
+std::int64_t bytes_per_sample(const at::Tensor& parameter) {
+  return std::max<std::int64_t>(1, parameter.numel()) *
+         static_cast<std::int64_t>(parameter.element_size());
+}
+
+/// Calls body(begin, end) over ranges of samples of at most kChunkBytes each; 0 bytes: all at once.
+template <typename Body>
+void for_each_chunk(std::int64_t batch, std::int64_t bytes_per_sample, const Body& body) {
+  const std::int64_t step = bytes_per_sample == 0
+                                ? std::max<std::int64_t>(1, batch)
+                                : std::max<std::int64_t>(1, kChunkBytes / bytes_per_sample);
+  for (std::int64_t begin = 0; begin < batch; begin += step) {
+    body(begin, std::min(begin + step, batch));
+  }
 }
 
 }  // namespace
@@ -51,29 +80,53 @@ ParameterGradient::ParameterGradient(std::shared_ptr<const Graph> graph, at::Ten
   }
 }
 
-at::Tensor ParameterGradient::squared_norms() {
-  if (uses_.empty()) return {};
-  if (separate_) {
-    at::Tensor norms = uses_.front().operand->squared_norms();
-    for (std::size_t i = 1; i < uses_.size(); ++i) {
-      norms = norms.add(uses_[i].operand->squared_norms());
-    }
+bool ParameterGradient::isometric() const {
+  return std::all_of(uses_.begin(), uses_.end(),
+                     [](const Use& use) { return use.path->isometric(); });
+}
+
+ParameterGradient::SquaredNorms ParameterGradient::squared_norms() {
+  SquaredNorms norms;
+  if (uses_.empty()) return norms;
+  if (!separate_) {
+    const at::Tensor magnitudes = overlapping_squared_magnitudes();
+    norms.exact = overlapping_squared_norms();
+    norms.clipping = with_floor(norms.exact, magnitudes);
     return norms;
   }
-  const std::int64_t count = std::max<std::int64_t>(1, parameter_.numel());
-  const auto each = count * static_cast<std::int64_t>(parameter_.element_size());
+  for (const Use& use : uses_) {
+    const at::Tensor exact = use.operand->squared_norms();
+    const at::Tensor clipping = with_floor(exact, use.operand->squared_magnitudes());
+    norms.exact = plus(norms.exact, exact);
+    norms.clipping = plus(norms.clipping, clipping);
+  }
+  return norms;
+}
+
+at::Tensor ParameterGradient::overlapping_squared_magnitudes() {
+  at::Tensor magnitudes;
+  for (const Use& use : uses_) {
+    // The scale of an opaque path is unknown; its gradients are summed as they are measured.
+    if (use.path->kind() == ParameterPath::Kind::kOpaque) continue;
+    at::Tensor squares = use.operand->squared_magnitudes();
+    if (!squares.defined()) squares = use.operand->squared_norms();
+    magnitudes = plus(magnitudes, squares.sqrt());
+  }
+  return magnitudes.defined() ? magnitudes.square() : magnitudes;
+}
+
+at::Tensor ParameterGradient::overlapping_squared_norms() {
+  const std::int64_t each = bytes_per_sample(parameter_);
   if (each <= kKeepBytes / batch_) {
-    kept_ = per_sample(0, batch_);
-    return row_squared_norms(kept_.reshape({batch_, parameter_.numel()}));
+    kept_ = per_sample(0, batch_).contiguous();
+    return row_squared_norms(kept_.view({batch_, parameter_.numel()}));
   }
   const at::Tensor norms = at::empty({batch_}, parameter_.options().dtype(at::kDouble));
-  const std::int64_t step = std::max<std::int64_t>(1, kChunkBytes / each);
-  for (std::int64_t begin = 0; begin < batch_; begin += step) {
-    const std::int64_t end = std::min(begin + step, batch_);
+  for_each_chunk(batch_, each, [&](std::int64_t begin, std::int64_t end) {
     norms.narrow(0, begin, end - begin)
         .copy_(
             row_squared_norms(per_sample(begin, end).reshape({end - begin, parameter_.numel()})));
-  }
+  });
   return norms;
 }
 
@@ -92,7 +145,8 @@ at::Tensor ParameterGradient::per_sample(std::int64_t begin, std::int64_t end) {
 
 at::Tensor ParameterGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
   if (uses_.empty()) return contiguous_zeros(parameter_, out);
-  if (uses_.size() == 1 && uses_.front().path->kind() == ParameterPath::Kind::kIdentity) {
+  if (separate_ && uses_.size() == 1 &&
+      uses_.front().path->kind() == ParameterPath::Kind::kIdentity) {
     OperandGradient& operand = *uses_.front().operand;
     const bool usable = out.defined() && out.is_contiguous() && out.numel() == operand.numel();
     return operand.weighted_sum(factors, usable ? out.view(operand.sizes()) : at::Tensor())
@@ -100,6 +154,19 @@ at::Tensor ParameterGradient::weighted_sum(const SampleFactors& factors, at::Ten
         .to(parameter_.scalar_type());
   }
   const at::Tensor sum = contiguous_zeros(parameter_, out);
+  const bool of_measured = !separate_ && (kept_.defined() || !isometric());
+  if (of_measured) {
+    // The gradients whose norms were taken, not sums that round otherwise.
+    const at::Tensor weights = factors.as(parameter_.scalar_type());
+    const std::int64_t chunk = kept_.defined() ? 0 : bytes_per_sample(parameter_);
+    for_each_chunk(batch_, chunk, [&](std::int64_t begin, std::int64_t end) {
+      const at::Tensor chosen = weights.narrow(0, begin, end - begin);
+      at::Tensor rows = per_sample(begin, end).reshape({end - begin, parameter_.numel()});
+      if (!kept_.defined()) rows = rows.masked_fill(chosen.eq(0).unsqueeze(1), 0);
+      sum.view({-1}).add_(at::mv(rows.t(), chosen));
+    });
+    return sum;
+  }
   for (const Use& use : uses_) {
     const at::Tensor weighted = use.operand->weighted_sum(factors, {}).unsqueeze(0);
     sum.add_(use.path->to_leaf(*graph_, weighted).squeeze(0));
@@ -109,7 +176,11 @@ at::Tensor ParameterGradient::weighted_sum(const SampleFactors& factors, at::Ten
 
 void ParameterGradient::exclude(const at::Tensor& excluded) {
   for (const Use& use : uses_) use.operand->exclude(excluded);
-  kept_ = at::Tensor();
+  if (kept_.defined()) {
+    std::vector<std::int64_t> sizes(static_cast<std::size_t>(kept_.dim()), 1);
+    sizes.front() = batch_;
+    kept_ = kept_.masked_fill(excluded.view(sizes), 0);
+  }
 }
 
 bool ParameterGradient::exact_path() const {
@@ -128,17 +199,30 @@ BatchGradients::BatchGradients(std::shared_ptr<const Graph> graph, std::int64_t 
                                std::vector<ParameterGradient> parameters)
     : graph_(std::move(graph)), batch_(batch), parameters_(std::move(parameters)) {}
 
-const at::Tensor& BatchGradients::squared_norms() {
-  if (squared_norms_.defined()) return squared_norms_;
+void BatchGradients::find_squared_norms() {
+  if (squared_norms_.exact.defined()) return;
+  ParameterGradient::SquaredNorms sums;
   for (ParameterGradient& parameter : parameters_) {
-    const at::Tensor norms = parameter.squared_norms();
-    if (!norms.defined()) continue;
-    squared_norms_ = squared_norms_.defined() ? squared_norms_.add(norms) : norms;
+    const ParameterGradient::SquaredNorms norms = parameter.squared_norms();
+    if (!norms.exact.defined()) continue;
+    sums.exact = plus(sums.exact, norms.exact);
+    sums.clipping = plus(sums.clipping, norms.clipping);
   }
-  if (!squared_norms_.defined()) {
-    squared_norms_ = at::zeros({batch_}, at::TensorOptions(at::kDouble));
+  if (!sums.exact.defined()) {
+    sums.exact = at::zeros({batch_}, at::TensorOptions(at::kDouble));
+    sums.clipping = sums.exact;
   }
-  return squared_norms_;
+  squared_norms_ = sums;
+}
+
+const at::Tensor& BatchGradients::squared_norms() {
+  find_squared_norms();
+  return squared_norms_.clipping;
+}
+
+const at::Tensor& BatchGradients::exact_squared_norms() {
+  find_squared_norms();
+  return squared_norms_.exact;
 }
 
 void BatchGradients::exclude(const at::Tensor& excluded) {

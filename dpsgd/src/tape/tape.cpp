@@ -621,7 +621,7 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
 
   // The gradients that the rules give for the tested samples are autograd's.
   BatchGradients gradients = assemble(graph, plan, captured, batch);
-  const at::Tensor norms = gradients.squared_norms().to(at::kCPU);
+  const at::Tensor norms = gradients.exact_squared_norms().to(at::kCPU);
   if (!at::isfinite(norms).all().item<bool>()) {
     for_good = false;  // autograd's own sums over the batch would be spoiled by that sample
     return gradients;

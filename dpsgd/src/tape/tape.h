@@ -25,8 +25,12 @@ class ParameterGradient {
   ParameterGradient(std::shared_ptr<const Graph> graph, at::Tensor parameter, std::int64_t batch,
                     std::vector<Use> uses);
 
-  /// [batch] float64; undefined where the parameter is not used.
-  at::Tensor squared_norms();
+  struct SquaredNorms {
+    at::Tensor exact;     ///< ||g_b||^2, up to the rounding of its form
+    at::Tensor clipping;  ///< the same, raised to (kConditioningFloor * M_b)^2 where that is larger
+  };
+  /// [batch] float64 each; undefined where the parameter is not used.
+  SquaredNorms squared_norms();
   /// [end - begin, *parameter].
   at::Tensor per_sample(std::int64_t begin, std::int64_t end);
   /// sum_b factors[b] * g_b, contiguous; in `out` where that has the right shape.
@@ -37,6 +41,10 @@ class ParameterGradient {
   double rounding_scale(std::int64_t sample) const;
 
  private:
+  at::Tensor overlapping_squared_norms();
+  at::Tensor overlapping_squared_magnitudes();
+  bool isometric() const;
+
   std::shared_ptr<const Graph> graph_;
   at::Tensor parameter_;
   std::int64_t batch_;
@@ -52,8 +60,11 @@ class BatchGradients {
                  std::vector<ParameterGradient> parameters);
 
   std::int64_t batch() const { return batch_; }
-  /// [batch] float64, over all parameters together.
+  /// [batch] float64, over all parameters together: what the samples are clipped by, that is with
+  /// the floor of badly conditioned gradients (kConditioningFloor).
   const at::Tensor& squared_norms();
+  /// The same without the floor: the norms of the gradients themselves.
+  const at::Tensor& exact_squared_norms();
   ParameterGradient& parameter(std::size_t index) { return parameters_[index]; }
   std::size_t size() const { return parameters_.size(); }
   void exclude(const at::Tensor& excluded);
@@ -64,7 +75,9 @@ class BatchGradients {
   std::shared_ptr<const Graph> graph_;
   std::int64_t batch_;
   std::vector<ParameterGradient> parameters_;
-  at::Tensor squared_norms_;
+  void find_squared_norms();
+
+  ParameterGradient::SquaredNorms squared_norms_;
 };
 
 /// Reads per-sample gradients off autograd graphs. Remembers, per graph and per-sample shapes, how
