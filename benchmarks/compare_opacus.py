@@ -29,7 +29,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OPACUS = ["opacus==1.6.0", "opt-einsum==3.4.0", "scipy==1.16.3"]
+OPACUS = ["opacus==1.6.0", "numpy==2.4.6", "opt-einsum==3.4.0", "scipy==1.16.3"]
 MODELS = ["tanh_cnn", "mlp", "groupnorm_cnn"]
 BATCH = 256
 THREADS = 2  # as in dp_sgd_step_bench.cpp
@@ -43,7 +43,10 @@ def run(command: list[str | Path], what: str, **more) -> str:
     """The standard output of a command; its failure in words."""
     try:
         done = subprocess.run(
-            [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            **more,
         )
     except OSError as error:
         raise Failure(f"{what}: {error}") from error
@@ -95,7 +98,12 @@ def measure_opacus(models: list[str], repeats: int) -> None:
     def sgd(module: nn.Module) -> torch.optim.SGD:
         return torch.optim.SGD(module.parameters(), 0.01)
 
-    private = {"noise_multiplier": 1.0, "max_grad_norm": 1.0, "expected_batch_size": BATCH, "loss_reduction": "mean"}
+    private = {
+        "noise_multiplier": 1.0,
+        "max_grad_norm": 1.0,
+        "expected_batch_size": BATCH,
+        "loss_reduction": "mean",
+    }
     results = {}
     for name in models:
         torch.manual_seed(1)
@@ -113,7 +121,7 @@ def measure_opacus(models: list[str], repeats: int) -> None:
             ghost_model, ghost_optimizer, nn.CrossEntropyLoss(), loss_reduction="mean"
         )
 
-        def step(model, optimizer, loss):
+        def step(model, optimizer, loss, x=x, y=y):
             optimizer.zero_grad()
             loss(model(x), y).backward()
             optimizer.step()
@@ -150,7 +158,16 @@ def opacus_python(folder: Path) -> Path:
     own = Path(run([python, "-c", paths], "asking for the packages of the new environment").strip())
     (own / "velum_torch.pth").write_text(shared + "\n")
     run(
-        [python, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", *OPACUS],
+        [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--disable-pip-version-check",
+            *OPACUS,
+        ],
         f"installing {', '.join(OPACUS)}",
     )
     stamp.write_text("\n".join(OPACUS))
@@ -162,8 +179,18 @@ def opacus_python(folder: Path) -> Path:
 
 def find_benchmark(given: Path | None) -> Path:
     builds = [ROOT / "build" / preset for preset in ("release", "cpu", "cuda", "emulated")]
-    candidates = [given] if given else [build / "benchmarks" / "dp_sgd_step_bench" for build in builds]
+    candidates = (
+        [given] if given else [build / "benchmarks" / "dp_sgd_step_bench" for build in builds]
+    )
     found = [path for path in candidates if path.exists()]
+    if not found and not given:
+        cmake = ROOT / ".venv" / "bin" / "cmake"
+        environment = dict(os.environ, PATH=f"{cmake.parent}:{os.environ['PATH']}")
+        say = "building dp_sgd_step_bench (run scripts/setup first)"
+        run([cmake, "--preset", "cpu"], say, cwd=ROOT, env=environment)
+        target = ["--target", "dp_sgd_step_bench"]
+        run([cmake, "--build", "--preset", "cpu", *target], say, cwd=ROOT, env=environment)
+        found = [path for path in candidates if path.exists()]
     if not found:
         raise Failure(
             "dp_sgd_step_bench was not found in "
@@ -203,7 +230,11 @@ def machine() -> dict[str, object]:
     if cpuinfo.exists():
         named = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
         model = named.group(1) if named else model
-    return {"cpu": model, "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"}
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def versions(python: Path) -> dict[str, str]:
@@ -218,7 +249,9 @@ def versions(python: Path) -> dict[str, str]:
 def commit() -> str:
     try:
         name = run(["git", "-C", ROOT, "rev-parse", "HEAD"], "git").strip()
-        changed = run(["git", "-C", ROOT, "status", "--porcelain", "--untracked-files=no"], "git").strip()
+        changed = run(
+            ["git", "-C", ROOT, "status", "--porcelain", "--untracked-files=no"], "git"
+        ).strip()
     except Failure:
         return "unknown"
     return name + (" with changes" if changed else "")
@@ -232,10 +265,18 @@ def keep_minima(best: dict[str, dict[str, float]], new: dict[str, dict[str, floa
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the results go; standard output without it")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of velum and Opacus in turn (default: 3)")
-    parser.add_argument("--repeats", type=int, default=4, help="Opacus steps of each kind in a round (default: 4)")
-    parser.add_argument("--benchmark", type=Path, metavar="PROGRAM", help="dp_sgd_step_bench, if not under build/")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="where the results go; standard output without it"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="rounds of velum and Opacus in turn (default: 3)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=4, help="Opacus steps of each kind in a round (default: 4)"
+    )
+    parser.add_argument(
+        "--benchmark", type=Path, metavar="PROGRAM", help="dp_sgd_step_bench, if not under build/"
+    )
     parser.add_argument("--environment", type=Path, metavar="DIR", default=ROOT / "build" / "opacus",
                         help="virtual environment of Opacus (default: build/opacus)")  # fmt: skip
     parser.add_argument("--measure-opacus", action="store_true", help=argparse.SUPPRESS)
@@ -256,7 +297,9 @@ def main() -> int:
         keep_minima(best, measure_velum(program, environment))
         print(f"round {number} of {arguments.rounds}: Opacus", file=sys.stderr)
         output = run(
-            [python, __file__, "--measure-opacus", "--repeats", str(arguments.repeats)], "Opacus", env=environment
+            [python, __file__, "--measure-opacus", "--repeats", str(arguments.repeats)],
+            "Opacus",
+            env=environment,
         )
         keep_minima(best_python, json.loads(output.splitlines()[-1]))
 
@@ -278,7 +321,9 @@ def main() -> int:
             "opacus_hooks_ms": opacus["hooks"],
             "opacus_ghost_ms": opacus["ghost"],
         }
-        results.append({"model": model, **{key: round(ms, 3) for key, ms in milliseconds.items()}, **where})
+        results.append(
+            {"model": model, **{key: round(ms, 3) for key, ms in milliseconds.items()}, **where}
+        )
         print(
             f"{model:14} velum {cpp['velum'] / cpp['plain']:.2f}x of plain ({cpp['velum']:.1f} ms); Opacus "
             f"{opacus['hooks'] / opacus['plain']:.2f}x (hooks), {opacus['ghost'] / opacus['plain']:.2f}x (ghost)",

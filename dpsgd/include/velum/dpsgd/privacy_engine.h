@@ -49,7 +49,8 @@ struct StepStatistics {
 struct UnsafeStepValues {
   std::int64_t physical_batches = 0;
   std::int64_t batch_size = 0;
-  /// [batch_size]: L2 norm of each sample's gradient before clipping.
+  /// [batch_size]: the norm by which each sample was clipped: the L2 norm of its gradient, or the
+  /// floor that a cancelling sample has (docs/numerics.md).
   std::vector<double> per_sample_norms;
 };
 
