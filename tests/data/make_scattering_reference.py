@@ -38,8 +38,9 @@ def image(kind, height, width):
 def main():
     print("# Scattering coefficients of the images of make_scattering_reference.py, by kymatio")
     print(
-        "# %s (BSD-3-Clause), numpy front end, float64 input = byte / 255."
-        % importlib.metadata.version("kymatio")
+        "# {} (BSD-3-Clause), numpy front end, float64 input = byte / 255.".format(
+            importlib.metadata.version("kymatio")
+        )
     )
     print(
         "# case: height width scales orientations image stride count, then every stride-th value."
@@ -50,7 +51,7 @@ def main():
         print("case", height, width, scales, orientations, kind, stride, values.size)
         kept = values[::stride]
         for first in range(0, kept.size, 10):
-            print(" ".join("%.7g" % v for v in kept[first : first + 10]))
+            print(" ".join(f"{v:.7g}" for v in kept[first : first + 10]))
 
 
 if __name__ == "__main__":

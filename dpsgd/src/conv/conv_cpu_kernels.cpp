@@ -102,11 +102,10 @@ HWY_INLINE void accumulate_lane_tile(Tag d, const T* HWY_RESTRICT image,
                                      const T* HWY_RESTRICT g, T* HWY_RESTRICT sums) {
   const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
   auto a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0;
-#define VELUM_FOR_TILE(ACTION)                                                        \
-  ACTION(0, a0)                                                                       \
-  ACTION(1, a1)                                                                       \
-  ACTION(2, a2) ACTION(3, a3) ACTION(4, a4) ACTION(5, a5) ACTION(6, a6) ACTION(7, a7) \
-      ACTION(8, a8)
+#define VELUM_FOR_TILE(ACTION) \
+  ACTION(0, a0)                \
+  ACTION(1, a1)                \
+  ACTION(2, a2) ACTION(3, a3) ACTION(4, a4) ACTION(5, a5) ACTION(6, a6) ACTION(7, a7) ACTION(8, a8)
 #define VELUM_ADD(I, SUM) \
   if constexpr (D > I) SUM = hn::MulAdd(hn::Load(d, image + (features[I] + position) * n), gs, SUM);
 #define VELUM_STORE(I, SUM) \

@@ -48,9 +48,7 @@ class PoissonSampler {
   std::int64_t dataset_size() const { return dataset_size_; }
   double sampling_rate() const { return sampling_rate_; }
   /// q * dataset size: the divisor of the noised sum. The size of an actual batch is private.
-  double expected_batch_size() const {
-    return sampling_rate_ * static_cast<double>(dataset_size_);
-  }
+  double expected_batch_size() const { return sampling_rate_ * static_cast<double>(dataset_size_); }
   /// The step that the next `next()` draws.
   std::int64_t next_step() const { return step_; }
 
