@@ -19,7 +19,7 @@ constexpr std::int64_t kEvaluationBatch = 2000;
 
 torch::nn::Sequential make_model(ModelKind kind, std::int64_t inputs, std::uint64_t seed) {
   namespace nn = torch::nn;
-  torch::manual_seed(seed);
+  torch::manual_seed(seed);  // of the first weights only: they are no secret
   switch (kind) {
     case ModelKind::kScatterLinear: {
       nn::Linear linear(nn::LinearOptions(inputs, kClasses).bias(false));
