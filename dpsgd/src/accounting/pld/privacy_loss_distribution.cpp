@@ -374,8 +374,7 @@ CertifiedInterval refine(const char* function, std::vector<Work> work, double ov
   for (int round = 0;; ++round) {
     CertifiedInterval worst{0.0, 0.0};
     for (Work& part : work) {
-      if (round > 0 && !part.changed) continue;
-      while (true) {
+      while (part.changed) {
         try {
           const ComposedLoss loss = part.direction->compose(part.theta, part.spacing, part.growth,
                                                             overflow, options.largest_lattice);
