@@ -7,3 +7,23 @@ target_sources(velum_kernels
     include/velum/kernels/polynomial/rns_view.h
   PRIVATE
     src/polynomial/modulus_chain.cpp)
+# Operations on residues.
+target_sources(velum_kernels
+  PUBLIC FILE_SET HEADERS FILES
+    include/velum/kernels/polynomial/automorphism.h
+    include/velum/kernels/polynomial/elementwise.h
+    include/velum/kernels/polynomial/inner_product.h
+  PRIVATE
+    src/polynomial/automorphism.cpp
+    src/polynomial/automorphism_cpu.cpp
+    src/polynomial/check_rns.cpp
+    src/polynomial/elementwise.cpp
+    src/polynomial/elementwise_cpu.cpp
+    src/polynomial/inner_product.cpp
+    src/polynomial/inner_product_cpu.cpp)
+if(VELUM_WITH_CUDA)
+  target_sources(velum_kernels PRIVATE
+    src/polynomial/automorphism_cuda.cu
+    src/polynomial/elementwise_cuda.cu
+    src/polynomial/inner_product_cuda.cu)
+endif()
