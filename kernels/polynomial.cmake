@@ -27,3 +27,19 @@ if(VELUM_WITH_CUDA)
     src/polynomial/elementwise_cuda.cu
     src/polynomial/inner_product_cuda.cu)
 endif()
+
+# Number-theoretic transforms.
+target_sources(velum_kernels
+  PUBLIC FILE_SET HEADERS FILES
+    include/velum/kernels/polynomial/ntt.h
+    include/velum/kernels/polynomial/ntt_tables.h
+  PRIVATE
+    src/polynomial/ntt.cpp
+    src/polynomial/ntt_cpu.cpp
+    src/polynomial/ntt_tables.cpp)
+if(VELUM_WITH_CUDA)
+  target_sources(velum_kernels PRIVATE src/polynomial/ntt_cuda.cu)
+endif()
+# All passes are unrolled into registers.
+set_source_files_properties(src/polynomial/ntt_cpu.cpp
+  PROPERTIES COMPILE_OPTIONS "$<$<NOT:$<CONFIG:Debug>>:-O3>")

@@ -66,9 +66,13 @@ struct FactorVector {
 HWY_INLINE FactorVector factor_vector(ShoupFactor<std::uint32_t> factor) {
   return {set(factor.value), set(factor.quotient)};
 }
-HWY_INLINE Residues multiply_mod(Residues x, FactorVector c, Residues q) {
+/// In [0, 2q), for any words x.
+HWY_INLINE Residues multiply_lazy(Residues x, FactorVector c, Residues q) {
   const Residues h = multiply_high(x, c.quotient);
-  return reduce_once(hn::Sub(hn::Mul(x, c.value), hn::Mul(h, q)), q);
+  return hn::Sub(hn::Mul(x, c.value), hn::Mul(h, q));
+}
+HWY_INLINE Residues multiply_mod(Residues x, FactorVector c, Residues q) {
+  return reduce_once(multiply_lazy(x, c, q), q);
 }
 
 /// reduce_product on the products of the even lanes and those of the odd ones.

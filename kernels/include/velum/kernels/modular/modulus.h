@@ -79,6 +79,14 @@ VELUM_HOST_DEVICE constexpr Word montgomery_reduce_lazy(WideOf<Word> t, const Mo
   return static_cast<Word>(high + m.value - multiply_high(low, m.value));  // (0, 2q)
 }
 
+/// `shoup_factor` without a division: r = c 2^w mod q leaves c 2^w - r = q floor(c 2^w / q), and an
+/// exact quotient is a product with q^-1 modulo 2^w.
+template <typename Word>
+VELUM_HOST_DEVICE constexpr ShoupFactor<Word> shoup_factor(Word value, const Modulus<Word>& m) {
+  const Word r = reduce_wide(static_cast<WideOf<Word>>(value) << WordTraits<Word>::kBits, m);
+  return {value, static_cast<Word>((Word{0} - r) * m.inverse)};  // value in [0, q)
+}
+
 /// The constants of a modulus.
 /// @param value  odd, > 4 and < 2^30 (32-bit words) or 2^61 (64-bit words). Need not be prime.
 /// @throws std::invalid_argument otherwise.
