@@ -310,6 +310,36 @@ TEST(PrivacyLossDistribution, WideWidthsDoNotForgetTheWorseDirection) {
   }
 }
 
+TEST(PrivacyLossDistribution, RatesNextToOneAreNotNone) {
+  // Losses reach log(1 - q) on one side; sampling at such rates changes nothing else.
+  const double sigma = 0.15;
+  for (const double q : {1.0 - 1e-6, 1.0 - 1e-10, 1.0 - 1e-14, 1.0 - 0x1p-53}) {
+    for (const double epsilon : {0.3, 5.0, 12.0}) {
+      const double exact = sampled_delta_remove(q, sigma, epsilon);
+      const CertifiedInterval interval =
+          pld_delta(composed(PoissonSampledGaussianMechanism{q, sigma}), epsilon);
+      expect_contains(interval, exact, std::to_string(1.0 - q) + " " + std::to_string(epsilon));
+      EXPECT_LE(interval.upper - interval.lower, 1e-3 * interval.upper) << q;
+    }
+  }
+}
+
+TEST(PrivacyLossDistribution, SamplesWithoutReplacementAndLittleNoiseAreAccounted) {
+  // The least losses have probabilities that are 0 in floating point.
+  for (const double sigma : {0.01, 0.02, 0.03, 0.05}) {
+    for (const double epsilon : {0.02, 0.5, 20.0}) {
+      const double q = 0.9;
+      const CertifiedInterval interval =
+          pld_delta(composed(WithoutReplacementSampledGaussianMechanism{q, sigma}, 1,
+                             Neighbouring::kReplaceOne),
+                    epsilon);
+      const std::string what = std::to_string(sigma) + " " + std::to_string(epsilon);
+      expect_contains(interval, sampled_delta_remove(q, sigma, epsilon), what);
+      EXPECT_LE(interval.upper - interval.lower, 1e-3 * interval.upper) << what;
+    }
+  }
+}
+
 TEST(PrivacyLossDistribution, WhatCannotBeReachedIsAnErrorThatSaysWhatCan) {
   PldOptions options;
   options.largest_lattice = 1 << 10;

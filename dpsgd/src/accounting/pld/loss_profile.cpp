@@ -59,6 +59,8 @@ class SampledGaussian {
   double loss(double u) const {
     if (q_ == 1.0) return u;
     if (u > 1.0) return u + std::log(q_ + (1.0 - q_) * std::exp(-u));
+    // 1 - q + q e^u may be far below 1: then both of its terms, which are exact, are added.
+    if (u < -1.0 && q_ > 0.5) return std::log((1.0 - q_) + q_ * std::exp(u));
     return std::log1p(q_ * std::expm1(u));
   }
 
@@ -69,6 +71,9 @@ class SampledGaussian {
       u = loss;
     } else if (loss > 1.0) {
       u = loss + std::log1p(-(1.0 - q_) * std::exp(-loss)) - std::log(q_);
+    } else if (loss < -0.25 && q_ > 0.5) {
+      const double moved = std::exp(loss) - (1.0 - q_);  // q e^u
+      u = moved > 0.0 ? std::log(moved / q_) : -kInfinity;
     } else {
       const double ratio = std::expm1(loss) / q_;  // e^u - 1
       u = ratio <= -1.0 ? -kInfinity : std::log1p(ratio);
@@ -211,16 +216,19 @@ class WithoutReplacementGaussianProfile final : public LossProfile {
     std::vector<LossPiece> below;
     below.reserve(pieces.size());
     for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
-      below.push_back(exchanged(*piece));
       p_above += piece->p;
-      p_below += below.back().p;
+      const LossPiece lost = exchanged(*piece);
+      if (!(lost.p > 0.0)) continue;
+      below.push_back(lost);
+      p_below += lost.p;
     }
     result.relative_error += 4.0 * kUnitRoundoff;
     const double rest = 1.0 - p_above - p_below;
     // The errors of the sums, moved to where they cost privacy, are a loss of their own.
     const double error = (p_above + p_below) * (result.relative_error + 1e-12);
     if (rest > 2.0 * error) below.push_back({0.0, 0.0, rest, 0.0, 0.0});
-    result.relative_error += rest > 2.0 * error ? error / rest : error;
+    // What is left out lies at 0 and counts as moved to the losses above, which are half of all.
+    result.relative_error += rest > 2.0 * error ? error / rest : 16.0 * error;
     pieces.insert(pieces.begin(), below.begin(), below.end());
     return result;
   }

@@ -30,6 +30,10 @@ constexpr int kMostRefinements = 12;
 /// 10^-6 of the variance.
 constexpr double kSmallestGrowth = 2e-4;
 
+/// Lattice points are at least this part of the largest loss apart, so that their losses differ in
+/// floating point and their numbers fit into 64 bits.
+constexpr double kFinestSpacing = 1e-12;
+
 /// Refinement ends after so many times the largest lattice.
 constexpr std::int64_t kMostLattices = 3;
 
@@ -411,8 +415,12 @@ CertifiedInterval refine(const char* function, std::vector<Work> work, double ov
       } else if (!part.limited) {
         const double factor =
             std::isfinite(excess) ? std::clamp(std::sqrt(0.6 / excess), 0.125, 0.75) : 0.25;
-        part.spacing *= factor;
-        part.growth = std::max(factor * part.growth, kSmallestGrowth);
+        const double spacing =
+            std::max(factor * part.spacing, kFinestSpacing * part.direction->reach());
+        const double growth = std::max(factor * part.growth, kSmallestGrowth);
+        part.changed = spacing < part.spacing || growth < part.growth;
+        part.spacing = std::min(spacing, part.spacing);
+        part.growth = std::min(growth, part.growth);
       } else {
         part.changed = false;
       }
