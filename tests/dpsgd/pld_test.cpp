@@ -157,6 +157,24 @@ TEST(PrivacyLossDistribution, DominatingPairTakesTheWorseOrder) {
   expect_contains(pld_delta(composed(DominatingPairMechanism{q, p, "qp"}), epsilon), exact, "qp");
 }
 
+TEST(PrivacyLossDistribution, PairsWithTwoOrdersAreRefusedUnderReplaceOne) {
+  // Two releases may have opposite orders: at gamma = 3 that is 0.5 * 0.9 - 3 * 0.1 * 0.5 = 0.3,
+  // and 0.25 - 3 * 0.01 = 0.22 where both go the same way.
+  const DominatingPairMechanism pair{{0.5, 0.5}, {0.1, 0.9}, "coin"};
+  try {
+    pld_epsilon(composed(pair, 2, Neighbouring::kReplaceOne), 1e-5);
+    FAIL();
+  } catch (const std::invalid_argument& error) {
+    EXPECT_THAT(error.what(), HasSubstr("the same in both orders"));
+  }
+  PldAccountant accountant(Neighbouring::kReplaceOne);
+  EXPECT_THROW(accountant.compose(pair), std::invalid_argument);
+  EXPECT_TRUE(accountant.composition().empty());
+  const DominatingPairMechanism same{{0.1, 0.6, 0.3}, {0.3, 0.6, 0.1}, "same"};
+  EXPECT_GT(pld_epsilon(composed(same, 2, Neighbouring::kReplaceOne), 1e-5).lower, 1.0);
+  EXPECT_GT(pld_epsilon(composed(pair, 2), 1e-5).lower, 1.0);
+}
+
 TEST(PrivacyLossDistribution, DiscreteGaussianOfManySigmaIsTheGaussian) {
   // Canonne, Kamath and Steinke, Theorem 7: delta(epsilon) = Pr[Y > e s / D - D / 2] - e^e Pr[Y >
   // e s / D + D / 2], summed here directly.

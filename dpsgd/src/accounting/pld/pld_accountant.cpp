@@ -39,7 +39,7 @@ PldAccountant::PldAccountant(Neighbouring neighbouring, PldOptions options)
     : Accountant(neighbouring), options_(options), renyi_(neighbouring) {}
 
 void PldAccountant::account(const Mechanism& mechanism, std::int64_t count) {
-  check_dominating_pair(mechanism, "PldAccountant::compose");
+  check_dominating_pair(mechanism, composition().neighbouring(), "PldAccountant::compose");
   renyi_.compose(mechanism, count);
 }
 

@@ -153,8 +153,24 @@ bool without_noise(const Mechanism& mechanism) {
       mechanism);
 }
 
-void check_all(const char* function, const std::vector<Release>& releases) {
-  for (const Release& release : releases) check_dominating_pair(release.mechanism, function);
+void check_all(const char* function, const std::vector<Release>& releases,
+               Neighbouring neighbouring) {
+  for (const Release& release : releases) {
+    check_dominating_pair(release.mechanism, neighbouring, function);
+  }
+}
+
+/// Whether (q, p) is (p, q) with its outcomes in another order.
+bool same_in_both_orders(const DominatingPairMechanism& pair) {
+  std::vector<std::pair<double, double>> one;
+  std::vector<std::pair<double, double>> other;
+  for (std::size_t i = 0; i < pair.p.size(); ++i) {
+    one.emplace_back(pair.p[i], pair.q[i]);
+    other.emplace_back(pair.q[i], pair.p[i]);
+  }
+  std::sort(one.begin(), one.end());
+  std::sort(other.begin(), other.end());
+  return one == other;
 }
 
 /// A fast sketch of the composed loss, good enough to choose a tilt and a lattice with.
@@ -473,8 +489,16 @@ double first_growth(const PldOptions& options) {
 
 }  // namespace
 
-void check_dominating_pair(const Mechanism& mechanism, const char* function) {
+void check_dominating_pair(const Mechanism& mechanism, Neighbouring neighbouring,
+                           const char* function) {
   if (reads_nothing(mechanism) || without_noise(mechanism)) return;
+  const auto* pair = std::get_if<DominatingPairMechanism>(&mechanism);
+  if (pair != nullptr && neighbouring == Neighbouring::kReplaceOne && !same_in_both_orders(*pair)) {
+    throw std::invalid_argument(
+        std::string(function) + ": mechanism = " + describe(mechanism) +
+        ", expected under replace-one a pair that is the same in both orders: any two releases may "
+        "have different ones; the Renyi accountant takes it");
+  }
   pld::check_loss_profile(mechanism, function);
 }
 
@@ -484,7 +508,7 @@ CertifiedInterval pld_epsilon(const Composition& composition, double delta,
   check_options("pld_epsilon", options);
   const std::vector<Release> releases = canonical(composition);
   if (releases.empty()) return {0.0, 0.0};
-  check_all("pld_epsilon", releases);
+  check_all("pld_epsilon", releases, composition.neighbouring());
   for (const Release& release : releases) {
     if (without_noise(release.mechanism)) return {kInfinity, kInfinity};
   }
@@ -527,7 +551,7 @@ CertifiedInterval pld_delta(const Composition& composition, double epsilon,
   check_options("pld_delta", options);
   const std::vector<Release> releases = canonical(composition);
   if (releases.empty()) return {0.0, 0.0};
-  check_all("pld_delta", releases);
+  check_all("pld_delta", releases, composition.neighbouring());
   for (const Release& release : releases) {
     if (without_noise(release.mechanism)) return {0.0, 1.0};
   }

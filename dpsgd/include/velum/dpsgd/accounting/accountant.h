@@ -19,7 +19,8 @@ struct PrivacyGuarantee {
   std::string method;           ///< for people: "exact composition of Gaussian mechanisms"
   std::optional<double> order;  ///< Renyi order, where the method has one
   /// Proved lower bound, where the accountant has one: of epsilon at `delta` from `guarantee`, of
-  /// delta at `epsilon` from `guarantee_at_epsilon`. The same releases cost at least this much.
+  /// delta at `epsilon` from `guarantee_at_epsilon`. The dominating pairs of the releases cost at
+  /// least this much (`CertifiedInterval`).
   std::optional<double> lower = std::nullopt;
 };
 

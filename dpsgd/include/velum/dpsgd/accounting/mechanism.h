@@ -137,14 +137,17 @@ struct ZeroConcentratedMechanism {
                           const ZeroConcentratedMechanism&) = default;
 };
 
-/// A release M known by a dominating pair of distributions over outcomes 0, 1, ...: for two
-/// neighbours, named D and D' in one of the two orders, and for every gamma > 0,
+/// A release M known by a dominating pair of distributions over outcomes 0, 1, ...: for neighbours
+/// D, D' and every gamma > 0,
 ///
 ///   sup over events S of  Pr[M(D) in S] - gamma Pr[M(D') in S]
 ///     <= sum over outcomes of max(p - gamma q, 0).
 ///
-/// In the other order (q, p) then dominates, and accountants take the worse of the two. Where
-/// q = 0 < p the loss is infinite.
+/// Under add-or-remove-one D is the data set with the example and D' the one without: so the pairs
+/// of all releases go the same way. In the other order (q, p) then dominates, and accountants take
+/// the worse of the two. Under replace-one it must hold for one of the two orders of any two
+/// neighbours, which may be another one for another release: privacy loss distributions take only
+/// pairs that are the same in both. Where q = 0 < p the loss is infinite.
 ///
 /// `p` and `q` have the same size >= 1, elements finite and >= 0, and sums within 1e-9 of 1; each
 /// stands for itself divided by its sum. `name` is for people.

@@ -8,7 +8,9 @@
 
 namespace velum::dpsgd {
 
-/// lower <= true value <= upper, both proved.
+/// lower <= value <= upper, both proved. The value is that of the product of the dominating pairs
+/// (docs/accounting.md): what the releases cost where one pair of neighbours attains the pairs of
+/// all of them, and otherwise, as for samples without replacement, at least that.
 struct CertifiedInterval {
   double lower;
   double upper;
@@ -68,7 +70,9 @@ CertifiedInterval pld_delta(const Composition& composition, double epsilon,
 
 /// @throws std::invalid_argument naming `function` and the mechanism if no dominating pair of it is
 ///         known or it is outside of what can be evaluated: zCDP and Skellam; a noise multiplier
-///         in (0, 0.001); a discrete Gaussian of standard deviation above 4.7e4.
-void check_dominating_pair(const Mechanism& mechanism, const char* function);
+///         in (0, 0.001); a discrete Gaussian of standard deviation above 4.7e4; under replace-one
+///         a `DominatingPairMechanism` that differs between its orders.
+void check_dominating_pair(const Mechanism& mechanism, Neighbouring neighbouring,
+                           const char* function);
 
 }  // namespace velum::dpsgd
