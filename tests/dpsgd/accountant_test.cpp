@@ -428,5 +428,25 @@ TEST(MakeAccountant, GivesTheAccountantOfThatName) {
   EXPECT_EQ(accountant->composition().neighbouring(), Neighbouring::kReplaceOne);
 }
 
+TEST(Accountant, ComposesItsOwnHistoryOnceMore) {
+  RdpAccountant accountant;
+  for (int i = 0; i < 3; ++i) {
+    accountant.compose(GaussianMechanism{2.0 + i}, 5, "a label that is too long to be kept inside");
+  }
+  Composition twice = accountant.composition();
+  for (const Phase& phase : accountant.composition().phases()) {
+    twice.append(phase.mechanism, phase.count, phase.label);
+  }
+  accountant.compose(accountant.composition());
+  EXPECT_EQ(accountant.composition(), twice);
+}
+
+TEST(RdpAccountant, NoNoiseIsSoLargeThatItCostsNothing) {
+  RdpAccountant accountant;
+  accountant.compose(GaussianMechanism{1e200});
+  EXPECT_GT(accountant.delta(0.0), 0.0);
+  EXPECT_GT(accountant.epsilon(1e-300), 0.0);
+}
+
 }  // namespace
 }  // namespace velum::dpsgd

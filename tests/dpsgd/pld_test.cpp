@@ -285,6 +285,34 @@ TEST(PrivacyLossDistribution, ReleasesWithoutNoisePromiseNothing) {
   EXPECT_EQ(pld_delta(composed(PoissonSampledGaussianMechanism{0.1, 0.0}), 1.0).upper, 1.0);
 }
 
+TEST(PrivacyLossDistribution, SamplesWithoutNoiseMayFitIntoDelta) {
+  // Nobody's example is in the sample with probability 1 - 1e-6: (0, 1e-6)-DP.
+  EXPECT_EQ(pld_epsilon(composed(PoissonSampledGaussianMechanism{1e-6, 0.0}), 1e-3).lower, 0.0);
+  EXPECT_EQ(pld_epsilon(composed(GaussianMechanism{0.0}), 1e-3).lower, kInfinity);
+}
+
+TEST(PrivacyLossDistribution, DeltaThatIsSpentToTheLastBitIsNotCertifiedAway) {
+  // Exactly (0.5, delta)-DP, so that epsilon is 0.5 although rounding may tip it over.
+  for (const double delta : {1e-5, 0.0039014285714285717, 0.7}) {
+    const CertifiedInterval epsilon =
+        pld_epsilon(composed(ApproximateDpMechanism{0.5, delta}), delta);
+    EXPECT_LE(epsilon.lower, 0.5) << delta;
+    EXPECT_GE(epsilon.upper, 0.5) << delta;
+  }
+}
+
+TEST(PldAccountant, ManyGaussianReleasesOfLittleNoiseHaveAnAnswer) {
+  // Together like one release of sigma = 1 / sqrt(2e6) = 7e-4.
+  const std::int64_t count = 2'000'000;
+  const double exact = gaussian_epsilon(std::sqrt(static_cast<double>(count)), 1e-5);
+  expect_contains(pld_epsilon(composed(GaussianMechanism{1.0}, count), 1e-5), exact, "epsilon");
+  PldAccountant accountant;
+  accountant.compose(GaussianMechanism{1.0}, count);
+  accountant.compose(PoissonSampledGaussianMechanism{0.01, 1.0}, 10);
+  EXPECT_GT(accountant.guarantee(1e-5).epsilon, exact);
+  EXPECT_LT(accountant.guarantee(1e-5).epsilon, 1.01 * exact);
+}
+
 TEST(PrivacyLossDistribution, TinyDeltaIsCertifiedOverManySteps) {
   // dp.md's hazard: transforms without a tilt lose 1e-17 T of delta, here 1e-13.
   const Composition run = composed(PoissonSampledGaussianMechanism{0.01, 1.0}, 10000);

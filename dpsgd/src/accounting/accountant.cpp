@@ -61,9 +61,8 @@ void Accountant::compose(const Composition& composition) {
         "Accountant::compose: neighbouring = " + to_string(composition.neighbouring()) +
         ", expected " + to_string(composition_.neighbouring()));
   }
-  for (const Phase& phase : composition.phases()) {
-    compose(phase.mechanism, phase.count, phase.label);
-  }
+  const std::vector<Phase> phases = composition.phases();  // which may be this accountant's own
+  for (const Phase& phase : phases) compose(phase.mechanism, phase.count, phase.label);
 }
 
 /// Sums over releases of `additive_delta` and `coupling_delta`.
@@ -143,7 +142,8 @@ double RdpAccountant::unsampled_mu() const {
   for (const auto& [mechanism, sum] : sums_) {
     const std::optional<double> sigma = gaussian_noise(mechanism);
     if (!sigma) return kInfinity;
-    squared = sum_up(squared, static_cast<double>(sum.count) / *sigma / *sigma * (1.0 + 0x1p-51));
+    const double term = static_cast<double>(sum.count) / *sigma / *sigma * (1.0 + 0x1p-51);
+    squared = sum_up(squared, std::max(term, std::numeric_limits<double>::denorm_min()));
   }
   return squared == 0.0 ? 0.0 : round_up(std::sqrt(squared * (1.0 + 0x1p-52)));
 }

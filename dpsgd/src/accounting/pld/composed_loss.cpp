@@ -333,6 +333,7 @@ class Spectrum {
       error += times * (factor_error / bound + 4.0 * kUnitRoundoff) + 4.0 * kUnitRoundoff;
       if (!(log_bound > kLogNegligible)) {
         value = Complex(0.0);
+        error = 2.0;  // whatever the next factors do to the bound
         return;
       }
       const Complex raised = power(factor, count);
@@ -395,8 +396,9 @@ ComposedLoss::ComposedLoss(const std::vector<LatticePhase>& phases, double theta
       // Of the tilted masses, their sum, its log, and the masses themselves.
       const double rounding =
           kUnitRoundoff * (4.0 * t.exponent + static_cast<double>(t.mass.size()) + 16.0);
-      b.log_factor_error += count * (2.0 * rounding + 1.01 * lattice.relative_error) +
-                            4.0 * kUnitRoundoff * std::abs(count * t.log_m);
+      b.log_factor_error +=
+          count * (2.0 * rounding - std::log1p(-std::min(lattice.relative_error, 0.9))) +
+          4.0 * kUnitRoundoff * std::abs(count * t.log_m);
     }
   }
   upper_.infinite = -std::expm1(finite_upper) * (1.0 + 1e-12);
@@ -498,7 +500,7 @@ double ComposedLoss::delta_upper(double epsilon) const {
       upper_.log_factor_error +
       8.0 * kUnitRoundoff *
           (std::abs(upper_.log_factor) + theta_ * (std::abs(at) + std::abs(offset_)) + 1.0) +
-      4.0 * kUnitRoundoff * static_cast<double>(size());
+      8.0 * kUnitRoundoff * static_cast<double>(size());
   const double tilted = tilted_delta(upper_, at) + upper_.transform_error * weight_norm() +
                         upper_.beyond * largest_weight();
   const double finite = std::exp(log_factor + error + std::log(tilted));
@@ -518,7 +520,7 @@ double ComposedLoss::delta_lower(double epsilon) const {
       lower_.log_factor_error +
       8.0 * kUnitRoundoff *
           (std::abs(lower_.log_factor) + theta_ * (std::abs(at) + std::abs(offset_)) + 1.0) +
-      4.0 * kUnitRoundoff * static_cast<double>(size());
+      8.0 * kUnitRoundoff * static_cast<double>(size());
   const double tilted = tilted_delta(lower_, at) - lower_.transform_error * weight_norm() -
                         lower_.beyond * largest_weight();
   const double finite = tilted > 0.0 ? std::exp(log_factor - error + std::log(tilted)) : 0.0;

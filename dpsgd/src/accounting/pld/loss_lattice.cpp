@@ -346,8 +346,10 @@ LossLattice loss_lattice(const LossProfile& profile, const LossPieces& outline, 
     if (!(fused.lowered > kLowered * spacing)) break;
     offset += fused.lowered;
   }
-  lattice.infinite_lower = cut.infinite_p;
-  lattice.infinite_upper = cut.infinite_p + cut.truncated_p;
+  // Not those of other masses: what lies at 0 may be known less well.
+  const double infinite_error = cut.infinite_error + 4.0 * kUnitRoundoff;
+  lattice.infinite_lower = cut.infinite_p * (1.0 - infinite_error);
+  lattice.infinite_upper = (cut.infinite_p + cut.truncated_p) * (1.0 + infinite_error);
   lattice.relative_error = cut.relative_error + (terms + 16.0) * kUnitRoundoff;
   const double reach = std::max(std::abs(lattice.grid.loss(0)),
                                 std::abs(lattice.grid.loss(lattice.grid.index.size() - 1)));

@@ -34,6 +34,7 @@ struct LossPieces {
   double infinite_p = 0.0;        // P where Q is 0
   double truncated_p = 0.0;       // of P, in no piece; its loss is not known
   double relative_error = 0.0;    // of p, excess and deficit
+  double infinite_error = 1e-12;  // of infinite_p and truncated_p, relative
   double loss_error = 0.0;        // absolute, of every loss that is computed here or from here
 };
 

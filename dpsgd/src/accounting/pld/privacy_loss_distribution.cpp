@@ -120,19 +120,25 @@ std::vector<Release> canonical(const Composition& composition) {
     }
     last_key = &key;
   }
-  double squared_mu = 0.0;
+  long double squared_mu = 0.0L;  // off by less than a unit of a double
   std::vector<Release> others;
   for (const Release& release : merged) {
     if (const auto* gaussian = std::get_if<GaussianMechanism>(&release.mechanism)) {
-      squared_mu += static_cast<double>(release.count) / gaussian->noise_multiplier /
-                    gaussian->noise_multiplier;
+      const long double sigma = gaussian->noise_multiplier;
+      squared_mu += static_cast<long double>(release.count) / sigma / sigma;
     } else {
       others.push_back(release);
     }
   }
-  if (squared_mu > 0.0) {
-    const Release gaussian{GaussianMechanism{1.0 / std::sqrt(squared_mu)}, 1};
-    others.push_back(gaussian);
+  if (squared_mu > 0.0L) {
+    // As many equal releases as it takes for each to have noise that can be evaluated.
+    const long double least = 1.0L / pld::kSmallestNoiseMultiplier / pld::kSmallestNoiseMultiplier;
+    std::int64_t count = 1;
+    if (squared_mu > least && squared_mu < 0x1p62L) {
+      count = static_cast<std::int64_t>(std::ceil(squared_mu / least * (1.0L + 1e-12L)));
+    }
+    const auto sigma = static_cast<double>(std::sqrt(static_cast<long double>(count) / squared_mu));
+    others.push_back({GaussianMechanism{sigma}, count});
   }
   return others;
 }
@@ -153,8 +159,12 @@ bool without_noise(const Mechanism& mechanism) {
       mechanism);
 }
 
-void check_all(const char* function, const std::vector<Release>& releases,
-               Neighbouring neighbouring) {
+void check_all(const char* function, const Composition& composition,
+               const std::vector<Release>& releases) {
+  const Neighbouring neighbouring = composition.neighbouring();
+  for (const Phase& phase : composition.phases()) {
+    check_dominating_pair(phase.mechanism, neighbouring, function);
+  }
   for (const Release& release : releases) {
     check_dominating_pair(release.mechanism, neighbouring, function);
   }
@@ -199,6 +209,7 @@ class OneDirection {
       symmetric_ = symmetric_ && part.profile->symmetric();
       log_finite_ +=
           static_cast<double>(part.count) * std::log1p(-std::min(part.outline.infinite_p, 1.0));
+      infinite_error_ = std::max(infinite_error_, part.outline.infinite_error + 1e-11);
       count_ += static_cast<double>(part.count);
       const bool bounded = part.outline.infinite_p == 0.0 && part.outline.truncated_p == 0.0;
       largest_loss_ += bounded && !part.outline.pieces.empty()
@@ -236,6 +247,8 @@ class OneDirection {
   double reach() const { return reach_; }
   /// Probability that some release has an infinite loss.
   double infinite() const { return -std::expm1(log_finite_); }
+  /// Relative.
+  double infinite_error() const { return infinite_error_; }
 
   Cumulants cumulants(double theta) const {
     Cumulants sum{0.0, 0.0, 0.0};
@@ -343,6 +356,7 @@ class OneDirection {
   double reach_ = 1e-9;
   double largest_theta_ = 0.0;
   double log_finite_ = 0.0;
+  double infinite_error_ = 0.0;
 };
 
 struct Work {
@@ -508,16 +522,22 @@ CertifiedInterval pld_epsilon(const Composition& composition, double delta,
   check_options("pld_epsilon", options);
   const std::vector<Release> releases = canonical(composition);
   if (releases.empty()) return {0.0, 0.0};
-  check_all("pld_epsilon", releases, composition.neighbouring());
+  check_all("pld_epsilon", composition, releases);
   for (const Release& release : releases) {
-    if (without_noise(release.mechanism)) return {kInfinity, kInfinity};
+    // A sample that is rarely drawn may fit into delta.
+    if (without_noise(release.mechanism)) {
+      return {sampling_rate(release.mechanism) < 1.0 ? 0.0 : kInfinity, kInfinity};
+    }
   }
   const double overflow = overflow_of(releases);
   std::vector<OneDirection> all = directions(releases);
   std::vector<Work> work;
   for (OneDirection& direction : all) {
-    if (direction.empty() || direction.infinite() > delta) {
-      return {overflow > 0.0 ? 0.0 : kInfinity, kInfinity};
+    const double infinite_error = direction.infinite_error();
+    if (direction.empty() || direction.infinite() * (1.0 + infinite_error) > delta) {
+      const bool surely =
+          direction.empty() || direction.infinite() * (1.0 - infinite_error) > delta;
+      return {surely && overflow == 0.0 ? kInfinity : 0.0, kInfinity};
     }
     const double finite = std::max(delta - direction.infinite() - 2.0 * overflow, 1e-3 * delta);
     direction.truncate(kTruncated * options.relative_width * finite);
@@ -551,7 +571,7 @@ CertifiedInterval pld_delta(const Composition& composition, double epsilon,
   check_options("pld_delta", options);
   const std::vector<Release> releases = canonical(composition);
   if (releases.empty()) return {0.0, 0.0};
-  check_all("pld_delta", releases, composition.neighbouring());
+  check_all("pld_delta", composition, releases);
   for (const Release& release : releases) {
     if (without_noise(release.mechanism)) return {0.0, 1.0};
   }
