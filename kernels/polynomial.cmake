@@ -11,19 +11,27 @@ target_sources(velum_kernels
 target_sources(velum_kernels
   PUBLIC FILE_SET HEADERS FILES
     include/velum/kernels/polynomial/automorphism.h
+    include/velum/kernels/polynomial/base_conversion.h
+    include/velum/kernels/polynomial/division.h
     include/velum/kernels/polynomial/elementwise.h
     include/velum/kernels/polynomial/inner_product.h
+    include/velum/kernels/polynomial/modulus_raise.h
   PRIVATE
     src/polynomial/automorphism.cpp
     src/polynomial/automorphism_cpu.cpp
+    src/polynomial/base_conversion.cpp
+    src/polynomial/base_conversion_cpu.cpp
     src/polynomial/check_rns.cpp
+    src/polynomial/division.cpp
     src/polynomial/elementwise.cpp
     src/polynomial/elementwise_cpu.cpp
     src/polynomial/inner_product.cpp
-    src/polynomial/inner_product_cpu.cpp)
+    src/polynomial/inner_product_cpu.cpp
+    src/polynomial/modulus_raise.cpp)
 if(VELUM_WITH_CUDA)
   target_sources(velum_kernels PRIVATE
     src/polynomial/automorphism_cuda.cu
+    src/polynomial/base_conversion_cuda.cu
     src/polynomial/elementwise_cuda.cu
     src/polynomial/inner_product_cuda.cu)
 endif()

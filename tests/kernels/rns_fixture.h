@@ -36,7 +36,7 @@ std::vector<Word> ntt_moduli() {
 template <typename Word>
 std::vector<Word> odd_moduli() {
   if constexpr (sizeof(Word) == sizeof(std::uint32_t)) {
-    return {1073741823, 5, 1073741789, 536608769, 7, 1073479681, 65537, 1068236801};
+    return {1073741823, 5, 1073741789, 536608769, 13, 1073479681, 65537, 1068236801};
   } else {
     return {2305843009213693951u,
             5,
@@ -120,7 +120,7 @@ void fill_uniform(HostRns<Word>& values, const std::vector<Word>& moduli, std::u
   });
 }
 
-/// Residues of which a third are 0, 1, (q - 1)/2, (q + 1)/2, q - 2 or q - 1.
+/// Residues of which a third are 0, 1, q - 2 or q - 1.
 template <typename Word>
 HostRns<Word> random_residues(std::int64_t polys, const std::vector<Word>& moduli,
                               std::int64_t degree, std::uint64_t seed, std::int64_t gap = 0) {
@@ -128,9 +128,9 @@ HostRns<Word> random_residues(std::int64_t polys, const std::vector<Word>& modul
   SplitMix random(seed);
   values.for_each([&](auto poly, auto limb, auto i) {
     const Word q = moduli[static_cast<std::size_t>(limb)];
-    const Word borders[] = {0, 1, q / 2, q / 2 + 1, q - 2, q - 1};
-    const std::uint64_t choice = random() % 18;
-    values.at(poly, limb, i) = choice < 6 ? borders[choice] : static_cast<Word>(random() % q);
+    const Word borders[] = {0, 1, q - 2, q - 1};
+    const std::uint64_t choice = random() % 12;
+    values.at(poly, limb, i) = choice < 4 ? borders[choice] : static_cast<Word>(random() % q);
   });
   return values;
 }

@@ -95,15 +95,41 @@ void check_memory(const char* function, const char* name, Backend backend, const
                               std::string(to_string(stream.backend())));
 }
 
-void check_limbs(const char* function, const LimbIndices& limbs, const RnsShape& view,
-                 int chain_size) {
-  check_count(function, field(view, "limbs"), view.limbs, "limbs.count", limbs.count);
+void check_at_least(const char* function, const std::string& what, std::int64_t value,
+                    std::int64_t least) {
+  if (value < least) refuse(function, what, value, "at least " + std::to_string(least));
+}
+
+void check_indices(const char* function, const char* name, const LimbIndices& limbs,
+                   int chain_size) {
   for (int i = 0; i < limbs.count; ++i) {
     if (limbs[i] >= chain_size) {
-      refuse(function, "limbs[" + std::to_string(i) + "]", limbs[i],
+      refuse(function, std::string(name) + "[" + std::to_string(i) + "]", limbs[i],
              "0 to " + std::to_string(chain_size - 1));
     }
   }
+}
+
+void check_distinct(const char* function, const char* names, const LimbIndices& a,
+                    const LimbIndices& b) {
+  bool seen[LimbIndices::kMaxLimbs] = {};
+  for (const LimbIndices* limbs : {&a, &b}) {
+    for (int i = 0; i < limbs->count; ++i) {
+      bool& before = seen[(*limbs)[i]];
+      if (before) {
+        throw std::invalid_argument(std::string(function) + ": limb " +
+                                    std::to_string((*limbs)[i]) + " is there twice in " + names +
+                                    ", expected each once");
+      }
+      before = true;
+    }
+  }
+}
+
+void check_limbs(const char* function, const LimbIndices& limbs, const RnsShape& view,
+                 int chain_size) {
+  check_count(function, field(view, "limbs"), view.limbs, "limbs.count", limbs.count);
+  check_indices(function, "limbs", limbs, chain_size);
 }
 
 void check_disjoint(const char* function, const RnsShape& out, const RnsShape& in) {

@@ -48,6 +48,14 @@ void check_polys(const char* function, const RnsShape& view, const RnsShape& exp
                  bool may_broadcast);
 /// The memory of a chain or of tables belongs to the stream's backend.
 void check_memory(const char* function, const char* name, Backend backend, const Stream& stream);
+void check_at_least(const char* function, const std::string& what, std::int64_t value,
+                    std::int64_t least);
+/// Each index inside the chain.
+void check_indices(const char* function, const char* name, const LimbIndices& limbs,
+                   int chain_size);
+/// No index is there twice in the two lists together; each is below LimbIndices::kMaxLimbs.
+void check_distinct(const char* function, const char* names, const LimbIndices& a,
+                    const LimbIndices& b);
 /// One index per limb, each inside the chain.
 void check_limbs(const char* function, const LimbIndices& limbs, const RnsShape& view,
                  int chain_size);

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "polynomial/base_conversion_body.h"
+#include "velum/kernels/stream.h"
+
+namespace velum::kernels {
+
+template <typename Word>
+void base_conversion_cpu(const BaseConversionTask<Word>& task, const Stream& stream);
+template <typename Word>
+void base_conversion_cuda(const BaseConversionTask<Word>& task, const Stream& stream);
+
+/// convert_base without checks and with a gap between the limbs of `out` (BaseConversionTask).
+template <typename Word>
+void run_base_conversion(const BaseConversionTask<Word>& task, const Stream& stream);
+
+}  // namespace velum::kernels
