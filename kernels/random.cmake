@@ -5,6 +5,8 @@ target_sources(velum_kernels
     include/velum/kernels/random/gaussian.h
     include/velum/kernels/random/key_source.h
     include/velum/kernels/random/random_stream.h
+    include/velum/kernels/random/residues.h
+    include/velum/kernels/random/small_polynomial.h
     include/velum/kernels/random/uniform.h
   PRIVATE
     src/random/gaussian.cpp
@@ -13,12 +15,18 @@ target_sources(velum_kernels
     src/random/keystream.cpp
     src/random/keystream_cpu.cpp
     src/random/random_stream.cpp
+    src/random/residues.cpp
+    src/random/residues_cpu.cpp
+    src/random/small_polynomial.cpp
+    src/random/small_polynomial_cpu.cpp
     src/random/uniform.cpp
     src/random/uniform_cpu.cpp)
 if(VELUM_WITH_CUDA)
   target_sources(velum_kernels PRIVATE
     src/random/gaussian_cuda.cu
     src/random/keystream_cuda.cu
+    src/random/residues_cuda.cu
+    src/random/small_polynomial_cuda.cu
     src/random/uniform_cuda.cu)
 endif()
 # GCC unrolls the rounds at -O3 and keeps more words in registers; scheduled for machines that have
@@ -27,5 +35,7 @@ set(random_simd_options "$<$<NOT:$<CONFIG:Debug>>:-O3>")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND random_simd_options -mtune=haswell)
 endif()
-set_source_files_properties(src/random/gaussian_cpu.cpp src/random/keystream_cpu.cpp
+set_source_files_properties(
+  src/random/gaussian_cpu.cpp src/random/keystream_cpu.cpp src/random/residues_cpu.cpp
+  src/random/small_polynomial_cpu.cpp
   PROPERTIES COMPILE_OPTIONS "${random_simd_options}")

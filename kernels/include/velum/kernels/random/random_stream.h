@@ -16,6 +16,11 @@ enum class Purpose : std::uint8_t {
   kSelfCheck = 4,
   kDataAugmentation = 5,
   kModelInitialization = 6,
+  kHeSecretKey = 7,  ///< Of homomorphic encryption: secret keys,
+  kHeUniform = 8,    ///< public uniform polynomials,
+  kHeError = 9,      ///< errors,
+  kHeTernary = 10,   ///< the ephemeral keys of encryptions,
+  kHeFlooding = 11,  ///< what hides the noise of a result.
   kTest = 63,
 };
 
@@ -32,7 +37,8 @@ struct RandomPosition {
 };
 
 /// What the keystream is turned into. Part of the layout, so that two kinds of draws at one
-/// position share no block either.
+/// position share no block either. Residues are integers; of small polynomials, the ternary are
+/// bits, those of a discrete Gaussian Gaussian, those of fixed weight a selection.
 enum class DrawKind : std::uint8_t { kBits = 0, kGaussian = 1, kInteger = 2, kSelection = 3 };
 
 /// The layout of a position in ChaCha20's counter and nonce:
