@@ -173,6 +173,32 @@ TEST_F(LedgerTamperTest, AChangedSchemaIsFound) {
   EXPECT_THAT(findings(), Contains("schema: more was added"));
 }
 
+TEST_F(LedgerTamperTest, ATableThatIsGoneIsAFindingLikeOthers) {
+  for (const std::string table : {"event", "data_set", "run", "reservation", "spent"}) {
+    std::filesystem::copy_file(path_, directory_ / "kept",
+                               std::filesystem::copy_options::overwrite_existing);
+    meddle("PRAGMA foreign_keys = OFF; DROP TABLE " + table);
+    EXPECT_THAT(findings(), Contains(HasSubstr(table + " is missing")));
+    std::filesystem::copy_file(directory_ / "kept", path_,
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+}
+
+TEST_F(LedgerTamperTest, ABodyThatIsNoJsonOrTooDeepIsNotExported) {
+  for (const std::string& body :
+       {std::string("{\"a"), std::string(300000, '[') + std::string(300000, ']')}) {
+    std::filesystem::copy_file(path_, directory_ / "kept",
+                               std::filesystem::copy_options::overwrite_existing);
+    tamper("UPDATE event SET body = '" + body + "' WHERE sequence = 8");
+    EXPECT_THAT(findings(), Contains(HasSubstr("event 8")));
+    EXPECT_THAT(
+        error_of<LedgerDamaged>([&] { exported(Ledger::open(path_, Ledger::Access::kReadOnly)); }),
+        HasSubstr("event 8: "));
+    std::filesystem::copy_file(directory_ / "kept", path_,
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+}
+
 TEST_F(LedgerTamperTest, TriggersKeepAccidentsOut) {
   EXPECT_THAT(meddling_error("UPDATE event SET time = 0"), HasSubstr("never changed"));
   EXPECT_THAT(meddling_error("DELETE FROM event WHERE sequence = 9"), HasSubstr("never removed"));

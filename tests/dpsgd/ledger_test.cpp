@@ -310,6 +310,24 @@ TEST_F(LedgerTest, AReaderWritesNothing) {
   EXPECT_TRUE(reader.verify().ok());
 }
 
+TEST_F(LedgerTest, AFileThatIsNotInItsPlaceAnyMoreTakesNoRelease) {
+  const std::string expected = "was moved, removed or replaced while it was open";
+  Ledger moved = make_ledger();
+  moved.reserve(request(1));
+  std::filesystem::rename(path_, directory_ / "elsewhere");
+  EXPECT_THAT(error_of<LedgerError>([&] { moved.reserve(request(1)); }), HasSubstr(expected));
+  EXPECT_THAT(error_of<LedgerError>([&] { moved.status("survey"); }), HasSubstr(expected));
+  std::filesystem::rename(directory_ / "elsewhere", path_);
+  EXPECT_EQ(moved.reserve(request(1)).id, 4);
+
+  // An earlier copy takes its place, as when a backup is put back.
+  std::filesystem::copy_file(path_, directory_ / "copy");
+  std::filesystem::rename(directory_ / "copy", path_);
+  EXPECT_THAT(error_of<LedgerError>([&] { moved.reserve(request(1)); }), HasSubstr(expected));
+  std::filesystem::remove(path_);
+  EXPECT_THAT(error_of<LedgerError>([&] { moved.reserve(request(1)); }), HasSubstr(expected));
+}
+
 TEST_F(LedgerTest, AForkedProcessMayNotUseIt) {
   Ledger ledger = make_ledger();
   const pid_t child = fork();

@@ -174,7 +174,7 @@ std::string export_line(const LedgerEvent& event) {
   return json{{"sequence", event.sequence},
               {"time", event.time},
               {"kind", event.kind},
-              {"body", json::parse(event.body)},
+              {"body", parse_json(event.body)},
               {"hash", hexadecimal(event.hash)}}
       .dump();
 }

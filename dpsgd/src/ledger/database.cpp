@@ -90,6 +90,16 @@ void Database::check_process() const {
   }
 }
 
+void Database::check_in_place() const {
+  int moved = 0;
+  const int code = sqlite3_file_control(handle_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (code != SQLITE_OK) fail(code);
+  if (moved != 0) {
+    throw LedgerError("the ledger " + path_.string() +
+                      " was moved, removed or replaced while it was open; open it again");
+  }
+}
+
 void Database::fail(int code) const {
   const std::string where = path_.string();
   const std::string detail = handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(code);
@@ -101,6 +111,7 @@ void Database::fail(int code) const {
     case SQLITE_NOTADB:
       throw LedgerDamaged(where + " is not a ledger");
     case SQLITE_CORRUPT:
+    case SQLITE_ERROR:  // a statement of ours does not fit the tables
       throw LedgerDamaged("the ledger " + where + " is damaged: " + detail);
     case SQLITE_READONLY:
       throw LedgerError("the ledger " + where + " cannot be written: " + detail);
@@ -211,6 +222,12 @@ std::span<const std::uint8_t> Statement::blob(int column) const {
 
 Transaction::Transaction(const Database& database, Kind kind) : database_(database) {
   database.execute(kind == Kind::kWrite ? "BEGIN IMMEDIATE" : "BEGIN DEFERRED");
+  try {
+    database.check_in_place();
+  } catch (...) {
+    sqlite3_exec(database.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    throw;
+  }
 }
 
 Transaction::~Transaction() {

@@ -26,6 +26,8 @@ class Database {
   sqlite3* handle() const { return handle_; }
   /// Refuses to be used in another process than the one that opened it.
   void check_process() const;
+  /// Refuses a file that is not at its path any more: what is written to it would be in no ledger.
+  void check_in_place() const;
 
   void execute(const char* sql) const;
   std::int64_t integer(const char* sql) const;

@@ -614,7 +614,14 @@ void Ledger::for_each_event(const std::function<void(const LedgerEvent&)>& visit
 }
 
 void Ledger::export_json_lines(std::ostream& out) const {
-  for_each_event([&](const LedgerEvent& event) { out << detail::export_line(event) << '\n'; });
+  for_each_event([&](const LedgerEvent& event) {
+    try {
+      out << detail::export_line(event) << '\n';
+    } catch (const std::invalid_argument& error) {
+      throw LedgerDamaged("the ledger " + path().string() + " is damaged: event " +
+                          std::to_string(event.sequence) + ": " + error.what());
+    }
+  });
 }
 
 void Ledger::backup(const fs::path& target) const {
