@@ -202,7 +202,7 @@ std::string refusal(const Call& call) {
 /// Every degree on the CPU; an emulated device would take minutes for the large ones.
 inline std::vector<std::int64_t> degrees(Backend backend) {
   if (backend == Backend::kCuda) return {2, 4, 8, 32, 256, 1024};
-  return {2, 4, 8, 16, 32, 64, 128, 1024, 4096, 16384};
+  return {2, 4, 8, 16, 32, 64, 128, 1024, 8192, 131072};
 }
 
 }  // namespace velum::testing

@@ -55,8 +55,8 @@ struct BaseConversionTask {
   VELUM_HOST_DEVICE constexpr Word* out_limb(std::int64_t poly, std::int32_t target) const {
     return out.limb(poly, target < gap_begin ? target : target + gap_size);
   }
-  VELUM_HOST_DEVICE constexpr Word y(std::int64_t poly, std::int32_t source, std::int64_t i) const {
-    const Word x = in.limb(poly, source)[i];
+  /// y_i of a residue x of limb `source` of `in`, or the y_i that it is.
+  VELUM_HOST_DEVICE constexpr Word y(Word x, std::int32_t source) const {
     return premultiplied
                ? x
                : multiply_mod(x, conversion.inverse_factors[source], conversion.from[source].value);

@@ -45,7 +45,7 @@ void convert_part(const BaseConversionTask<Word>& task, const ConversionPart& pa
   for (std::int64_t i = part.begin; i < part.end; ++i) {
     Wide fractions = 0;
     for (std::int32_t source = 0; source < c.from_count; ++source) {
-      rows[source] = task.y(part.poly, source, i);
+      rows[source] = task.y(task.in.limb(part.poly, source)[i], source);
       if (task.centred) fractions += fraction(rows[source], c.reciprocals[source]);
     }
     if (task.centred) rows[c.from_count] = nearest_integer<Word>(fractions);

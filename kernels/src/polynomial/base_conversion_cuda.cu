@@ -19,6 +19,18 @@ struct BaseConversionConfig {
   static constexpr std::int64_t kMaxBlocks = 132 * 8 * 64;
 };
 
+/// A thread's residues of limb `row` of `in`; 0 beyond the last coefficient.
+template <typename Word>
+__device__ void load_row(const BaseConversionTask<Word>& task, std::int64_t poly, int row,
+                         std::int64_t begin, Word (&x)[BaseConversionConfig<Word>::kCoefficients]) {
+  const Word* const limb = task.in.limb(poly, row);
+#pragma unroll
+  for (int k = 0; k < BaseConversionConfig<Word>::kCoefficients; ++k) {
+    const std::int64_t i = begin + k * BaseConversionConfig<Word>::kThreads;
+    x[k] = i < task.out.degree ? limb[i] : 0;
+  }
+}
+
 /// A block takes a tile of coefficients of one polynomial to a tile of targets: the columns of the
 /// table in shared memory, the y_i and the sums in registers. Each product is one IMAD.WIDE for
 /// 32-bit words.
@@ -50,6 +62,8 @@ __global__ void __launch_bounds__(BaseConversionConfig<Word>::kThreads)
     const std::int64_t begin = tile % coefficient_tiles * Config::kTile + threadIdx.x;
     Wide sums[kTargets][kCoefficients] = {};
     Wide fractions[kCoefficients] = {};
+    Word x[kCoefficients];
+    load_row(task, poly, 0, begin, x);
     int left = Sum::kFirstProducts;
     for (int row = 0; row < rows; ++row) {
       if (left == 0) {
@@ -65,14 +79,15 @@ __global__ void __launch_bounds__(BaseConversionConfig<Word>::kThreads)
       Word y[kCoefficients];
 #pragma unroll
       for (int k = 0; k < kCoefficients; ++k) {
-        const std::int64_t i = begin + k * Config::kThreads;
         if (row == c.from_count) {
           y[k] = nearest_integer<Word>(fractions[k]);
         } else {
-          y[k] = i < task.out.degree ? task.y(poly, row, i) : 0;
+          y[k] = task.y(x[k], row);
           if (task.centred) fractions[k] += fraction(y[k], c.reciprocals[row]);
         }
       }
+      // On its way while this row is multiplied.
+      if (row + 1 < c.from_count) load_row(task, poly, row + 1, begin, x);
 #pragma unroll
       for (int t = 0; t < kTargets; ++t) {
         const Word constant = table[row][t];
