@@ -1,0 +1,117 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "velum/he/context.h"
+#include "velum/he/keys.h"
+
+namespace velum::he {
+
+/// What is known, without a key and without the message, about the error and the size of an
+/// encrypted message. All of it follows from public facts: parameters, declared bounds, and what
+/// was computed.
+struct NoiseEstimate {
+  /// For planning: the variance of the error in one slot of the scaled message (of the complex
+  /// number, twice that of its real part), for errors that are independent. Tested against
+  /// measurement.
+  double slot_variance = 0.0;
+  /// For flooding: a bound of the error's magnitude in every slot of the scaled message. Errors add
+  /// up as if they pointed the same way, so that it also holds for sums of one ciphertext with
+  /// itself. Fresh errors and roundings exceed theirs with a probability below 2^-60
+  /// (docs/noise.md).
+  double slot_bound = 0.0;
+  /// The declared bound of a slot's magnitude, before scaling. The encoder enforces it; it is
+  /// public.
+  double message_bound = 0.0;
+};
+
+/// A message that is encoded but not encrypted: [1, limbs(level), N], NTT form.
+class Plaintext {
+ public:
+  Plaintext(std::shared_ptr<const Context> context, Buffer<Word> residues, int level, double scale,
+            const NoiseEstimate& noise);
+
+  const std::shared_ptr<const Context>& context() const { return context_; }
+  int level() const { return level_; }
+  /// The factor itself, not its logarithm.
+  double scale() const { return scale_; }
+  /// Of a plaintext: the rounding of the encoder.
+  const NoiseEstimate& noise() const { return noise_; }
+  RnsView<const Word> view() const;
+
+ private:
+  std::shared_ptr<const Context> context_;
+  Buffer<Word> residues_;
+  int level_;
+  double scale_;
+  NoiseEstimate noise_;
+};
+
+/// An encrypted message m: polynomials c_0, c_1 (, c_2) with c_0 + c_1 s (+ c_2 s^2) = m + e modulo
+/// the q of its level. [size(), limbs(level), N], NTT form, canonical residues.
+class Ciphertext {
+ public:
+  Ciphertext(std::shared_ptr<const Context> context, const KeyId& key_id, Buffer<Word> residues,
+             int size, int level, double scale, const NoiseEstimate& noise);
+
+  const std::shared_ptr<const Context>& context() const { return context_; }
+  const KeyId& key_id() const { return key_id_; }
+  int size() const { return size_; }
+  int level() const { return level_; }
+  double scale() const { return scale_; }
+  const NoiseEstimate& noise() const { return noise_; }
+  /// Estimated standard deviation of the error of a decoded slot, in units of the message.
+  double estimated_error() const;
+  /// Bits after the binary point that a decoded slot has: -log2(estimated_error()).
+  double estimated_precision_bits() const;
+
+  RnsView<const Word> view() const;
+  RnsView<Word> mutable_view();
+
+  /// A copy; on a CUDA stream it is enqueued.
+  Ciphertext copy(const Stream& stream) const;
+
+  // For the library's own operations.
+  void set_scale(double scale) { scale_ = scale; }
+  void set_noise(const NoiseEstimate& noise) { noise_ = noise; }
+
+ private:
+  std::shared_ptr<const Context> context_;
+  KeyId key_id_;
+  Buffer<Word> residues_;
+  int size_;
+  int level_;
+  double scale_;
+  NoiseEstimate noise_;
+};
+
+/// A fresh symmetric ciphertext whose c_1 is a seed: half the bytes.
+class SeededCiphertext {
+ public:
+  SeededCiphertext(std::shared_ptr<const Context> context, const KeyId& key_id,
+                   const PublicSeed& seed, Buffer<Word> residues, int level, double scale,
+                   const NoiseEstimate& noise);
+
+  const std::shared_ptr<const Context>& context() const { return context_; }
+  const KeyId& key_id() const { return key_id_; }
+  const PublicSeed& seed() const { return seed_; }
+  int level() const { return level_; }
+  double scale() const { return scale_; }
+  const NoiseEstimate& noise() const { return noise_; }
+  /// [1, limbs(level), N], NTT form: c_0.
+  RnsView<const Word> view() const;
+
+  Ciphertext expand(const Stream& stream) const;
+
+ private:
+  std::shared_ptr<const Context> context_;
+  KeyId key_id_;
+  PublicSeed seed_;
+  Buffer<Word> residues_;
+  int level_;
+  double scale_;
+  NoiseEstimate noise_;
+};
+
+}  // namespace velum::he

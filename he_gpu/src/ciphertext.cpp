@@ -1,0 +1,74 @@
+#include "velum/he/ciphertext.h"
+
+#include <cmath>
+#include <utility>
+
+#include "rns_random.h"
+
+namespace velum::he {
+
+Plaintext::Plaintext(std::shared_ptr<const Context> context, Buffer<Word> residues, int level,
+                     double scale, const NoiseEstimate& noise)
+    : context_(std::move(context)),
+      residues_(std::move(residues)),
+      level_(level),
+      scale_(scale),
+      noise_(noise) {}
+
+RnsView<const Word> Plaintext::view() const {
+  return {residues_.data(), 1, context_->parameters().limbs(level_), context_->degree()};
+}
+
+Ciphertext::Ciphertext(std::shared_ptr<const Context> context, const KeyId& key_id,
+                       Buffer<Word> residues, int size, int level, double scale,
+                       const NoiseEstimate& noise)
+    : context_(std::move(context)),
+      key_id_(key_id),
+      residues_(std::move(residues)),
+      size_(size),
+      level_(level),
+      scale_(scale),
+      noise_(noise) {}
+
+double Ciphertext::estimated_error() const { return std::sqrt(noise_.slot_variance) / scale_; }
+double Ciphertext::estimated_precision_bits() const { return -std::log2(estimated_error()); }
+
+RnsView<const Word> Ciphertext::view() const {
+  return {residues_.data(), size_, context_->parameters().limbs(level_), context_->degree()};
+}
+RnsView<Word> Ciphertext::mutable_view() {
+  return {residues_.data(), size_, context_->parameters().limbs(level_), context_->degree()};
+}
+
+Ciphertext Ciphertext::copy(const Stream& stream) const {
+  Buffer<Word> residues(residues_.size(), stream);
+  kernels::copy(Span<const Word>(residues_.span()), residues.span(), stream);
+  return {context_, key_id_, std::move(residues), size_, level_, scale_, noise_};
+}
+
+SeededCiphertext::SeededCiphertext(std::shared_ptr<const Context> context, const KeyId& key_id,
+                                   const PublicSeed& seed, Buffer<Word> residues, int level,
+                                   double scale, const NoiseEstimate& noise)
+    : context_(std::move(context)),
+      key_id_(key_id),
+      seed_(seed),
+      residues_(std::move(residues)),
+      level_(level),
+      scale_(scale),
+      noise_(noise) {}
+
+RnsView<const Word> SeededCiphertext::view() const {
+  return {residues_.data(), 1, context_->parameters().limbs(level_), context_->degree()};
+}
+
+Ciphertext SeededCiphertext::expand(const Stream& stream) const {
+  context_->check_stream("SeededCiphertext::expand", stream);
+  const int limbs = context_->parameters().limbs(level_);
+  Buffer<Word> residues(2 * limbs * context_->degree(), stream);
+  const RnsView<Word> out(residues.data(), 2, limbs, context_->degree());
+  kernels::copy_limbs<Word>(view(), out.poly_range(0, 1), stream);
+  fill_uniform(*context_, out.poly_range(1, 1), context_->q_limbs(level_), seed_, 0, stream);
+  return {context_, key_id_, std::move(residues), 2, level_, scale_, noise_};
+}
+
+}  // namespace velum::he

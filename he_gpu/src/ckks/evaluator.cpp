@@ -1,0 +1,619 @@
+#include "velum/he/ckks/evaluator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "noise.h"
+#include "residues_of.h"
+#include "velum/kernels/polynomial/automorphism.h"
+#include "velum/kernels/polynomial/elementwise.h"
+#include "velum/kernels/polynomial/inner_product.h"
+#include "velum/kernels/polynomial/ntt.h"
+
+namespace velum::he {
+namespace {
+
+/// Scales that differ by no more than this are one: far below the precision of any message.
+constexpr double kScaleTolerance = 0x1p-45;
+
+bool scales_match(double a, double b) {
+  return std::abs(a - b) <= kScaleTolerance * std::max(a, b);
+}
+
+std::string scale_text(double scale, int level) {
+  char text[64];
+  std::snprintf(text, sizeof text, "scale 2^%.9g at level %d", std::log2(scale), level);
+  return text;
+}
+
+[[noreturn]] void reject(const char* function, const std::string& text) {
+  throw std::invalid_argument(std::string("Evaluator::") + function + ": " + text);
+}
+
+NoiseEstimate sum_of(const NoiseEstimate& a, const NoiseEstimate& b) {
+  return noise::estimate(noise::error_of(a) + noise::error_of(b),
+                         a.message_bound + b.message_bound);
+}
+
+}  // namespace
+
+Evaluator::Evaluator(std::shared_ptr<const Context> context) : context_(std::move(context)) {
+  if (context_ == nullptr) throw std::invalid_argument("Evaluator: context is null");
+}
+
+void Evaluator::check(const char* function, const Ciphertext& a, const Stream& stream) const {
+  context_->check_stream(function, stream);
+  if (a.context() != context_) reject(function, "the ciphertext belongs to another context");
+}
+
+void Evaluator::check_pair(const char* function, const Ciphertext& a, const Ciphertext& b,
+                           const Stream& stream) const {
+  check(function, a, stream);
+  check(function, b, stream);
+  if (a.key_id() != b.key_id()) {
+    reject(function, "the operands belong to different keys, " + to_string(a.key_id()) + " and " +
+                         to_string(b.key_id()));
+  }
+  if (a.level() != b.level()) {
+    reject(function,
+           scale_text(a.scale(), a.level()) + " and " + scale_text(b.scale(), b.level()) +
+               " differ in level; bring the higher one down with adjust or drop_to_level first");
+  }
+}
+
+void Evaluator::check_fits(const char* function, int level, double scale,
+                           double message_bound) const {
+  const double needed = std::log2(scale) + std::log2(std::max(message_bound, 0x1p-60)) + 1.0;
+  if (!(needed < context_->parameters().log_q(level))) {
+    reject(function, "a message of magnitude " + std::to_string(message_bound) + " at " +
+                         scale_text(scale, level) + " does not fit the modulus of 2^" +
+                         std::to_string(context_->parameters().log_q(level)) +
+                         "; rescale earlier, or take parameters with more levels or base_bits");
+  }
+}
+
+Ciphertext Evaluator::add(const Ciphertext& a, const Ciphertext& b, const Stream& stream) const {
+  check_pair("add", a, b, stream);
+  if (!scales_match(a.scale(), b.scale())) {
+    reject("add",
+           scale_text(a.scale(), a.level()) + " and " + scale_text(b.scale(), b.level()) +
+               " differ; bring one to the other with adjust, or rescale the second operand first");
+  }
+  if (a.size() < b.size()) return add(b, a, stream);
+  Ciphertext out = a.copy(stream);
+  const RnsView<Word> head = out.mutable_view().poly_range(0, b.size());
+  kernels::add<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
+                     stream);
+  out.set_noise(sum_of(a.noise(), b.noise()));
+  return out;
+}
+
+Ciphertext Evaluator::subtract(const Ciphertext& a, const Ciphertext& b,
+                               const Stream& stream) const {
+  check_pair("subtract", a, b, stream);
+  if (!scales_match(a.scale(), b.scale())) {
+    reject("subtract",
+           scale_text(a.scale(), a.level()) + " and " + scale_text(b.scale(), b.level()) +
+               " differ; bring one to the other with adjust, or rescale the second operand first");
+  }
+  if (a.size() < b.size()) return add(negate(b, stream), a, stream);
+  Ciphertext out = a.copy(stream);
+  const RnsView<Word> head = out.mutable_view().poly_range(0, b.size());
+  kernels::subtract<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
+                          stream);
+  out.set_noise(sum_of(a.noise(), b.noise()));
+  return out;
+}
+
+Ciphertext Evaluator::negate(const Ciphertext& a, const Stream& stream) const {
+  check("negate", a, stream);
+  Ciphertext out = a.copy(stream);
+  kernels::negate<Word>(out.view(), out.mutable_view(), context_->q_limbs(a.level()),
+                        context_->moduli(), stream);
+  return out;
+}
+
+void Evaluator::check_plain(const char* function, const Ciphertext& a, const Plaintext& b,
+                            const Stream& stream) const {
+  check(function, a, stream);
+  if (b.context() != context_) reject(function, "the plaintext belongs to another context");
+  if (a.level() != b.level()) {
+    reject(function, scale_text(a.scale(), a.level()) + " and a plaintext of " +
+                         scale_text(b.scale(), b.level()) +
+                         " differ in level; encode the plaintext at level " +
+                         std::to_string(a.level()));
+  }
+}
+
+Ciphertext Evaluator::add_plain(const Ciphertext& a, const Plaintext& b,
+                                const Stream& stream) const {
+  check_plain("add_plain", a, b, stream);
+  if (!scales_match(a.scale(), b.scale())) {
+    reject("add_plain", scale_text(a.scale(), a.level()) + " and a plaintext of " +
+                            scale_text(b.scale(), b.level()) +
+                            " differ; encode the plaintext at the ciphertext's scale");
+  }
+  Ciphertext out = a.copy(stream);
+  const RnsView<Word> head = out.mutable_view().poly_range(0, 1);
+  kernels::add<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
+                     stream);
+  out.set_noise(sum_of(a.noise(), b.noise()));
+  return out;
+}
+
+Ciphertext Evaluator::subtract_plain(const Ciphertext& a, const Plaintext& b,
+                                     const Stream& stream) const {
+  check_plain("subtract_plain", a, b, stream);
+  if (!scales_match(a.scale(), b.scale())) {
+    reject("subtract_plain", scale_text(a.scale(), a.level()) + " and a plaintext of " +
+                                 scale_text(b.scale(), b.level()) +
+                                 " differ; encode the plaintext at the ciphertext's scale");
+  }
+  Ciphertext out = a.copy(stream);
+  const RnsView<Word> head = out.mutable_view().poly_range(0, 1);
+  kernels::subtract<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
+                          stream);
+  out.set_noise(sum_of(a.noise(), b.noise()));
+  return out;
+}
+
+Ciphertext Evaluator::add_constant(const Ciphertext& a, double value, const Stream& stream) const {
+  check("add_constant", a, stream);
+  const double scaled = value * a.scale();
+  if (!std::isfinite(scaled))
+    reject("add_constant", "value = " + std::to_string(value) + ", expected finite");
+  const double message_bound = a.noise().message_bound + std::abs(value);
+  check_fits("add_constant", a.level(), a.scale(), message_bound);
+  const LimbIndices limbs = context_->q_limbs(a.level());
+  Ciphertext out = a.copy(stream);
+  const Buffer<Word> constants =
+      residues_of(std::nearbyint(scaled), limbs, context_->moduli(), stream);
+  const RnsView<Word> head = out.mutable_view().poly_range(0, 1);
+  kernels::add_constants<Word>(head, constants.span(), head, limbs, context_->moduli(), stream);
+  const double rounding = std::max(0.5, std::abs(scaled) * 0x1p-53);
+  out.set_noise(noise::estimate(
+      noise::error_of(a.noise()) + noise::Error{rounding * rounding, rounding}, message_bound));
+  return out;
+}
+
+Ciphertext Evaluator::multiply(const Ciphertext& a, const Ciphertext& b,
+                               const Stream& stream) const {
+  check_pair("multiply", a, b, stream);
+  if (a.size() != 2 || b.size() != 2) {
+    reject("multiply", "the operands have " + std::to_string(a.size()) + " and " +
+                           std::to_string(b.size()) +
+                           " polynomials, expected 2 and 2; relinearize first");
+  }
+  const double scale = a.scale() * b.scale();
+  const double message_bound = a.noise().message_bound * b.noise().message_bound;
+  check_fits("multiply", a.level(), scale, message_bound);
+  const LimbIndices limbs = context_->q_limbs(a.level());
+  const auto& moduli = context_->moduli();
+  Buffer<Word> residues(3 * limbs.count * context_->degree(), stream);
+  const RnsView<Word> out(residues.data(), 3, limbs.count, context_->degree());
+  const RnsView<const Word> x = a.view(), y = b.view();
+  kernels::multiply<Word>(x.poly_range(0, 1), y.poly_range(0, 1), out.poly_range(0, 1), limbs,
+                          moduli, stream);
+  kernels::multiply<Word>(x.poly_range(0, 1), y.poly_range(1, 1), out.poly_range(1, 1), limbs,
+                          moduli, stream);
+  kernels::multiply_accumulate<Word>(x.poly_range(1, 1), y.poly_range(0, 1), out.poly_range(1, 1),
+                                     limbs, moduli, stream);
+  kernels::multiply<Word>(x.poly_range(1, 1), y.poly_range(1, 1), out.poly_range(2, 1), limbs,
+                          moduli, stream);
+  return {context_,
+          a.key_id(),
+          std::move(residues),
+          3,
+          a.level(),
+          scale,
+          noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()),
+                          message_bound)};
+}
+
+Ciphertext Evaluator::square(const Ciphertext& a, const Stream& stream) const {
+  check("square", a, stream);
+  if (a.size() != 2) {
+    reject("square", "the operand has " + std::to_string(a.size()) +
+                         " polynomials, expected 2; relinearize first");
+  }
+  const double scale = a.scale() * a.scale();
+  const double message_bound = a.noise().message_bound * a.noise().message_bound;
+  check_fits("square", a.level(), scale, message_bound);
+  const LimbIndices limbs = context_->q_limbs(a.level());
+  const auto& moduli = context_->moduli();
+  Buffer<Word> residues(3 * limbs.count * context_->degree(), stream);
+  const RnsView<Word> out(residues.data(), 3, limbs.count, context_->degree());
+  const RnsView<const Word> x = a.view();
+  kernels::multiply<Word>(x.poly_range(0, 1), x.poly_range(0, 1), out.poly_range(0, 1), limbs,
+                          moduli, stream);
+  kernels::multiply<Word>(x.poly_range(0, 1), x.poly_range(1, 1), out.poly_range(1, 1), limbs,
+                          moduli, stream);
+  kernels::add<Word>(out.poly_range(1, 1), out.poly_range(1, 1), out.poly_range(1, 1), limbs,
+                     moduli, stream);
+  kernels::multiply<Word>(x.poly_range(1, 1), x.poly_range(1, 1), out.poly_range(2, 1), limbs,
+                          moduli, stream);
+  // The two factors have the same error: twice the message times it, not sqrt(2) times.
+  noise::Error error = noise::multiplied(a.noise(), a.scale(), a.noise(), a.scale());
+  error.variance *= 2.0;
+  return {context_,
+          a.key_id(),
+          std::move(residues),
+          3,
+          a.level(),
+          scale,
+          noise::estimate(error, message_bound)};
+}
+
+Ciphertext Evaluator::multiply_plain(const Ciphertext& a, const Plaintext& b,
+                                     const Stream& stream) const {
+  check_plain("multiply_plain", a, b, stream);
+  const double scale = a.scale() * b.scale();
+  const double message_bound = a.noise().message_bound * b.noise().message_bound;
+  check_fits("multiply_plain", a.level(), scale, message_bound);
+  const LimbIndices limbs = context_->q_limbs(a.level());
+  Ciphertext out = a.copy(stream);
+  kernels::multiply<Word>(out.view(), b.view(), out.mutable_view(), limbs, context_->moduli(),
+                          stream);
+  out.set_scale(scale);
+  out.set_noise(noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()),
+                                message_bound));
+  return out;
+}
+
+Ciphertext Evaluator::multiply_integer(const Ciphertext& a, std::int64_t factor,
+                                       const Stream& stream) const {
+  check("multiply_integer", a, stream);
+  if (factor >= (std::int64_t{1} << 62) || factor <= -(std::int64_t{1} << 62)) {
+    reject("multiply_integer",
+           "factor = " + std::to_string(factor) + ", expected a magnitude below 2^62");
+  }
+  const double message_bound = a.noise().message_bound * std::abs(static_cast<double>(factor));
+  check_fits("multiply_integer", a.level(), a.scale(), message_bound);
+  const LimbIndices limbs = context_->q_limbs(a.level());
+  Ciphertext out = a.copy(stream);
+  const auto factors = factors_of(factor, limbs, context_->moduli(), stream);
+  kernels::multiply_factors<Word>(out.view(), factors.span(), out.mutable_view(), limbs,
+                                  context_->moduli(), stream);
+  out.set_noise(noise::estimate(
+      noise::scaled(noise::error_of(a.noise()), static_cast<double>(factor)), message_bound));
+  return out;
+}
+
+Ciphertext Evaluator::multiply_constant(const Ciphertext& a, double value, double scale,
+                                        const Stream& stream) const {
+  check("multiply_constant", a, stream);
+  if (!(scale >= 1.0 && scale <= 0x1p62)) {
+    reject("multiply_constant", "scale = " + std::to_string(scale) + ", expected 1 to 2^62");
+  }
+  const double scaled = std::nearbyint(value * scale);
+  if (!(std::abs(scaled) < 0x1p62)) {
+    reject("multiply_constant", "value = " + std::to_string(value) + " at scale " +
+                                    std::to_string(scale) +
+                                    ", expected |value| * scale below 2^62");
+  }
+  const double message_bound = a.noise().message_bound * std::abs(value);
+  check_fits("multiply_constant", a.level(), a.scale() * scale, message_bound);
+  const LimbIndices limbs = context_->q_limbs(a.level());
+  Ciphertext out = a.copy(stream);
+  const auto factors =
+      factors_of(static_cast<std::int64_t>(scaled), limbs, context_->moduli(), stream);
+  kernels::multiply_factors<Word>(out.view(), factors.span(), out.mutable_view(), limbs,
+                                  context_->moduli(), stream);
+  const double rounding = std::abs(scaled - value * scale) * a.noise().message_bound * a.scale();
+  out.set_scale(a.scale() * scale);
+  out.set_noise(noise::estimate(noise::scaled(noise::error_of(a.noise()), scaled) +
+                                    noise::Error{rounding * rounding, rounding},
+                                message_bound));
+  return out;
+}
+
+Ciphertext Evaluator::drop_to_level(const Ciphertext& a, int level, const Stream& stream) const {
+  check("drop_to_level", a, stream);
+  if (level < 0 || level > a.level()) {
+    reject("drop_to_level", "level = " + std::to_string(level) + ", expected 0 to " +
+                                std::to_string(a.level()) + ": no level can be regained");
+  }
+  check_fits("drop_to_level", level, a.scale(), a.noise().message_bound);
+  const std::int64_t limbs = context_->parameters().limbs(level);
+  Buffer<Word> residues(a.size() * limbs * context_->degree(), stream);
+  kernels::copy_limbs<Word>(a.view().limb_range(0, limbs),
+                            {residues.data(), a.size(), limbs, context_->degree()}, stream);
+  return {context_, a.key_id(), std::move(residues), a.size(), level, a.scale(), a.noise()};
+}
+
+Ciphertext Evaluator::adjust(const Ciphertext& a, int level, double scale,
+                             const Stream& stream) const {
+  check("adjust", a, stream);
+  if (!(scale >= 1.0 && std::isfinite(scale))) {
+    reject("adjust", "scale = " + std::to_string(scale) + ", expected finite and at least 1");
+  }
+  if (level == a.level() && scales_match(a.scale(), scale)) return a.copy(stream);
+  if (level < 0 || level >= a.level()) {
+    reject("adjust", "from " + scale_text(a.scale(), a.level()) + " to " +
+                         scale_text(scale, level) +
+                         ": a change of scale takes a level, so expected a level of 0 to " +
+                         std::to_string(a.level() - 1));
+  }
+  const Ciphertext above = drop_to_level(a, level + 1, stream);
+  const double modulus = context_->parameters().level_modulus(level + 1);
+  const double factor = std::nearbyint(scale * modulus / a.scale());
+  if (!(factor >= 1.0 && factor < 0x1p62)) {
+    reject("adjust", "from " + scale_text(a.scale(), a.level()) + " to " +
+                         scale_text(scale, level) + " is a factor of " + std::to_string(factor) +
+                         ", expected 1 to 2^62; adjust by fewer levels");
+  }
+  Ciphertext scaled = above.copy(stream);
+  const LimbIndices limbs = context_->q_limbs(level + 1);
+  const auto factors =
+      factors_of(static_cast<std::int64_t>(factor), limbs, context_->moduli(), stream);
+  kernels::multiply_factors<Word>(scaled.view(), factors.span(), scaled.mutable_view(), limbs,
+                                  context_->moduli(), stream);
+  scaled.set_scale(a.scale() * factor);
+  scaled.set_noise(
+      noise::estimate(noise::scaled(noise::error_of(a.noise()), factor), a.noise().message_bound));
+  check_fits("adjust", level + 1, scaled.scale(), a.noise().message_bound);
+  Ciphertext out = rescale(scaled, stream);
+  const double mismatch = std::abs(out.scale() - scale) * a.noise().message_bound;
+  out.set_scale(scale);
+  out.set_noise(
+      noise::estimate(noise::error_of(out.noise()) + noise::Error{mismatch * mismatch, mismatch},
+                      out.noise().message_bound));
+  return out;
+}
+
+void Evaluator::decompose(RnsView<const Word> polynomial, int level, Word* digits,
+                          const Stream& stream) const {
+  const Parameters& parameters = context_->parameters();
+  const LimbIndices limbs = context_->q_limbs(level);
+  const int special = parameters.special_prime_count();
+  const std::int64_t degree = context_->degree();
+  const Workspace::Lease lease = context_->workspace().take(limbs.count * degree, stream);
+  const RnsView<Word> coefficients(lease.data(), 1, limbs.count, degree);
+  kernels::copy_limbs<Word>(polynomial, coefficients, stream);
+  const RnsView<Word> out(digits, parameters.digit_count(level), special + limbs.count, degree);
+  for (int digit = 0; digit < parameters.digit_count(level); ++digit) {
+    const kernels::DigitExtension<Word>& extension = context_->digit_extension(level, digit);
+    const int begin = extension.first() - special;
+    const RnsView<Word> own = coefficients.limb_range(begin, extension.count());
+    kernels::ntt_inverse_multiply_inplace(
+        own, LimbIndices::range(extension.first(), extension.count()),
+        extension.conversion().inverse_factors(), context_->tables(), stream);
+    kernels::extend_digit<Word>(
+        own, kernels::Premultiplied::kYes, polynomial.limb_range(begin, extension.count()),
+        out.poly_range(digit, 1), extension, kernels::Correction::kCentred, stream);
+  }
+}
+
+void Evaluator::apply_key(const Word* digits, const KeySwitchingKey& key, int level,
+                          RnsView<Word> out, const Stream& stream) const {
+  const Parameters& parameters = context_->parameters();
+  const LimbIndices limbs = context_->qp_limbs(level);
+  const int special = parameters.special_prime_count();
+  const int digit_count = parameters.digit_count(level);
+  const std::int64_t degree = context_->degree();
+  const Workspace::Lease lease = context_->workspace().take(2 * limbs.count * degree, stream);
+  const RnsView<Word> product(lease.data(), 2, limbs.count, degree);
+  kernels::inner_product<Word>({digits, digit_count, limbs.count, degree},
+                               key.view().poly_range(0, 2 * digit_count).limb_range(0, limbs.count),
+                               product, limbs, context_->moduli(), stream);
+  const RnsView<Word> dropped = product.limb_range(0, special);
+  kernels::divide_and_round<Word>(product.limb_range(special, limbs.count - special), dropped,
+                                  dropped, out, context_->special_division(level), stream);
+}
+
+void Evaluator::check_key(const char* function, const Ciphertext& a,
+                          const KeySwitchingKey& key) const {
+  if (key.context() != context_) reject(function, "the key belongs to another context");
+  if (key.id() != a.key_id()) {
+    reject(function, "the ciphertext belongs to key " + to_string(a.key_id()) +
+                         ", the switching key leads to " + to_string(key.id()));
+  }
+}
+
+Ciphertext Evaluator::relinearize(const Ciphertext& a, const RelinearizationKey& key,
+                                  const Stream& stream) const {
+  check("relinearize", a, stream);
+  check_key("relinearize", a, key.key);
+  if (a.size() == 2) return a.copy(stream);
+  const Parameters& parameters = context_->parameters();
+  const LimbIndices limbs = context_->q_limbs(a.level());
+  const std::int64_t degree = context_->degree();
+  const Workspace::Lease digits = context_->workspace().take(
+      parameters.digit_count(a.level()) * (parameters.special_prime_count() + limbs.count) * degree,
+      stream);
+  decompose(a.view().poly_range(2, 1), a.level(), digits.data(), stream);
+  Buffer<Word> residues(2 * limbs.count * degree, stream);
+  const RnsView<Word> out(residues.data(), 2, limbs.count, degree);
+  apply_key(digits.data(), key.key, a.level(), out, stream);
+  kernels::add<Word>(out, a.view().poly_range(0, 2), out, limbs, context_->moduli(), stream);
+  return {context_,
+          a.key_id(),
+          std::move(residues),
+          2,
+          a.level(),
+          a.scale(),
+          noise::estimate(noise::error_of(a.noise()) + noise::key_switching(parameters, a.level()),
+                          a.noise().message_bound)};
+}
+
+Ciphertext Evaluator::rescale(const Ciphertext& a, const Stream& stream) const {
+  check("rescale", a, stream);
+  if (a.level() == 0)
+    reject("rescale",
+           "the ciphertext is at level 0, expected at least 1: no primes are left to divide by");
+  const Parameters& parameters = context_->parameters();
+  const std::int64_t degree = context_->degree();
+  const int kept = parameters.limbs(a.level() - 1), dropped = parameters.limbs(a.level()) - kept;
+  const Workspace::Lease scratch = context_->workspace().take(a.size() * dropped * degree, stream);
+  Buffer<Word> residues(a.size() * kept * degree, stream);
+  kernels::divide_and_round<Word>(a.view().limb_range(0, kept), a.view().limb_range(kept, dropped),
+                                  {scratch.data(), a.size(), dropped, degree},
+                                  {residues.data(), a.size(), kept, degree},
+                                  context_->rescaling(a.level()), stream);
+  const double modulus = parameters.level_modulus(a.level());
+  return {context_,
+          a.key_id(),
+          std::move(residues),
+          a.size(),
+          a.level() - 1,
+          a.scale() / modulus,
+          noise::estimate(noise::scaled(noise::error_of(a.noise()), 1.0 / modulus) +
+                              noise::division_rounding(static_cast<double>(degree), a.size()),
+                          a.noise().message_bound)};
+}
+
+Ciphertext Evaluator::apply_automorphism(const Ciphertext& a, std::uint32_t element,
+                                         const GaloisKeys& keys, const Stream& stream) const {
+  if (a.size() != 2) {
+    reject("rotate", "the operand has " + std::to_string(a.size()) +
+                         " polynomials, expected 2; relinearize first");
+  }
+  if (element == 1) return a.copy(stream);
+  const KeySwitchingKey& key = keys.at(element);
+  check_key("rotate", a, key);
+  const Parameters& parameters = context_->parameters();
+  const LimbIndices limbs = context_->q_limbs(a.level());
+  const std::int64_t degree = context_->degree();
+  const Workspace::Lease turned = context_->workspace().take(2 * limbs.count * degree, stream);
+  const RnsView<Word> image(turned.data(), 2, limbs.count, degree);
+  kernels::automorphism_ntt<Word>(a.view(), image, element, stream);
+  const Workspace::Lease digits = context_->workspace().take(
+      parameters.digit_count(a.level()) * (parameters.special_prime_count() + limbs.count) * degree,
+      stream);
+  decompose(image.poly_range(1, 1), a.level(), digits.data(), stream);
+  Buffer<Word> residues(2 * limbs.count * degree, stream);
+  const RnsView<Word> out(residues.data(), 2, limbs.count, degree);
+  apply_key(digits.data(), key, a.level(), out, stream);
+  kernels::add<Word>(out.poly_range(0, 1), image.poly_range(0, 1), out.poly_range(0, 1), limbs,
+                     context_->moduli(), stream);
+  return {context_,
+          a.key_id(),
+          std::move(residues),
+          2,
+          a.level(),
+          a.scale(),
+          noise::estimate(noise::error_of(a.noise()) + noise::key_switching(parameters, a.level()),
+                          a.noise().message_bound)};
+}
+
+HoistedCiphertext Evaluator::hoist(const Ciphertext& a, const Stream& stream) const {
+  check("hoist", a, stream);
+  if (a.size() != 2) {
+    reject("hoist", "the operand has " + std::to_string(a.size()) +
+                        " polynomials, expected 2; relinearize first");
+  }
+  const Parameters& parameters = context_->parameters();
+  const std::int64_t limbs = parameters.limbs(a.level()), degree = context_->degree();
+  Buffer<Word> polynomials(2 * limbs * degree, stream);
+  kernels::copy_limbs<Word>(a.view(), {polynomials.data(), 2, limbs, degree}, stream);
+  Buffer<Word> digits(
+      parameters.digit_count(a.level()) * (parameters.special_prime_count() + limbs) * degree,
+      stream);
+  decompose(a.view().poly_range(1, 1), a.level(), digits.data(), stream);
+  return {a, std::move(polynomials), std::move(digits)};
+}
+
+Ciphertext Evaluator::rotate(const HoistedCiphertext& a, std::int64_t steps, const GaloisKeys& keys,
+                             const Stream& stream) const {
+  context_->check_stream("Evaluator::rotate", stream);
+  if (a.context != context_) reject("rotate", "the hoisted ciphertext belongs to another context");
+  const Parameters& parameters = context_->parameters();
+  const LimbIndices limbs = context_->q_limbs(a.level);
+  const std::int64_t degree = context_->degree();
+  const std::uint32_t element = galois_element_of_rotation(parameters.log_n(), steps);
+  Buffer<Word> residues(2 * limbs.count * degree, stream);
+  const RnsView<Word> out(residues.data(), 2, limbs.count, degree);
+  const RnsView<const Word> polynomials(a.polynomials.data(), 2, limbs.count, degree);
+  if (element == 1) {
+    kernels::copy_limbs<Word>(polynomials, out, stream);
+    return {context_, a.key_id, std::move(residues), 2, a.level, a.scale, a.noise};
+  }
+  const KeySwitchingKey& key = keys.at(element);
+  if (key.context() != context_ || key.id() != a.key_id)
+    reject("rotate", "the switching key is not of this ciphertext's key");
+  const int digit_count = parameters.digit_count(a.level);
+  const std::int64_t all = parameters.special_prime_count() + limbs.count;
+  const Workspace::Lease turned = context_->workspace().take(digit_count * all * degree, stream);
+  kernels::automorphism_ntt<Word>({a.digits.data(), digit_count, all, degree},
+                                  {turned.data(), digit_count, all, degree}, element, stream);
+  apply_key(turned.data(), key, a.level, out, stream);
+  const Workspace::Lease image = context_->workspace().take(limbs.count * degree, stream);
+  const RnsView<Word> c0(image.data(), 1, limbs.count, degree);
+  kernels::automorphism_ntt<Word>(polynomials.poly_range(0, 1), c0, element, stream);
+  kernels::add<Word>(out.poly_range(0, 1), c0, out.poly_range(0, 1), limbs, context_->moduli(),
+                     stream);
+  return {context_,
+          a.key_id,
+          std::move(residues),
+          2,
+          a.level,
+          a.scale,
+          noise::estimate(noise::error_of(a.noise) + noise::key_switching(parameters, a.level),
+                          a.noise.message_bound)};
+}
+
+Ciphertext Evaluator::switch_key(const Ciphertext& a, const KeySwitchingKey& key, const KeyId& from,
+                                 const Stream& stream) const {
+  check("switch_key", a, stream);
+  if (key.context() != context_) reject("switch_key", "the key belongs to another context");
+  if (a.key_id() != from) {
+    reject("switch_key", "the ciphertext belongs to key " + to_string(a.key_id()) +
+                             ", the switching key starts from " + to_string(from));
+  }
+  if (a.size() != 2) {
+    reject("switch_key", "the operand has " + std::to_string(a.size()) +
+                             " polynomials, expected 2; relinearize first");
+  }
+  const Parameters& parameters = context_->parameters();
+  const LimbIndices limbs = context_->q_limbs(a.level());
+  const std::int64_t degree = context_->degree();
+  const Workspace::Lease digits = context_->workspace().take(
+      parameters.digit_count(a.level()) * (parameters.special_prime_count() + limbs.count) * degree,
+      stream);
+  decompose(a.view().poly_range(1, 1), a.level(), digits.data(), stream);
+  Buffer<Word> residues(2 * limbs.count * degree, stream);
+  const RnsView<Word> out(residues.data(), 2, limbs.count, degree);
+  apply_key(digits.data(), key, a.level(), out, stream);
+  kernels::add<Word>(out.poly_range(0, 1), a.view().poly_range(0, 1), out.poly_range(0, 1), limbs,
+                     context_->moduli(), stream);
+  return {context_,
+          key.id(),
+          std::move(residues),
+          2,
+          a.level(),
+          a.scale(),
+          noise::estimate(noise::error_of(a.noise()) + noise::key_switching(parameters, a.level()),
+                          a.noise().message_bound)};
+}
+
+Ciphertext Evaluator::rotate(const Ciphertext& a, std::int64_t steps, const GaloisKeys& keys,
+                             const Stream& stream) const {
+  check("rotate", a, stream);
+  return apply_automorphism(a, galois_element_of_rotation(context_->parameters().log_n(), steps),
+                            keys, stream);
+}
+
+Ciphertext Evaluator::conjugate(const Ciphertext& a, const GaloisKeys& keys,
+                                const Stream& stream) const {
+  check("conjugate", a, stream);
+  return apply_automorphism(a, galois_element_of_conjugation(context_->parameters().log_n()), keys,
+                            stream);
+}
+
+Ciphertext Evaluator::sum_slots(const Ciphertext& a, std::int64_t slots, const GaloisKeys& keys,
+                                const Stream& stream) const {
+  check("sum_slots", a, stream);
+  if (slots < 1 || slots > context_->parameters().max_slots() || (slots & (slots - 1)) != 0) {
+    reject("sum_slots", "slots = " + std::to_string(slots) + ", expected a power of two, 1 to " +
+                            std::to_string(context_->parameters().max_slots()));
+  }
+  Ciphertext sum = a.copy(stream);
+  for (std::int64_t step = 1; step < slots; step *= 2)
+    sum = add(sum, rotate(sum, step, keys, stream), stream);
+  return sum;
+}
+
+}  // namespace velum::he

@@ -1,0 +1,117 @@
+#include "velum/he/encryptor.h"
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "noise.h"
+#include "rns_random.h"
+#include "secret_key_material.h"
+
+namespace velum::he {
+namespace {
+
+template <typename Key>
+void check_key(const char* function, const std::shared_ptr<const Key>& key,
+               const std::shared_ptr<Randomness>& randomness) {
+  if (key == nullptr || randomness == nullptr) {
+    throw std::invalid_argument(std::string(function) + ": key or randomness is null");
+  }
+}
+
+void check_plaintext(const char* function, const Context& context, const Plaintext& plaintext,
+                     const Stream& stream) {
+  context.check_stream(function, stream);
+  if (!(plaintext.context()->parameters() == context.parameters()) ||
+      plaintext.context()->backend() != context.backend()) {
+    throw std::invalid_argument(
+        std::string(function) +
+        ": the plaintext has other parameters than the key, or lies on another backend");
+  }
+}
+
+NoiseEstimate fresh_noise(const Plaintext& plaintext, const noise::Error& error) {
+  return noise::estimate(noise::error_of(plaintext.noise()) + error,
+                         plaintext.noise().message_bound);
+}
+
+}  // namespace
+
+Encryptor::Encryptor(std::shared_ptr<const PublicKey> key, std::shared_ptr<Randomness> randomness)
+    : key_(std::move(key)), randomness_(std::move(randomness)) {
+  check_key("Encryptor", key_, randomness_);
+}
+
+Ciphertext Encryptor::encrypt(const Plaintext& plaintext, const Stream& stream) const {
+  const Context& context = *key_->context();
+  check_plaintext("Encryptor::encrypt", context, plaintext, stream);
+  const LimbIndices limbs = context.q_limbs(plaintext.level());
+  const std::int64_t degree = context.degree();
+  const SecretSeed seed(randomness_->next());
+
+  SecretBuffer<std::int8_t> mask_coefficients(degree, stream);
+  kernels::ternary_fill(mask_coefficients.span(), seed.key(),
+                        {kernels::Purpose::kHeTernary, 0, 0, 0}, stream);
+  SecretBuffer<Word> mask_residues(limbs.count * degree, stream);
+  const RnsView<Word> mask(mask_residues.data(), 1, limbs.count, degree);
+  kernels::small_to_residues(Span<const std::int8_t>(mask_coefficients.span()), mask, limbs,
+                             context.moduli(), stream);
+  kernels::ntt_forward_inplace(mask, limbs, context.tables(), stream);
+
+  Buffer<Word> residues(2 * limbs.count * degree, stream);
+  const RnsView<Word> out(residues.data(), 2, limbs.count, degree);
+  fill_errors(context, out, limbs, seed, stream);
+  kernels::multiply_accumulate<Word>(key_->view().limb_range(0, limbs.count), mask, out, limbs,
+                                     context.moduli(), stream);
+  kernels::add<Word>(out.poly_range(0, 1), plaintext.view(), out.poly_range(0, 1), limbs,
+                     context.moduli(), stream);
+  return {key_->context(),
+          key_->id(),
+          std::move(residues),
+          2,
+          plaintext.level(),
+          plaintext.scale(),
+          fresh_noise(plaintext, noise::public_key_encryption(static_cast<double>(degree)))};
+}
+
+SymmetricEncryptor::SymmetricEncryptor(std::shared_ptr<const SecretKey> key,
+                                       std::shared_ptr<Randomness> randomness)
+    : key_(std::move(key)), randomness_(std::move(randomness)) {
+  check_key("SymmetricEncryptor", key_, randomness_);
+}
+
+SeededCiphertext SymmetricEncryptor::encrypt_seeded(const Plaintext& plaintext,
+                                                    const Stream& stream) const {
+  const Context& context = *key_->context();
+  check_plaintext("SymmetricEncryptor::encrypt_seeded", context, plaintext, stream);
+  const LimbIndices limbs = context.q_limbs(plaintext.level());
+  const std::int64_t degree = context.degree();
+  const PublicSeed public_seed = randomness_->next();
+  const SecretSeed seed(randomness_->next());
+
+  SecretBuffer<Word> uniform(limbs.count * degree, stream);  // becomes a s, which is as good as s
+  const RnsView<Word> product(uniform.data(), 1, limbs.count, degree);
+  fill_uniform(context, product, limbs, public_seed, 0, stream);
+  kernels::multiply<Word>(
+      product,
+      key_->material().view(context, context.parameters().special_prime_count(), limbs.count),
+      product, limbs, context.moduli(), stream);
+  Buffer<Word> residues(limbs.count * degree, stream);
+  const RnsView<Word> out(residues.data(), 1, limbs.count, degree);
+  fill_errors(context, out, limbs, seed, stream);
+  kernels::add<Word>(out, plaintext.view(), out, limbs, context.moduli(), stream);
+  kernels::subtract<Word>(out, product, out, limbs, context.moduli(), stream);
+  return {key_->context(),
+          key_->id(),
+          public_seed,
+          std::move(residues),
+          plaintext.level(),
+          plaintext.scale(),
+          fresh_noise(plaintext, noise::symmetric_encryption(static_cast<double>(degree)))};
+}
+
+Ciphertext SymmetricEncryptor::encrypt(const Plaintext& plaintext, const Stream& stream) const {
+  return encrypt_seeded(plaintext, stream).expand(stream);
+}
+
+}  // namespace velum::he

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cmath>
+
+#include "velum/he/ciphertext.h"
+#include "velum/he/context.h"
+
+namespace velum::he::noise {
+
+/// How errors are estimated and bounded; the derivations are in docs/noise.md. A polynomial with
+/// independent centred coefficients of variance v has slots of variance N v, nearly complex
+/// Gaussian: beyond kSum standard deviations with probability e^-64. A slot of a product of two
+/// (three) such polynomials is a product of two (three) such numbers: beyond kProduct (kTriple)
+/// times the product of the standard deviations with probability below 2^-77.
+inline constexpr double kSum = 8.0, kProduct = 28.0, kTriple = 80.0;
+/// Variance of a coefficient of a uniform ternary polynomial, and of a rounding.
+inline constexpr double kTernaryVariance = 2.0 / 3.0, kRoundingVariance = 1.0 / 12.0;
+inline constexpr double kErrorVariance = kErrorStandardDeviation * kErrorStandardDeviation;
+
+struct Error {
+  double variance = 0.0;  // of a slot
+  double bound = 0.0;     // of a slot
+};
+
+inline Error operator+(const Error& a, const Error& b) {
+  return {a.variance + b.variance, a.bound + b.bound};
+}
+inline Error scaled(const Error& a, double factor) {
+  return {a.variance * factor * factor, a.bound * std::abs(factor)};
+}
+
+/// A polynomial with coefficients of this variance.
+inline Error sum_error(double n, double variance) {
+  return {n * variance, kSum * std::sqrt(n * variance)};
+}
+/// A product of two, three.
+inline Error product_error(double n, double a, double b) {
+  return {n * a * n * b, kProduct * std::sqrt(n * a * n * b)};
+}
+inline Error triple_error(double n, double a, double b, double c) {
+  return {n * a * n * b * n * c, kTriple * std::sqrt(n * a * n * b * n * c)};
+}
+
+/// e v + e_0 + e_1 s.
+inline Error public_key_encryption(double n) {
+  return product_error(n, kErrorVariance, kTernaryVariance) + sum_error(n, kErrorVariance) +
+         product_error(n, kErrorVariance, kTernaryVariance);
+}
+inline Error symmetric_encryption(double n) { return sum_error(n, kErrorVariance); }
+
+/// Rounding of each of `size` polynomials, times 1, s, s^2: what a division leaves.
+inline Error division_rounding(double n, int size) {
+  Error error = sum_error(n, kRoundingVariance);
+  if (size > 1) error = error + product_error(n, kRoundingVariance, kTernaryVariance);
+  if (size > 2)
+    error = error + triple_error(n, kRoundingVariance, kTernaryVariance, kTernaryVariance);
+  return error;
+}
+
+/// Hybrid key switching at a level: digits times the errors of the key, over P, and the rounding of
+/// the division by P. A digit polynomial is centred: its coefficients are uniform over [-D/2, D/2),
+/// D the product of the digit's primes.
+inline Error key_switching(const Parameters& parameters, int level) {
+  const auto n = static_cast<double>(parameters.ring_degree());
+  double variance = 0.0;  // of all digits over P
+  for (int digit = 0; digit < parameters.digit_count(level); ++digit) {
+    const int begin = digit * parameters.digit_limbs();
+    const int end = std::min(begin + parameters.digit_limbs(), parameters.limbs(level));
+    double log_digit = 0.0;
+    for (int i = begin; i < end; ++i) log_digit += std::log2(parameters.ciphertext_prime(i));
+    variance += kRoundingVariance * std::exp2(2.0 * (log_digit - parameters.log_p()));
+  }
+  return product_error(n, kErrorVariance, variance) + division_rounding(n, 2);
+}
+
+inline Error error_of(const NoiseEstimate& noise) {
+  return {noise.slot_variance, noise.slot_bound};
+}
+inline NoiseEstimate estimate(const Error& error, double message_bound) {
+  return {error.variance, error.bound, message_bound};
+}
+
+/// (m_1 + e_1)(m_2 + e_2) - m_1 m_2, with messages of at most b_1 S_1 and b_2 S_2 after scaling.
+inline Error multiplied(const NoiseEstimate& a, double scale_a, const NoiseEstimate& b,
+                        double scale_b) {
+  const double m = a.message_bound * scale_a;
+  const double n = b.message_bound * scale_b;
+  return {m * m * b.slot_variance + n * n * a.slot_variance + a.slot_variance * b.slot_variance,
+          m * b.slot_bound + n * a.slot_bound + a.slot_bound * b.slot_bound};
+}
+
+}  // namespace velum::he::noise

@@ -1,0 +1,342 @@
+#include "velum/he/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <ostream>
+#include <sstream>
+#include <stdexcept>
+
+#include "prime_search.h"
+#include "sha256.h"
+
+namespace velum::he {
+namespace {
+
+constexpr int kSmallestLogN = 10;
+constexpr int kLargestLogN = 17;
+constexpr int kSmallestInsecureLogN = 4;
+constexpr int kLargestDepth = 60;
+constexpr int kPrimeBits = kernels::WordTraits<std::uint32_t>::kModulusBits;  // q < 2^30
+/// From here on a level has two primes. Between 29 and 36 one is too large for a word and halves
+/// are too small.
+constexpr int kSmallestSingle = 20, kLargestSingle = 29, kSmallestPair = 36, kLargestPair = 58;
+/// How far the scale of a level may be from 2^scale_bits, in bits.
+constexpr double kScaleTolerance = 0.25;
+
+[[noreturn]] void reject(const std::string& text) {
+  throw std::invalid_argument("ParametersBuilder: " + text);
+}
+
+std::string number_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", value);
+  return text;
+}
+
+double log2_product(const std::vector<std::uint32_t>& primes, std::size_t begin, std::size_t end) {
+  double sum = 0.0;
+  for (std::size_t i = begin; i < end; ++i) sum += std::log2(static_cast<double>(primes[i]));
+  return sum;
+}
+
+/// log2 of the largest digit.
+double largest_digit(const std::vector<std::uint32_t>& q, int digit_limbs) {
+  const auto size = static_cast<std::size_t>(digit_limbs);
+  double largest = 0.0;
+  for (std::size_t begin = 0; begin < q.size(); begin += size) {
+    largest = std::max(largest, log2_product(q, begin, std::min(q.size(), begin + size)));
+  }
+  return largest;
+}
+
+constexpr double kLogarithmSlack = 1e-6;
+
+/// The fewest of the largest primes left whose product is above 2^bits; nothing if there are not so
+/// many.
+std::optional<std::vector<std::uint32_t>> largest_special_primes(double bits,
+                                                                 const PrimeSearch& search) {
+  for (int count = static_cast<int>(bits / kPrimeBits) + 1;; ++count) {
+    PrimeSearch rest = search;
+    std::optional<std::vector<std::uint32_t>> primes = rest.take_largest(count);
+    if (!primes || log2_product(*primes, 0, primes->size()) > bits + kLogarithmSlack) return primes;
+  }
+}
+
+/// As few, but with a product not far above 2^bits.
+std::optional<std::vector<std::uint32_t>> tight_special_primes(double bits,
+                                                               const PrimeSearch& search) {
+  const int count = static_cast<int>(std::ceil((bits + 0.2) / kPrimeBits));
+  PrimeSearch rest = search;
+  return rest.take_above((bits + kLogarithmSlack) / count, count);
+}
+
+ParametersId parameters_id(int log_n, int scale_bits, int base_count, int primes_per_level,
+                           int max_level, int special_count, int digit_limbs,
+                           const std::vector<std::uint32_t>& primes,
+                           const std::optional<SecurityLevel>& security) {
+  Sha256 hash;
+  hash.update_text("velum ckks parameters 1");
+  for (const int value : {log_n, scale_bits, base_count, primes_per_level, max_level, special_count,
+                          digit_limbs, security ? static_cast<int>(*security) : 0}) {
+    hash.update_u32(static_cast<std::uint32_t>(value));
+  }
+  for (const std::uint32_t prime : primes) hash.update_u32(prime);
+  return hash.finish();
+}
+
+}  // namespace
+
+int Parameters::limbs(int level) const {
+  if (level < 0 || level > max_level_) {
+    throw std::out_of_range("Parameters: level = " + std::to_string(level) + ", expected 0 to " +
+                            std::to_string(max_level_));
+  }
+  return base_count_ + primes_per_level_ * level;
+}
+
+std::uint32_t Parameters::ciphertext_prime(int index) const {
+  if (index < 0 || index >= limbs(max_level_)) {
+    throw std::out_of_range("Parameters: ciphertext prime " + std::to_string(index) +
+                            ", expected 0 to " + std::to_string(limbs(max_level_) - 1));
+  }
+  return primes_[static_cast<std::size_t>(special_count_ + index)];
+}
+
+int Parameters::digit_count(int level) const {
+  if (special_count_ == 0) return 0;
+  return (limbs(level) + digit_limbs_ - 1) / digit_limbs_;
+}
+
+double Parameters::scale(int level) const {
+  limbs(level);  // checks the level
+  return scales_[static_cast<std::size_t>(level)];
+}
+
+double Parameters::level_modulus(int level) const {
+  if (level < 1 || level > max_level_) {
+    throw std::out_of_range("Parameters: level = " + std::to_string(level) + ", expected 1 to " +
+                            std::to_string(max_level_) + ": level 0 has nothing to divide by");
+  }
+  double product = 1.0;  // exact: two primes below 2^30 have 60 bits, a double rounds once
+  for (int i = limbs(level - 1); i < limbs(level); ++i) product *= ciphertext_prime(i);
+  return product;
+}
+
+double Parameters::log_q(int level) const {
+  return log2_product(primes_, static_cast<std::size_t>(special_count_),
+                      static_cast<std::size_t>(special_count_ + limbs(level)));
+}
+
+double Parameters::log_p() const {
+  return log2_product(primes_, 0, static_cast<std::size_t>(special_count_));
+}
+
+std::string Parameters::to_string() const {
+  std::ostringstream out;
+  out << "CKKS parameters " << he::to_string(id_).substr(0, 16) << "\n"
+      << "  ring degree    " << ring_degree() << " (" << max_slots() << " slots)\n"
+      << "  levels         " << max_level_ << ", " << primes_per_level_
+      << (primes_per_level_ == 1 ? " prime" : " primes") << " each; scale 2^" << scale_bits_ << "\n"
+      << "  log2(Q)        " << number_text(log_q(max_level_)) << " in " << limbs(max_level_)
+      << " primes\n"
+      << "  log2(P)        " << number_text(log_p()) << " in " << special_count_ << " primes; "
+      << dnum() << (dnum() == 1 ? " digit" : " digits") << "\n"
+      << "  log2(QP)       " << number_text(log_qp());
+  if (security_) {
+    out << ", at most " << largest_log_qp(log_n_, *security_) << " for "
+        << he::to_string(*security_) << "-bit security (ePrint 2024/463, Table 5.2)\n";
+  } else {
+    out << "; INSECURE: the security table was not enforced\n";
+  }
+  return out.str();
+}
+
+std::ostream& operator<<(std::ostream& out, const Parameters& parameters) {
+  return out << parameters.to_string();
+}
+
+std::string to_string(const ParametersId& id) {
+  std::string text;
+  for (const std::uint8_t byte : id) {
+    char digits[3];
+    std::snprintf(digits, sizeof digits, "%02x", byte);
+    text += digits;
+  }
+  return text;
+}
+
+ParametersBuilder& ParametersBuilder::log_n(int value) {
+  log_n_ = value;
+  return *this;
+}
+ParametersBuilder& ParametersBuilder::scale_bits(int value) {
+  scale_bits_ = value;
+  return *this;
+}
+ParametersBuilder& ParametersBuilder::depth(int value) {
+  depth_ = value;
+  return *this;
+}
+ParametersBuilder& ParametersBuilder::base_bits(int value) {
+  base_bits_ = value;
+  return *this;
+}
+ParametersBuilder& ParametersBuilder::dnum(int value) {
+  dnum_ = value;
+  return *this;
+}
+ParametersBuilder& ParametersBuilder::without_key_switching() {
+  key_switching_ = false;
+  return *this;
+}
+ParametersBuilder& ParametersBuilder::security(SecurityLevel level) {
+  security_ = level;
+  return *this;
+}
+ParametersBuilder& ParametersBuilder::insecure_without_security_check() {
+  security_.reset();
+  return *this;
+}
+
+Parameters ParametersBuilder::build() const {
+  if (!log_n_) reject("log_n is missing");
+  if (!scale_bits_) reject("scale_bits is missing");
+  const int smallest_log_n = security_ ? kSmallestLogN : kSmallestInsecureLogN;
+  if (*log_n_ < smallest_log_n || *log_n_ > kLargestLogN) {
+    reject("log_n = " + std::to_string(*log_n_) + ", expected " + std::to_string(smallest_log_n) +
+           " to " + std::to_string(kLargestLogN));
+  }
+  const bool single = *scale_bits_ >= kSmallestSingle && *scale_bits_ <= kLargestSingle;
+  const bool pair = *scale_bits_ >= kSmallestPair && *scale_bits_ <= kLargestPair;
+  if (!single && !pair) {
+    reject("scale_bits = " + std::to_string(*scale_bits_) + ", expected 20 to 29 or 36 to 58");
+  }
+  if (depth_ < 0 || depth_ > kLargestDepth) {
+    reject("depth = " + std::to_string(depth_) + ", expected 0 to " +
+           std::to_string(kLargestDepth));
+  }
+  const int base_bits = base_bits_.value_or(*scale_bits_ + 10);
+  if (base_bits < *scale_bits_ + 2 || base_bits > 4 * kPrimeBits) {
+    reject("base_bits = " + std::to_string(base_bits) + ", expected " +
+           std::to_string(*scale_bits_ + 2) + " to " + std::to_string(4 * kPrimeBits));
+  }
+
+  Parameters p;
+  p.log_n_ = *log_n_;
+  p.scale_bits_ = *scale_bits_;
+  p.max_level_ = depth_;
+  p.primes_per_level_ = single ? 1 : 2;
+  p.security_ = security_;
+
+  // The levels first, from the highest down: their primes decide how exact the scales are.
+  PrimeSearch search(*log_n_);
+  const double scale = std::ldexp(1.0, *scale_bits_);
+  p.scales_.assign(static_cast<std::size_t>(depth_) + 1, scale);
+  std::vector<std::vector<std::uint32_t>> levels(static_cast<std::size_t>(depth_) + 1);
+  for (int level = depth_; level > 0; --level) {
+    const double current = p.scales_[static_cast<std::size_t>(level)];
+    const double wanted = current * current / scale;
+    const std::optional<std::vector<std::uint32_t>> found =
+        search.take_product(wanted, p.primes_per_level_);
+    double product = 1.0;
+    if (found) {
+      for (const std::uint32_t prime : *found) product *= prime;
+    }
+    if (!found || std::abs(std::log2(product / wanted)) > kScaleTolerance) {
+      reject("scale_bits = " + std::to_string(*scale_bits_) +
+             " and depth = " + std::to_string(depth_) + ": only " + std::to_string(depth_ - level) +
+             " levels find primes near enough in the ring of degree 2^" + std::to_string(*log_n_) +
+             "; a larger scale has more of them");
+    }
+    p.scales_[static_cast<std::size_t>(level) - 1] = current * (current / product);
+    levels[static_cast<std::size_t>(level)] = *found;
+  }
+  p.base_count_ = (base_bits + kPrimeBits - 1) / kPrimeBits;
+  const std::optional<std::vector<std::uint32_t>> base =
+      search.take_near(static_cast<double>(base_bits) / p.base_count_, p.base_count_);
+  if (!base)
+    reject("base_bits = " + std::to_string(base_bits) +
+           ": there are not enough primes of that size");
+  std::vector<std::uint32_t> q = *base;
+  for (const auto& level : levels) q.insert(q.end(), level.begin(), level.end());
+
+  const int limbs = static_cast<int>(q.size());
+  if (dnum_ && (*dnum_ < 1 || *dnum_ > limbs)) {
+    reject("dnum = " + std::to_string(*dnum_) + ", expected 1 to " + std::to_string(limbs));
+  }
+  const double log_q = log2_product(q, 0, q.size());
+  const int limit = security_ ? largest_log_qp(*log_n_, *security_) : 0;
+  const auto finish = [&](const std::vector<std::uint32_t>& specials, int digit_limbs) {
+    p.special_count_ = static_cast<int>(specials.size());
+    p.digit_limbs_ = digit_limbs;
+    p.primes_ = specials;
+    p.primes_.insert(p.primes_.end(), q.begin(), q.end());
+    if (p.primes_.size() > static_cast<std::size_t>(kernels::LimbIndices::kMaxLimbs)) {
+      reject("the chain has " + std::to_string(p.primes_.size()) + " primes, expected at most " +
+             std::to_string(kernels::LimbIndices::kMaxLimbs) +
+             ": take fewer levels or more digits");
+    }
+    p.id_ = parameters_id(p.log_n_, p.scale_bits_, p.base_count_, p.primes_per_level_, p.max_level_,
+                          p.special_count_, p.digit_limbs_, p.primes_, p.security_);
+    return p;
+  };
+  if (!key_switching_) {
+    if (!security_ || log_q <= limit) return finish({}, limbs);
+  } else {
+    for (int dnum = dnum_.value_or(1); dnum <= dnum_.value_or(limbs); ++dnum) {
+      const int digit_limbs = (limbs + dnum - 1) / dnum;
+      const double digit = largest_digit(q, digit_limbs);
+      // Large special primes make the noise of key switching smaller; tight ones fit more often.
+      for (const auto choose : {&largest_special_primes, &tight_special_primes}) {
+        const std::optional<std::vector<std::uint32_t>> specials = choose(digit, search);
+        if (specials &&
+            (!security_ || log_q + log2_product(*specials, 0, specials->size()) <= limit)) {
+          return finish(*specials, digit_limbs);
+        }
+      }
+    }
+  }
+  if (!security_) reject("there are not enough primes for the special ones; take more digits");
+  reject("log2(Q) = " + number_text(log_q) +
+         (key_switching_ ? " leaves no room for special primes below " : " is above ") +
+         std::to_string(limit) + ", the largest log2(QP) for " + he::to_string(*security_) +
+         "-bit security at log_n = " + std::to_string(*log_n_) +
+         "; take fewer levels, a smaller scale" + (dnum_ ? ", a larger dnum" : "") +
+         " or a larger ring");
+}
+
+Parameters Parameters::for_depth(int depth, int precision_bits, SecurityLevel security) {
+  if (depth < 0 || depth > kLargestDepth) {
+    throw std::invalid_argument("Parameters::for_depth: depth = " + std::to_string(depth) +
+                                ", expected 0 to " + std::to_string(kLargestDepth));
+  }
+  if (precision_bits < 10 || precision_bits > 45) {
+    throw std::invalid_argument("Parameters::for_depth: precision_bits = " +
+                                std::to_string(precision_bits) + ", expected 10 to 45");
+  }
+  for (int log_n = kSmallestLogN; log_n <= kLargestLogN; ++log_n) {
+    // The error of a fresh public-key encryption is about 2^(log_n + 2) in a slot, at most.
+    const int wanted = std::max(precision_bits + log_n + 3, kSmallestSingle);
+    for (int scale_bits = wanted; scale_bits <= kLargestPair; ++scale_bits) {
+      if (scale_bits > kLargestSingle && scale_bits < kSmallestPair) scale_bits = kSmallestPair;
+      if (scale_bits * (depth + 1) >= largest_log_qp(log_n, security)) break;
+      try {
+        return ParametersBuilder()
+            .log_n(log_n)
+            .scale_bits(scale_bits)
+            .depth(depth)
+            .security(security)
+            .build();
+      } catch (const std::invalid_argument&) {  // primes too scarce at this scale, or not secure in
+                                                // this ring
+      }
+    }
+  }
+  throw std::invalid_argument("Parameters::for_depth: depth = " + std::to_string(depth) +
+                              " at precision_bits = " + std::to_string(precision_bits) +
+                              " needs more than log_n = 17 allows at " + he::to_string(security) +
+                              "-bit security");
+}
+
+}  // namespace velum::he

@@ -1,0 +1,225 @@
+#include "velum/he/parameters.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace velum::he {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+template <typename Call>
+std::string error_of(const Call& call) {
+  try {
+    call();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+bool divides_nothing(std::uint32_t value) {
+  for (std::uint32_t d = 2; d * d <= value; ++d) {
+    if (value % d == 0) return false;
+  }
+  return true;
+}
+
+// Table 5.2 of ePrint 2024/463, uniform ternary secrets.
+TEST(SecurityTable, IsThatOfTheGuidelines) {
+  const int expected[8][3] = {{26, 0, 0},        {53, 36, 27},      {106, 73, 56},
+                              {214, 147, 114},   {430, 297, 230},   {868, 597, 462},
+                              {1747, 1199, 929}, {3523, 2411, 1866}};
+  for (int log_n = 10; log_n <= 17; ++log_n) {
+    EXPECT_EQ(largest_log_qp(log_n, SecurityLevel::k128), expected[log_n - 10][0]);
+    EXPECT_EQ(largest_log_qp(log_n, SecurityLevel::k192), expected[log_n - 10][1]);
+    EXPECT_EQ(largest_log_qp(log_n, SecurityLevel::k256), expected[log_n - 10][2]);
+  }
+  EXPECT_EQ(error_of([] { largest_log_qp(18, SecurityLevel::k128); }),
+            "largest_log_qp: log_n = 18, expected 10 to 17");
+}
+
+struct Case {
+  int log_n, scale_bits, depth;
+  bool secure;
+  friend void PrintTo(const Case& c, std::ostream* os) {
+    *os << "log_n " << c.log_n << " scale " << c.scale_bits << " depth " << c.depth;
+  }
+};
+
+class ParametersOfEveryKind : public ::testing::TestWithParam<Case> {
+ protected:
+  static Parameters build() {
+    ParametersBuilder builder;
+    builder.log_n(GetParam().log_n).scale_bits(GetParam().scale_bits).depth(GetParam().depth);
+    if (!GetParam().secure) builder.insecure_without_security_check();
+    return builder.build();
+  }
+};
+
+TEST_P(ParametersOfEveryKind, PrimesAreDifferentAndFitTheRing) {
+  const Parameters p = build();
+  std::set<std::uint32_t> seen;
+  for (const std::uint32_t prime : p.primes()) {
+    EXPECT_TRUE(divides_nothing(prime)) << prime;
+    EXPECT_EQ(prime % (2 * p.ring_degree()), 1) << prime;
+    EXPECT_LT(prime, std::uint32_t{1} << 30);
+    EXPECT_TRUE(seen.insert(prime).second) << prime;
+  }
+  EXPECT_EQ(static_cast<int>(p.primes().size()), p.special_prime_count() + p.limbs(p.max_level()));
+}
+
+TEST_P(ParametersOfEveryKind, ScalesFollowTheScheduleAndStayNearTheirTarget) {
+  const Parameters p = build();
+  EXPECT_EQ(p.scale(p.max_level()), std::ldexp(1.0, GetParam().scale_bits));
+  for (int level = p.max_level(); level > 0; --level) {
+    long double modulus = 1.0L;
+    for (int i = p.limbs(level - 1); i < p.limbs(level); ++i) modulus *= p.ciphertext_prime(i);
+    const long double next = static_cast<long double>(p.scale(level)) * p.scale(level) / modulus;
+    EXPECT_NEAR(static_cast<double>(next / p.scale(level - 1)), 1.0, 1e-15);
+    EXPECT_NEAR(std::log2(p.scale(level - 1)), GetParam().scale_bits, 0.25);
+    EXPECT_NEAR(p.level_modulus(level), static_cast<double>(modulus), 1.0);
+  }
+}
+
+TEST_P(ParametersOfEveryKind, SpecialPrimesAreAtLeastAsLargeAsEveryDigit) {
+  const Parameters p = build();
+  int covered = 0;
+  for (int digit = 0; digit < p.dnum(); ++digit) {
+    double bits = 0.0;
+    for (int i = digit * p.digit_limbs();
+         i < std::min((digit + 1) * p.digit_limbs(), p.limbs(p.max_level())); ++i) {
+      bits += std::log2(p.ciphertext_prime(i));
+      ++covered;
+    }
+    EXPECT_GE(p.log_p(), bits);
+  }
+  EXPECT_EQ(covered, p.limbs(p.max_level()));
+}
+
+TEST_P(ParametersOfEveryKind, TheTableIsEnforcedOnQTimesP) {
+  const Parameters p = build();
+  if (GetParam().secure) {
+    ASSERT_EQ(p.security(), SecurityLevel::k128);
+    EXPECT_LE(p.log_qp(), largest_log_qp(GetParam().log_n, SecurityLevel::k128));
+    EXPECT_THAT(p.to_string(), HasSubstr("128-bit security"));
+  } else {
+    EXPECT_FALSE(p.security().has_value());
+    EXPECT_THAT(p.to_string(), HasSubstr("INSECURE"));
+  }
+}
+
+TEST_P(ParametersOfEveryKind, TheIdIsReproducible) { EXPECT_EQ(build().id(), build().id()); }
+
+INSTANTIATE_TEST_SUITE_P(Rings, ParametersOfEveryKind,
+                         ::testing::Values(Case{12, 36, 0, true}, Case{13, 40, 2, true},
+                                           Case{13, 28, 4, true}, Case{14, 45, 5, true},
+                                           Case{15, 45, 3, true}, Case{15, 50, 12, true},
+                                           Case{16, 50, 25, true}, Case{17, 58, 45, true},
+                                           Case{6, 30 - 1, 3, false}, Case{8, 45, 6, false},
+                                           Case{4, 40, 3, false}, Case{14, 58, 6, false}),
+                         [](const auto& one) {
+                           return "LogN" + std::to_string(one.param.log_n) + "Scale" +
+                                  std::to_string(one.param.scale_bits) + "Depth" +
+                                  std::to_string(one.param.depth);
+                         });
+
+TEST(ParametersBuilder, RefusesWhatIsNotSecureAndNamesTheLimit) {
+  EXPECT_THAT(error_of([] { ParametersBuilder().log_n(13).scale_bits(45).depth(6).build(); }),
+              AllOf(HasSubstr("214"), HasSubstr("128-bit security"), HasSubstr("larger ring")));
+  // What 128 bits allow, 256 bits do not.
+  EXPECT_EQ(error_of([] { ParametersBuilder().log_n(14).scale_bits(45).depth(4).build(); }),
+            "no error");
+  EXPECT_THAT(
+      error_of([] {
+        ParametersBuilder().log_n(14).scale_bits(45).depth(4).security(SecurityLevel::k256).build();
+      }),
+      HasSubstr("230"));
+}
+
+TEST(ParametersBuilder, SettingsOutOfRangeAreNamed) {
+  EXPECT_EQ(error_of([] { ParametersBuilder().scale_bits(40).build(); }),
+            "ParametersBuilder: log_n is missing");
+  EXPECT_EQ(error_of([] { ParametersBuilder().log_n(13).build(); }),
+            "ParametersBuilder: scale_bits is missing");
+  EXPECT_EQ(error_of([] { ParametersBuilder().log_n(9).scale_bits(40).build(); }),
+            "ParametersBuilder: log_n = 9, expected 10 to 17");
+  EXPECT_EQ(error_of([] { ParametersBuilder().log_n(13).scale_bits(33).build(); }),
+            "ParametersBuilder: scale_bits = 33, expected 20 to 29 or 36 to 58");
+  EXPECT_EQ(error_of([] { ParametersBuilder().log_n(13).scale_bits(40).depth(-1).build(); }),
+            "ParametersBuilder: depth = -1, expected 0 to 60");
+  EXPECT_EQ(error_of([] { ParametersBuilder().log_n(13).scale_bits(40).base_bits(41).build(); }),
+            "ParametersBuilder: base_bits = 41, expected 42 to 120");
+  EXPECT_EQ(error_of([] { ParametersBuilder().log_n(13).scale_bits(40).dnum(9).build(); }),
+            "ParametersBuilder: dnum = 9, expected 1 to 2");
+  EXPECT_THAT(error_of([] { ParametersBuilder().log_n(16).scale_bits(36).depth(20).build(); }),
+              HasSubstr("a larger scale has more of them"));
+}
+
+TEST(ParametersBuilder, WithoutKeySwitchingAllBitsAreForQ) {
+  const Parameters p =
+      ParametersBuilder().log_n(11).scale_bits(25).base_bits(50).without_key_switching().build();
+  EXPECT_EQ(p.special_prime_count(), 0);
+  EXPECT_EQ(p.dnum(), 0);
+  EXPECT_EQ(p.log_p(), 0.0);
+  EXPECT_LE(p.log_qp(), 53.0);
+  EXPECT_THAT(
+      error_of([] {
+        ParametersBuilder().log_n(11).scale_bits(25).base_bits(55).without_key_switching().build();
+      }),
+      HasSubstr("is above 53"));
+}
+
+TEST(ParametersBuilder, EveryFactIsInTheId) {
+  const auto builder = [] { return ParametersBuilder().log_n(13).scale_bits(40).depth(1); };
+  std::set<ParametersId> ids;
+  ids.insert(builder().build().id());
+  ids.insert(builder().depth(2).build().id());
+  ids.insert(builder().base_bits(55).build().id());
+  ids.insert(builder().dnum(2).build().id());
+  ids.insert(builder().dnum(4).build().id());
+  ids.insert(builder().security(SecurityLevel::k192).depth(0).build().id());
+  ids.insert(builder().depth(0).build().id());
+  ids.insert(builder().insecure_without_security_check().build().id());
+  ids.insert(builder().without_key_switching().build().id());
+  EXPECT_EQ(ids.size(), 9U);
+}
+
+TEST(ParametersForDepth, TakesTheSmallestRingThatIsSecure) {
+  int previous = 0;
+  for (const int depth : {0, 2, 6, 12, 25}) {
+    const Parameters p = Parameters::for_depth(depth, 25);
+    EXPECT_EQ(p.max_level(), depth);
+    EXPECT_GE(p.log_n(), previous);
+    EXPECT_LE(p.log_qp(), largest_log_qp(p.log_n(), SecurityLevel::k128));
+    EXPECT_GE(p.scale_bits(), 25 + p.log_n() + 3);
+    previous = p.log_n();
+    // In the ring below there is none.
+    for (int scale_bits = 25 + p.log_n() + 2; p.log_n() > 10 && scale_bits <= 58; ++scale_bits) {
+      EXPECT_NE(
+          error_of([&] {
+            ParametersBuilder().log_n(p.log_n() - 1).scale_bits(scale_bits).depth(depth).build();
+          }),
+          "no error");
+    }
+  }
+  EXPECT_GE(Parameters::for_depth(6, 25, SecurityLevel::k256).log_n(), 15);
+}
+
+TEST(ParametersForDepth, WhatNoRingGivesIsAnError) {
+  EXPECT_EQ(error_of([] { Parameters::for_depth(61, 20); }),
+            "Parameters::for_depth: depth = 61, expected 0 to 60");
+  EXPECT_EQ(error_of([] { Parameters::for_depth(3, 46); }),
+            "Parameters::for_depth: precision_bits = 46, expected 10 to 45");
+  EXPECT_THAT(error_of([] { Parameters::for_depth(60, 30, SecurityLevel::k256); }),
+              HasSubstr("log_n = 17"));
+}
+
+}  // namespace
+}  // namespace velum::he
