@@ -64,48 +64,47 @@ struct VectorModulus {
 
 // ---- kStages stages of node k, whose coefficients are `stride` apart, from registers ----
 
-template <int kStages>
+// A template a stage: the loops of a stage unroll only if their ends are constants.
+
+template <int kStages, int kStage = 0>
 HWY_INLINE void forward_stages(Words (&x)[1 << kStages], const std::uint32_t* table, std::int64_t k,
                                const VectorModulus& m) {
-#pragma GCC unroll 4
-  for (int stage = 0; stage < kStages; ++stage) {
-    const int half = (1 << kStages) >> (stage + 1);
+  constexpr int kHalf = 1 << (kStages - kStage - 1);
 #pragma GCC unroll 8
-    for (int node = 0; node < 1 << stage; ++node) {
-      const VectorFactor w = broadcast_factor(table, (k << stage) + node);
+  for (int node = 0; node < 1 << kStage; ++node) {
+    const VectorFactor w = broadcast_factor(table, (k << kStage) + node);
 #pragma GCC unroll 8
-      for (int i = 0; i < half; ++i) {
-        forward_butterfly(x[2 * half * node + i], x[2 * half * node + half + i], w, m.q, m.two_q);
-      }
+    for (int i = 0; i < kHalf; ++i) {
+      forward_butterfly(x[2 * kHalf * node + i], x[2 * kHalf * node + kHalf + i], w, m.q, m.two_q);
     }
   }
+  if constexpr (kStage + 1 < kStages) forward_stages<kStages, kStage + 1>(x, table, k, m);
 }
 
 /// The stages of the children first. With kLast the stage of the root is the last of all.
-template <int kStages, bool kLast>
+template <int kStages, bool kLast, int kStage = kStages - 1>
 HWY_INLINE void inverse_stages(Words (&x)[1 << kStages], const std::uint32_t* table, std::int64_t k,
                                const LastStage<std::uint32_t>& last, const VectorModulus& m) {
-#pragma GCC unroll 4
-  for (int stage = kStages - 1; stage >= 0; --stage) {
-    const int half = (1 << kStages) >> (stage + 1);
+  constexpr int kHalf = 1 << (kStages - kStage - 1);
+  if constexpr (kLast && kStage == 0) {
+    const VectorFactor sum = broadcast_factor(last.sum);
+    const VectorFactor difference = broadcast_factor(last.difference);
 #pragma GCC unroll 8
-    for (int node = 0; node < 1 << stage; ++node) {
-      if (kLast && stage == 0) {
-        const VectorFactor sum = broadcast_factor(last.sum);
-        const VectorFactor difference = broadcast_factor(last.difference);
+    for (int i = 0; i < kHalf; ++i) {
+      last_butterfly(x[i], x[kHalf + i], sum, difference, m.q, m.two_q);
+    }
+  } else {
 #pragma GCC unroll 8
-        for (int i = 0; i < half; ++i) {
-          last_butterfly(x[i], x[half + i], sum, difference, m.q, m.two_q);
-        }
-      } else {
-        const VectorFactor w = broadcast_factor(table, (k << stage) + node);
+    for (int node = 0; node < 1 << kStage; ++node) {
+      const VectorFactor w = broadcast_factor(table, (k << kStage) + node);
 #pragma GCC unroll 8
-        for (int i = 0; i < half; ++i) {
-          inverse_butterfly(x[2 * half * node + i], x[2 * half * node + half + i], w, m.q, m.two_q);
-        }
+      for (int i = 0; i < kHalf; ++i) {
+        inverse_butterfly(x[2 * kHalf * node + i], x[2 * kHalf * node + kHalf + i], w, m.q,
+                          m.two_q);
       }
     }
   }
+  if constexpr (kStage > 0) inverse_stages<kStages, kLast, kStage - 1>(x, table, k, last, m);
 }
 
 constexpr std::int64_t kVectorWords = hn::MaxLanes(WordTag());
@@ -210,36 +209,34 @@ HWY_INLINE VectorFactor lane_factors(const std::uint32_t* rows, std::int64_t row
   return {hn::LoadU(WordTag(), at), hn::LoadU(WordTag(), at + NttLayout::kLanes)};
 }
 
+template <int kStage = 0>
 HWY_INLINE void forward_lanes(Words (&x)[NttLayout::kLanes], const std::uint32_t* rows,
                               std::int64_t first, const VectorModulus& m) {
-#pragma GCC unroll 4
-  for (int stage = 0; stage < NttLayout::kLogLanes; ++stage) {
-    const int half = NttLayout::kLanes >> (stage + 1);
+  constexpr int kHalf = NttLayout::kLanes >> (kStage + 1);
 #pragma GCC unroll 8
-    for (int node = 0; node < 1 << stage; ++node) {
-      const VectorFactor w = lane_factors(rows, (1 << stage) - 1 + node, first);
+  for (int node = 0; node < 1 << kStage; ++node) {
+    const VectorFactor w = lane_factors(rows, (1 << kStage) - 1 + node, first);
 #pragma GCC unroll 8
-      for (int i = 0; i < half; ++i) {
-        forward_butterfly(x[2 * half * node + i], x[2 * half * node + half + i], w, m.q, m.two_q);
-      }
+    for (int i = 0; i < kHalf; ++i) {
+      forward_butterfly(x[2 * kHalf * node + i], x[2 * kHalf * node + kHalf + i], w, m.q, m.two_q);
     }
   }
+  if constexpr (kStage + 1 < NttLayout::kLogLanes) forward_lanes<kStage + 1>(x, rows, first, m);
 }
 
+template <int kStage = NttLayout::kLogLanes - 1>
 HWY_INLINE void inverse_lanes(Words (&x)[NttLayout::kLanes], const std::uint32_t* rows,
                               std::int64_t first, const VectorModulus& m) {
-#pragma GCC unroll 4
-  for (int stage = NttLayout::kLogLanes - 1; stage >= 0; --stage) {
-    const int half = NttLayout::kLanes >> (stage + 1);
+  constexpr int kHalf = NttLayout::kLanes >> (kStage + 1);
 #pragma GCC unroll 8
-    for (int node = 0; node < 1 << stage; ++node) {
-      const VectorFactor w = lane_factors(rows, (1 << stage) - 1 + node, first);
+  for (int node = 0; node < 1 << kStage; ++node) {
+    const VectorFactor w = lane_factors(rows, (1 << kStage) - 1 + node, first);
 #pragma GCC unroll 8
-      for (int i = 0; i < half; ++i) {
-        inverse_butterfly(x[2 * half * node + i], x[2 * half * node + half + i], w, m.q, m.two_q);
-      }
+    for (int i = 0; i < kHalf; ++i) {
+      inverse_butterfly(x[2 * kHalf * node + i], x[2 * kHalf * node + kHalf + i], w, m.q, m.two_q);
     }
   }
+  if constexpr (kStage > 0) inverse_lanes<kStage - 1>(x, rows, first, m);
 }
 
 // ---- What becomes of values, as in ntt_body.h ----
