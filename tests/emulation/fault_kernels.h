@@ -55,6 +55,8 @@ void copy_in_three_dimensions(const int* in, int* out, dim3 grid, dim3 block);
 void factorial(const int* in, int* out);
 /// Uses dynamic shared memory.
 cudaError_t reverse_in_dynamic_shared(const int* in, int* out, int size);
+/// Lets the kernel above have so many bytes of it.
+cudaError_t allow_dynamic_shared(int bytes);
 /// out[i] = table[in[i]] from constant memory, set by set_table; counts calls in a device variable.
 void look_up(const int* in, int* out);
 void set_table(const int* values);

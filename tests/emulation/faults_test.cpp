@@ -289,6 +289,22 @@ TEST_F(Kernels, UseDynamicSharedMemoryUpToTheLimit) {
             cudaErrorInvalidValue);
 }
 
+TEST_F(Kernels, UseAsMuchDynamicSharedMemoryAsWasAllowed) {
+  constexpr int kOptIn = 227 << 10;
+  constexpr int kSize = kOptIn / 4;
+  const std::vector<int> values = counting(kSize);
+  const DeviceArray<int> in(values);
+  const DeviceArray<int> out(values.size());
+  ASSERT_EQ(faults::allow_dynamic_shared(kOptIn - 4), cudaSuccess);
+  EXPECT_EQ(faults::reverse_in_dynamic_shared(in.data(), out.data(), kSize), cudaErrorInvalidValue);
+  ASSERT_EQ(faults::allow_dynamic_shared(kOptIn), cudaSuccess);
+  ASSERT_EQ(faults::reverse_in_dynamic_shared(in.data(), out.data(), kSize), cudaSuccess);
+  EXPECT_EQ(out.to_host(), std::vector<int>(values.rbegin(), values.rend()));
+  EXPECT_EQ(faults::allow_dynamic_shared(kOptIn + 1), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidValue);
+  ASSERT_EQ(faults::allow_dynamic_shared(48 << 10), cudaSuccess);  // as it was
+}
+
 TEST_F(Kernels, ReadConstantsAndKeepDeviceVariables) {
   const int table[] = {10, 20, 30, 40};
   faults::set_table(table);

@@ -252,6 +252,40 @@ TEST_P(NttOnEveryBackend, LimbsMayBeAnySubsetInAnyOrderAndPolynomialsApart) {
   });
 }
 
+/// CUDA takes another form where there are limbs enough for every multiprocessor.
+TEST_P(NttOnEveryBackend, ManyLimbsGiveWhatEachGivesAlone) {
+  for_each_word([&](auto word) {
+    using Word = decltype(word);
+    for (const int log_n :
+         sizeof(Word) == 4 ? std::vector<int>{10, 13, 15} : std::vector<int>{14}) {
+      SCOPED_TRACE("log_n = " + std::to_string(log_n));
+      const NttTables<Word> tables(log_n, test_primes<Word>(log_n), stream_);
+      const LimbIndices limbs = LimbIndices::range(0, 4);
+      constexpr int kPolys = 34;  // 136 limbs
+      std::mt19937_64 random(10);
+      // Two polynomials, again and again in another order.
+      const std::vector<Residues> some = random_limbs(tables, limbs, 2, random);
+      std::vector<Residues> values;
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        values.push_back(forward_of(some[i], static_cast<int>(i) % 4, tables, stream_));
+      }
+      const auto repeated = [](const std::vector<Residues>& two) {
+        std::vector<Residues> all;
+        for (int poly = 0; poly < kPolys; ++poly) {
+          const auto first = two.begin() + (poly % 3 == 0 ? 4 : 0);
+          all.insert(all.end(), first, first + 4);
+        }
+        return all;
+      };
+      const Polynomials<Word> polys(repeated(some), kPolys, stream_);
+      ntt_forward_inplace(polys.view(), limbs, tables, stream_);
+      EXPECT_EQ(polys.limbs(), repeated(values));
+      ntt_inverse_inplace(polys.view(), limbs, tables, stream_);
+      EXPECT_EQ(polys.limbs(), repeated(some));
+    }
+  });
+}
+
 TEST_P(NttOnEveryBackend, NothingIsDoneToNothing) {
   const NttTables<std::uint32_t> tables(4, test_primes<std::uint32_t>(4), stream_);
   const RnsView<std::uint32_t> no_polys(nullptr, 0, 2, 16);

@@ -47,15 +47,42 @@ inline cudaStream_t native(const Stream& stream) {
   return static_cast<cudaStream_t>(stream.cuda_stream());
 }
 
+/// What every kernel may have of dynamic shared memory without asking.
+constexpr std::size_t kFreeDynamicSharedBytes = 48 << 10;
+
+/// The most dynamic shared memory that a block of a kernel without static shared memory can have on
+/// the stream's device.
+/// @throws CudaError.
+inline std::size_t max_dynamic_shared_bytes(const Stream& stream) {
+  int bytes = 0;
+  VELUM_CUDA_CHECK(
+      cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, stream.device()));
+  return static_cast<std::size_t>(bytes);
+}
+
+/// Lets launches of `kernel` on the current device ask for all of `max_dynamic_shared_bytes`:
+/// always the same number, so that threads which launch it with different amounts do not undo each
+/// other.
+template <typename... Params>
+void allow_dynamic_shared_memory(void (*kernel)(Params...), const Stream& stream) {
+  VELUM_CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                        cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        static_cast<int>(max_dynamic_shared_bytes(stream))));
+}
+
 /// The one way to start a kernel: on the stream's device and queue, with the launch error
 /// checked. Arguments convert to the kernel's parameter types. Build with VELUM_DEBUG_SYNC to
-/// wait after each launch and so find the kernel that failed.
+/// wait after each launch and so find the kernel that failed. A kernel that asks for more dynamic
+/// shared memory than kFreeDynamicSharedBytes must have no static one.
 /// @throws CudaError.
 template <typename... Params, typename... Args>
 void launch(const LaunchConfig& config, const Stream& stream, void (*kernel)(Params...),
             Args&&... args) {
   static_assert(sizeof...(Params) == sizeof...(Args), "launch: wrong number of arguments");
   const DeviceGuard guard(stream.device());
+  if (config.dynamic_shared_bytes > kFreeDynamicSharedBytes) {
+    allow_dynamic_shared_memory(kernel, stream);
+  }
   kernel<<<config.grid, config.block, config.dynamic_shared_bytes, native(stream)>>>(
       Params(std::forward<Args>(args))...);
   VELUM_CUDA_CHECK(cudaGetLastError());
