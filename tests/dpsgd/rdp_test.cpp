@@ -120,6 +120,63 @@ TEST(Rdp, IsContinuousAcrossIntegerOrders) {
   }
 }
 
+// The terms of A - 1 = sum C(n, i) q^i (1 - q)^(n - i) (exp(i (i - 1) / 2 sigma^2) - 1), none of
+// which is negative. Of these runs all but the first hundred are nothing: the sum of C(n, i) q^i is
+// below (e n q / i)^i, and log of that times exp(i^2 / 2 sigma^2) is convex or falls for i > n q,
+// so that it is largest at an end, where it is below -2e4.
+TEST(Rdp, IsExactAtOrdersFarBeyondWhatCanBeSummed) {
+  const struct {
+    double q, sigma;
+    std::int64_t order;
+  } points[] = {{1.03e-8, 778.0, 14'667'081},
+                {1e-9, 900.0, 20'000'000},
+                {1e-9, 300.0, 2'000'000},
+                {3e-7, 1000.0, 10'000'000},
+                {1e-6, 50.0, 40'000}};
+  for (const auto& [q, sigma, order] : points) {
+    const auto n = static_cast<long double>(order);
+    const long double rate = q;
+    const long double half = 0.5L / sigma / sigma;
+    // What was left out, at both ends.
+    const auto log_bound = [&](long double i) {
+      return i * (1.0L + std::log(n * rate / i)) + i * i * half;
+    };
+    ASSERT_LT(log_bound(100.0L), -60.0L) << q;
+    ASSERT_LT(log_bound(n), -2e4L) << q;
+    long double sum = 0.0L;
+    long double log_weight = n * std::log1p(-rate);  // of C(n, i) q^i (1 - q)^(n - i)
+    for (std::int64_t i = 1; i <= 200; ++i) {
+      const auto k = static_cast<long double>(i);
+      log_weight += std::log((n - k + 1.0L) / k) + std::log(rate) - std::log1p(-rate);
+      sum += std::exp(log_weight) * std::expm1(k * (k - 1.0L) * half);
+    }
+    const long double exact = std::log1p(sum) / (n - 1.0L);
+    const long double value = sampled_rdp(q, sigma, static_cast<double>(order));
+    EXPECT_GE(value, exact * (1.0L - 1e-15L)) << q << " " << sigma << " " << order;
+    EXPECT_LE(value, exact * (1.0L + 1e-9L)) << q << " " << sigma << " " << order;
+  }
+}
+
+// Where both peaks of the moment count, or only the second: the walk between them is skipped.
+TEST(Rdp, IsExactWhereTheSecondPeakOfTheMomentIsAllThereIs) {
+  for (const double sigma : {0.3, 1.0, 20.0, 400.0}) {
+    for (const double order : {1e5, 1e7, 1e9}) {
+      const double q = 1e-3;
+      if (order < 100.0 * sigma * sigma * -std::log(q)) continue;
+      // q^a w^a <= r^a, and Minkowski's inequality.
+      const double lower =
+          (order * std::log(q) + 0.5 * order * (order - 1.0) / sigma / sigma) / (order - 1.0);
+      const double upper =
+          order / (order - 1.0) *
+          (std::log(q) + 0.5 * (order - 1.0) / sigma / sigma +
+           std::log1p(std::exp(-std::log(q) - 0.5 * (order - 1.0) / sigma / sigma)));
+      const double value = sampled_rdp(q, sigma, order);
+      EXPECT_GE(value, lower * (1.0 - 1e-14)) << sigma << " " << order;
+      EXPECT_LE(value, upper * (1.0 + 1e-9)) << sigma << " " << order;
+    }
+  }
+}
+
 TEST(Rdp, StaysAnUpperBoundWhereTheNoiseIsTooSmallToSum) {
   // r >= q w gives log A >= order log q + (order^2 - order) / (2 sigma^2); the (1 - q)^order that
   // is left out is nothing here.

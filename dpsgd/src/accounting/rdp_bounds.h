@@ -83,6 +83,33 @@ inline Log log_two_sided_excess(double l, double units, double order) {
           16.0 + (2.0 + up + 1.0) * (units + 4.0) + 4.0 * (std::abs(std::log(l)) + up)};
 }
 
+/// Both sampled Gaussians integrate f(v) = phi(v + c / 2) h(u) with u = q (exp(c v) - 1), and of
+/// both h it is proved in docs/numerics.md that for u > 0
+///
+///   d log h / d log u <= 2 + order u / (1 + u).
+///
+/// A bound of d log f / dv on all of [from, to], 0 < from < to: u / (1 + u) grows with v and
+/// d log u / dv = c / (1 - exp(-c v)) falls.
+inline double log_slope(double q, double c, double order, double from, double to) {
+  const double u = q * std::expm1(c * to);
+  const double part = u < 1e16 ? u / (1.0 + u) : 1.0;
+  const double rise = c / -std::expm1(-c * from) * (2.0 + order * part);
+  const double fall = from + 0.5 * c;
+  return rise - fall + 64.0 * kUnit * (rise + fall) * (1.0 + c * to);
+}
+
+/// log of a bound of the integral of such an f over [from, from + width], and of `spacing` times
+/// its sum over the points of a lattice of that spacing in there.
+inline Log log_skipped(const Log& log_at_from, double slope, double width, double spacing) {
+  const double growth = std::max(slope, 0.0) * width;
+  const double reach = slope < 0.0 ? std::min(width, -1.0 / slope) : width;
+  return {log_at_from.value + growth + std::log(reach + spacing),
+          log_at_from.units + 16.0 + 4.0 * growth};
+}
+
+/// What is skipped is below exp(this) times the largest term.
+inline constexpr double kLogSkipped = -50.0;
+
 /// Renyi divergences of order > 1, upper bounds within 1e-9 (relative) of what each header comment
 /// of `rdp` names. Arguments are in range; q in (0, 1), sigma > 0.
 double poisson_rdp(double q, double sigma, double order);

@@ -10,6 +10,7 @@ namespace {
 constexpr double kSmallestRate = 1e-90;           // rdp grows with q ...
 constexpr double kLargestNoiseMultiplier = 1e50;  // ... and falls with sigma
 constexpr double kLargestPointCount = 0x1p18;
+constexpr double kSkippingPointCount = 4096;   // where more could only be avoided by skipping
 constexpr double kLargestCheapOrder = 64.0;    // up to here an integer order is simply summed ...
 constexpr double kLargestSummedOrder = 65536;  // ... and up to here if nothing else is exact
 
@@ -62,7 +63,9 @@ struct Fractional {
   Log log_remainder(double s) const {
     const double w_minus_1 = std::expm1(s);
     const double u = q * w_minus_1;
-    if (order * std::abs(u) < 0.5) {  // the binomial series from its quadratic term on
+    // The binomial series from its quadratic term on. With order |u| < 1 / 2 an error of u moves it
+    // by about twice as much, whatever the order.
+    if (order * std::abs(u) < 0.5) {
       double term = 1.0;
       double series = 1.0;
       int k = 2;
@@ -70,8 +73,9 @@ struct Fractional {
         term *= u * (order - k) / (k + 1.0);
         series += term;
       }
-      return {log_quadratic + std::log(w_minus_1 * w_minus_1 * series),
-              200.0 + 12.0 * k + 4.0 * (std::abs(s) + 2.0 * std::abs(log_q) + order)};
+      return {
+          log_quadratic + std::log(w_minus_1 * w_minus_1 * series),
+          200.0 + 12.0 * k + 4.0 * (std::abs(s) + 2.0 * std::abs(log_q) + 2.0 * std::log(order))};
     }
     double log_1_plus_u;
     double magnitude = 4.0 + 4.0 * std::abs(s);
@@ -185,21 +189,42 @@ double log_excess_by_quadrature(double q, double sigma, double order, double lar
     const Spacing spacing = choose_spacing(f.c, gap);
     const double eta = spacing.eta;
     const double log_eta = std::log(eta);
-    if (!((steepest + 40.0) / eta < largest_point_count)) return kInfinity;
+    // Without skipping it would take (steepest + 40) / eta points.
+    const double affordable = (steepest + 40.0) / eta < largest_point_count
+                                  ? largest_point_count
+                                  : std::min(largest_point_count, kSkippingPointCount);
     LogSum sum;
-    double largest = -kInfinity;
+    // The moments of high orders have a second peak, where w^order has its own. Known beforehand,
+    // it tells what can be skipped on the way there.
+    const double peak = std::nearbyint((order - 0.5) * f.c / eta);
+    double largest = peak < 1.0 ? -kInfinity : f.log_integrand(peak * eta).value + log_eta;
+    double points = 0.0;
+    std::int64_t stride = 1;
     // Right of the last point, d log f / dv <= -slope: u g'(u) <= max(order, 2) g(u) for u > 0.
     for (std::int64_t k = 1;; ++k) {
+      if (++points > affordable) return kInfinity;
       const double v = static_cast<double>(k) * eta;
       const auto log = f.log_integrand(v);
       sum.add(log.value + log_eta, log.units + 8.0);
       largest = std::max(largest, log.value + log_eta);
       const double slope = v + 0.5 * f.c + steepest / std::expm1(-f.c * v);
-      if (slope <= 0.0) continue;
-      const double tail = log.value - std::log(slope);
-      if (tail < largest - 40.0) {
-        sum.add(tail, 2.0 * log.units + 64.0);
-        break;
+      if (slope > 0.0) {
+        const double tail = log.value - std::log(slope);
+        if (tail < largest - 40.0) {
+          sum.add(tail, 2.0 * log.units + 64.0);
+          break;
+        }
+      }
+      // Far from where the integrand counts, points are bounded together: as many as possible.
+      if (!(log.value < largest + kLogSkipped)) continue;
+      const double to = static_cast<double>(k + stride) * eta;
+      const Log skipped = log_skipped(log, log_slope(q, f.c, order, v, to), to - v, eta);
+      if (skipped.value < largest + kLogSkipped) {
+        sum.add(skipped.value, skipped.units);
+        k += stride;
+        stride *= 2;
+      } else {
+        stride = std::max<std::int64_t>(1, stride / 2);
       }
     }
     // Left of the last point, g <= g(-q) and the normal tail is at most phi(t) / |t|.

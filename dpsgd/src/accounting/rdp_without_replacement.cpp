@@ -15,7 +15,8 @@ constexpr double kLargestNoiseMultiplier = 1e50;
 constexpr int kNodes = 24;
 constexpr double kEllipse = 4.0;  // rho of the Bernstein ellipse
 constexpr double kLargestPanelCount = 4096.0;
-constexpr double kRelativeError = -30.0;  // log of the largest error of a panel over its value
+constexpr double kSkippingPanelCount = 512.0;  // where more could only be avoided by skipping
+constexpr double kRelativeError = -30.0;       // log of the largest error of a panel over its value
 constexpr double kHalfLogTwoPi = 0.91893853320467274178;
 
 struct Node {
@@ -57,12 +58,18 @@ class Integral {
   double log_upper() const {
     static const std::array<Node, kNodes> nodes = gauss_legendre();
     const double widest = std::min(0.5, 0.5 / c_);  // half a panel
-    if (!((order_ * c_ + 40.0) / (2.0 * widest) < kLargestPanelCount)) return kInfinity;
+    // Without skipping it would take (order c + 40) / (2 widest) panels.
+    const double affordable = (order_ * c_ + 40.0) / (2.0 * widest) < kLargestPanelCount
+                                  ? 4.0 * kLargestPanelCount
+                                  : kSkippingPanelCount;
     LogSum sum;
-    double largest = -kInfinity;
+    // The moments of high orders have a second peak, where exp(order c v) has its own, at least 1
+    // wide. Known beforehand, it tells what can be skipped on the way there.
+    double largest = log_integrand(std::max(order_ - 0.5, 0.0) * c_).value - 8.0;
     double left = 0.0;
     double half = widest;
-    for (int panels = 0; panels < 4 * kLargestPanelCount;) {
+    double stride = widest;
+    for (double panels = 0.0; panels < affordable;) {
       const double middle = left + half;
       const double log_half = std::log(half);
       std::array<Log, kNodes> terms;
@@ -88,12 +95,24 @@ class Integral {
       // Right of here the integrand is below r^order phi, whose log falls at least by t - order c.
       const double t = left + 0.5 * c_;
       const double slope = t - order_ * c_;
-      if (slope <= 0.0) continue;
-      const Log l = log_ratio(left);
-      const double tail = order_ * l.value - 0.5 * t * t - kHalfLogTwoPi - std::log(slope);
-      if (tail < largest - 40.0) {
-        sum.add(tail, 64.0 + order_ * l.value * (l.units + 4.0) + 16.0 * t * t);
-        return sum.upper();
+      if (slope > 0.0) {
+        const Log l = log_ratio(left);
+        const double tail = order_ * l.value - 0.5 * t * t - kHalfLogTwoPi - std::log(slope);
+        if (tail < largest - 40.0) {
+          sum.add(tail, 64.0 + order_ * l.value * (l.units + 4.0) + 16.0 * t * t);
+          return sum.upper();
+        }
+      }
+      // Far from where the integrand counts, panels are bounded together: as many as possible.
+      if (!(peak < largest + kLogSkipped)) continue;
+      const Log skipped = log_skipped(log_integrand(left),
+                                      log_slope(q_, c_, order_, left, left + stride), stride, 0.0);
+      if (skipped.value < largest + kLogSkipped) {
+        sum.add(skipped.value, skipped.units);
+        left += stride;
+        stride *= 2.0;
+      } else {
+        stride = std::max(widest, 0.5 * stride);
       }
     }
     return kInfinity;
