@@ -1,7 +1,12 @@
 #include <benchmark/benchmark.h>
 
+#include <cmath>
+#include <vector>
+
 #include "velum/dpsgd/accounting/calibration.h"
 #include "velum/dpsgd/accounting/gaussian_dp.h"
+#include "velum/dpsgd/accounting/pld_accountant.h"
+#include "velum/dpsgd/accounting/privacy_loss_distribution.h"
 #include "velum/dpsgd/accounting/rdp.h"
 
 namespace velum::dpsgd {
@@ -107,6 +112,108 @@ void BM_EpsilonOfOthers(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(accountant.epsilon(1e-5));
 }
 BENCHMARK(BM_EpsilonOfOthers)->ArgName("kind")->DenseRange(0, 6)->Unit(benchmark::kMicrosecond);
+
+template <typename Run>
+Composition composition_of(const Run& run) {
+  Composition composition;
+  composition.append(run.mechanism, run.steps);
+  return composition;
+}
+
+void report(benchmark::State& state, const CertifiedInterval& interval) {
+  state.counters["lower"] = interval.lower;
+  state.counters["epsilon"] = interval.upper;
+}
+
+/// Between two proved bounds, 10^-3 apart; both directions. The same runs as BM_Epsilon.
+void BM_PldEpsilon(benchmark::State& state) {
+  const auto& run = kRuns[state.range(0)];
+  const Composition composition = composition_of(run);
+  CertifiedInterval interval{};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(interval = pld_epsilon(composition, 1e-5));
+  }
+  state.counters["sampling_rate"] = run.mechanism.sampling_rate;
+  state.counters["noise_multiplier"] = run.mechanism.noise_multiplier;
+  state.counters["steps"] = static_cast<double>(run.steps);
+  report(state, interval);
+}
+BENCHMARK(BM_PldEpsilon)->ArgName("run")->DenseRange(0, 5)->Unit(benchmark::kMillisecond);
+
+/// 10^4 steps at q = 0.01, sigma = 1 and smaller and smaller delta = 10^-exponent.
+void BM_PldEpsilonAtDelta(benchmark::State& state) {
+  const Composition composition = composition_of(kRuns[1]);
+  const double delta = std::pow(10.0, -static_cast<double>(state.range(0)));
+  CertifiedInterval interval{};
+  for (auto _ : state) benchmark::DoNotOptimize(interval = pld_epsilon(composition, delta));
+  report(state, interval);
+}
+BENCHMARK(BM_PldEpsilonAtDelta)
+    ->ArgName("exponent")
+    ->Arg(5)
+    ->Arg(10)
+    ->Arg(15)
+    ->Unit(benchmark::kMillisecond);
+
+/// The same run to a width of 10^-digits.
+void BM_PldEpsilonOfWidth(benchmark::State& state) {
+  const Composition composition = composition_of(kRuns[1]);
+  PldOptions options;
+  options.relative_width = std::pow(10.0, -static_cast<double>(state.range(0)));
+  CertifiedInterval interval{};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(interval = pld_epsilon(composition, 1e-5, options));
+  }
+  report(state, interval);
+}
+BENCHMARK(BM_PldEpsilonOfWidth)->ArgName("digits")->DenseRange(1, 5)->Unit(benchmark::kMillisecond);
+
+void BM_PldDelta(benchmark::State& state) {
+  const auto& run = kRuns[state.range(0)];
+  const Composition composition = composition_of(run);
+  CertifiedInterval interval{};
+  for (auto _ : state) benchmark::DoNotOptimize(interval = pld_delta(composition, 2.0));
+  state.counters["lower"] = interval.lower;
+  state.counters["delta"] = interval.upper;
+}
+BENCHMARK(BM_PldDelta)->ArgName("run")->DenseRange(0, 5)->Unit(benchmark::kMillisecond);
+
+void BM_PldEpsilonWithoutReplacement(benchmark::State& state) {
+  Composition composition(Neighbouring::kReplaceOne);
+  composition.append(WithoutReplacementSampledGaussianMechanism{0.01, 1.0}, 10000);
+  CertifiedInterval interval{};
+  for (auto _ : state) benchmark::DoNotOptimize(interval = pld_epsilon(composition, 1e-5));
+  report(state, interval);
+}
+BENCHMARK(BM_PldEpsilonWithoutReplacement)->Unit(benchmark::kMillisecond);
+
+/// Ten steps each of so many different mechanisms.
+void BM_PldEpsilonOfDifferentMechanisms(benchmark::State& state) {
+  Composition composition;
+  const auto count = static_cast<double>(state.range(0));
+  for (double i = 0.0; i < count; ++i) {
+    composition.append(PoissonSampledGaussianMechanism{0.005 + 0.01 * i / count, 1.0 + i / count},
+                       10);
+  }
+  CertifiedInterval interval{};
+  for (auto _ : state) benchmark::DoNotOptimize(interval = pld_epsilon(composition, 1e-5));
+  report(state, interval);
+}
+BENCHMARK(BM_PldEpsilonOfDifferentMechanisms)
+    ->ArgName("mechanisms")
+    ->RangeMultiplier(10)
+    ->Range(1, 1000)
+    ->Unit(benchmark::kMillisecond);
+
+/// The accountant: the interval, the Renyi bound, and the smaller of both.
+void BM_PldAccountant(benchmark::State& state) {
+  PldAccountant accountant;
+  accountant.compose(composition_of(kRuns[state.range(0)]));
+  double epsilon = 0.0;
+  for (auto _ : state) benchmark::DoNotOptimize(epsilon = accountant.epsilon(1e-5));
+  state.counters["epsilon"] = epsilon;
+}
+BENCHMARK(BM_PldAccountant)->ArgName("run")->DenseRange(0, 5)->Unit(benchmark::kMillisecond);
 
 void BM_GaussianEpsilon(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(gaussian_epsilon(0.71912, 1e-5));

@@ -12,7 +12,7 @@ find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(nlohmann_json 3.10 REQUIRED)
 # Header only, of the type that the user names; the compiled library is of floats.
 find_path(KISSFFT_INCLUDE_DIR kissfft/kissfft.hh REQUIRED)
-if(VELUM_BUILD_CLI)
+if(VELUM_BUILD_CLI OR VELUM_BUILD_BENCHMARKS)
   find_package(CLI11 2.0 REQUIRED)
 endif()
 if(VELUM_BUILD_TESTS)
