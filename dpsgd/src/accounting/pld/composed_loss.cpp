@@ -96,6 +96,16 @@ double log_moment(const LossGrid& grid, const Tilted& tilted, double s, double c
   return largest + std::log(sum);
 }
 
+/// Work as in `WorkBudget`.
+constexpr double kWorkOfTurn = 2.0;       // one point at one frequency
+constexpr double kWorkOfPower = 100.0;    // one frequency of one phase
+constexpr double kWorkOfTilting = 500.0;  // one point of one lattice, with the moments of windows
+constexpr double kWorkOfPlacing = 20.0;   // one point of the window
+
+double work_of_transform(std::int64_t size) {
+  return 2.0 * static_cast<double>(size) * std::log2(static_cast<double>(size));
+}
+
 struct TiltedPhase {
   const LossGrid* grid;
   std::int64_t count;
@@ -184,11 +194,13 @@ class Spectrum {
         lower_(upper_),
         active_(size / 2 + 1) {}
 
-  void multiply(const TiltedPhase& phase, std::int64_t center) {
+  void multiply(const TiltedPhase& phase, std::int64_t center, WorkBudget& budget) {
     // Elements beyond `active_` are negligible already, whatever they are multiplied with.
-    const double transform_work = static_cast<double>(size_) * std::log2(size_);
+    const double transform_work = work_of_transform(size_);
     const double direct_work =
-        static_cast<double>(active_) * static_cast<double>(phase.upper.mass.size());
+        kWorkOfTurn * static_cast<double>(active_) * static_cast<double>(phase.upper.mass.size());
+    budget.spend(std::min(direct_work, transform_work) +
+                 kWorkOfPower * static_cast<double>(active_));
     if (direct_work < transform_work) {
       multiply_directly(phase, center);
     } else {
@@ -368,7 +380,7 @@ class Spectrum {
 }  // namespace
 
 ComposedLoss::ComposedLoss(const std::vector<LatticePhase>& phases, double theta, double overflow,
-                           std::int64_t largest_size)
+                           std::int64_t largest_size, WorkBudget& budget)
     : theta_(theta), overflow_(overflow), spacing_(phases.at(0).lattice->grid.spacing) {
   assert(theta >= 0.0);
   std::vector<TiltedPhase> tilted;
@@ -380,6 +392,7 @@ ComposedLoss::ComposedLoss(const std::vector<LatticePhase>& phases, double theta
     const LossLattice& lattice = *phase.lattice;
     assert(lattice.grid.spacing == spacing_);
     const double count = static_cast<double>(phase.count);
+    budget.spend(kWorkOfTilting * static_cast<double>(lattice.upper.size()));
     tilted.push_back({&lattice.grid, phase.count, tilt(lattice.grid, lattice.upper, theta),
                       tilt(lattice.grid, lattice.lower, theta)});
     const TiltedPhase& last = tilted.back();
@@ -418,12 +431,18 @@ ComposedLoss::ComposedLoss(const std::vector<LatticePhase>& phases, double theta
         std::exp(log_beyond(tilted, above, side)) + std::exp(log_beyond(tilted, below, side));
   }
 
+  // The phases that leave the fewest frequencies come first: the others then need only those.
+  std::stable_sort(tilted.begin(), tilted.end(), [](const TiltedPhase& a, const TiltedPhase& b) {
+    return static_cast<double>(a.count) * a.upper.variance >
+           static_cast<double>(b.count) * b.upper.variance;
+  });
+  budget.spend(work_of_transform(size) + kWorkOfPlacing * static_cast<double>(size));
   Spectrum spectrum(size);
   double mean = 0.0;  // of the sum, relative to the sum of the centers
   double centers = 0.0;
   for (const TiltedPhase& phase : tilted) {
     const double center = std::nearbyint(phase.upper.mean);
-    spectrum.multiply(phase, static_cast<std::int64_t>(center));
+    spectrum.multiply(phase, static_cast<std::int64_t>(center), budget);
     const double count = static_cast<double>(phase.count);
     mean += count * (phase.upper.mean - center);
     centers += count * center;

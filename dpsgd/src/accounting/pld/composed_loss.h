@@ -1,11 +1,35 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "loss_lattice.h"
 
 namespace velum::dpsgd::pld {
+
+/// Elementary operations that may still be done, about a nanosecond each: counted and not timed, so
+/// that an answer never depends on the machine.
+class WorkBudget {
+ public:
+  struct Exhausted {};
+
+  explicit WorkBudget(double operations) : left_(operations) {}
+
+  /// @throws Exhausted if that is more than what is left; nothing is left then.
+  void spend(double operations) {
+    left_ -= operations;
+    if (left_ < 0.0) throw Exhausted{};
+  }
+
+  /// Takes that away, or all that is left.
+  void charge(double operations) { left_ = std::max(left_ - operations, 0.0); }
+
+  double left() const { return std::max(left_, 0.0); }
+
+ private:
+  double left_;
+};
 
 /// `count` independent releases of one kind.
 struct LatticePhase {
@@ -26,9 +50,9 @@ class ComposedLoss {
   /// @param theta   >= 0.
   /// @param overflow  probability that some batch was cut short; (1 + exp(epsilon)) times as much
   ///                  is added to delta above and taken from it below.
-  /// @throws WindowTooLarge if more than `largest_size` points were needed.
+  /// @throws WindowTooLarge if more than `largest_size` points were needed; WorkBudget::Exhausted.
   ComposedLoss(const std::vector<LatticePhase>& phases, double theta, double overflow,
-               std::int64_t largest_size);
+               std::int64_t largest_size, WorkBudget& budget);
 
   /// Bounds on delta at epsilon, in [0, 1].
   double delta_upper(double epsilon) const;

@@ -174,9 +174,14 @@ class PoissonSampledGaussianProfile final : public LossProfile {
   PoissonSampledGaussianProfile(double sampling_rate, double noise_multiplier, Direction direction)
       : gaussian_(sampling_rate, noise_multiplier),
         direction_(direction),
-        symmetric_(sampling_rate == 1.0) {}
+        sampling_rate_(sampling_rate) {}
 
-  bool symmetric() const override { return symmetric_; }
+  bool symmetric() const override { return sampling_rate_ == 1.0; }
+
+  /// Exchanged, the loss is -log(1 - q + q e^u) < -log(1 - q).
+  double largest_loss() const override {
+    return direction_ == Direction::kAdd ? -std::log1p(-sampling_rate_) * (1.0 + 1e-14) : kInfinity;
+  }
 
   LossPieces pieces(const std::vector<double>& boundaries) const override {
     if (direction_ == Direction::kRemove) return gaussian_.pieces(boundaries);
@@ -189,7 +194,7 @@ class PoissonSampledGaussianProfile final : public LossProfile {
  private:
   SampledGaussian gaussian_;
   Direction direction_;
-  bool symmetric_;
+  double sampling_rate_;
 };
 
 /// Above loss 0 the pair ((1 - g) Q + g P, Q), below it the same exchanged, and what is left at 0:

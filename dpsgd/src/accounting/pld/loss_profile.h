@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -48,6 +49,9 @@ class LossProfile {
 
   /// Whether the other direction gives the same pieces.
   virtual bool symmetric() const = 0;
+
+  /// No finite loss is larger; infinite if none is known to be. Rounded up.
+  virtual double largest_loss() const { return std::numeric_limits<double>::infinity(); }
 
   /// If all losses that are atoms differ by multiples of a number, that number; otherwise 0.
   virtual double period() const { return 0.0; }

@@ -34,8 +34,21 @@ constexpr double kSmallestGrowth = 2e-4;
 /// floating point and their numbers fit into 64 bits.
 constexpr double kFinestSpacing = 1e-12;
 
-/// Refinement ends after so many times the largest lattice.
-constexpr std::int64_t kMostLattices = 3;
+/// Operations that one question may take: this many for the lattices of the releases and so many
+/// for each point of the largest lattice. Together about a second at 2^20.
+constexpr double kWorkOfLattices = 3e8;
+constexpr double kWorkPerPoint = 500.0;
+
+/// Every so many different mechanisms allow as much again, four times at most.
+constexpr double kMechanismsPerWork = 250.0;
+
+/// Operations for each point of the lattice of one release.
+constexpr double kWorkOfLattice = 1500.0;
+
+/// This part of what is left may be spent on one try while a direction has no bounds at all.
+constexpr double kPartForBounds = 0.3;
+
+constexpr double kLargestGrowth = 0.25;
 
 /// Truncated tails may take this part of the relative width of delta.
 constexpr double kTruncated = 0.03;
@@ -212,10 +225,13 @@ class OneDirection {
       infinite_error_ = std::max(infinite_error_, part.outline.infinite_error + 1e-11);
       count_ += static_cast<double>(part.count);
       const bool bounded = part.outline.infinite_p == 0.0 && part.outline.truncated_p == 0.0;
-      largest_loss_ += bounded && !part.outline.pieces.empty()
-                           ? static_cast<double>(part.count) *
-                                 (part.outline.pieces.back().upper + part.outline.loss_error)
-                           : kInfinity;
+      const double largest = bounded && !part.outline.pieces.empty()
+                                 ? part.outline.pieces.back().upper + part.outline.loss_error
+                                 : kInfinity;
+      largest_loss_ +=
+          part.outline.infinite_p == 0.0
+              ? static_cast<double>(part.count) * std::min(largest, part.profile->largest_loss())
+              : kInfinity;
       parts_.push_back(std::move(part));
     }
     summarise();
@@ -301,7 +317,7 @@ class OneDirection {
   }
 
   ComposedLoss compose(double theta, double spacing, double growth, double overflow,
-                       std::int64_t largest) const {
+                       std::int64_t largest, pld::WorkBudget& budget) const {
     const double period = parts_.size() == 1 ? parts_.front().profile->period() : 0.0;
     if (period > 0.0) spacing = period / std::ceil(period / spacing);
     std::vector<LossLattice> lattices;
@@ -309,9 +325,10 @@ class OneDirection {
     std::vector<pld::LatticePhase> phases;
     for (const Part& part : parts_) {
       lattices.push_back(pld::loss_lattice(*part.profile, part.outline, spacing, growth));
+      budget.spend(kWorkOfLattice * static_cast<double>(lattices.back().upper.size()));
       phases.push_back({&lattices.back(), part.count});
     }
-    return ComposedLoss(phases, theta, overflow, largest);
+    return ComposedLoss(phases, theta, overflow, largest, budget);
   }
 
  private:
@@ -366,7 +383,8 @@ struct Work {
   double spacing;
   double growth;
   bool changed = true;
-  bool limited = false;  // by the largest lattice
+  bool limited = false;  // by the largest lattice or the work
+  bool known = false;    // some bounds were found
   double reached_spacing = kInfinity;
   double rounding = 0.0;
   CertifiedInterval interval{0.0, kInfinity};
@@ -394,45 +412,79 @@ std::string number(double value) {
 void look_coarsely(std::vector<Work>& work) {
   for (std::size_t i = 1; i < work.size(); ++i) {
     work[i].spacing *= 3.0;
-    work[i].growth = std::min(2.0 * work[i].growth, 0.25);
+    work[i].growth = std::min(2.0 * work[i].growth, kLargestGrowth);
   }
+}
+
+/// One look at a direction, on a lattice as fine as its spacing says and the limits allow.
+template <typename Evaluate, typename EpsilonOf>
+void look(Work& part, double overflow, const PldOptions& options, pld::WorkBudget& budget,
+          const Evaluate& evaluate, const EpsilonOf& epsilon_of) {
+  for (int tries = 0; tries < kMostRefinements; ++tries) {
+    const double allowance = part.known ? budget.left() : kPartForBounds * budget.left();
+    pld::WorkBudget attempt(allowance);
+    std::optional<double> coarser;  // factor of the spacing
+    try {
+      const ComposedLoss loss = part.direction->compose(part.theta, part.spacing, part.growth,
+                                                        overflow, options.largest_lattice, attempt);
+      const CertifiedInterval found = evaluate(loss);
+      part.rounding = loss.rounding_share(epsilon_of(found));
+      part.interval = {std::max(part.interval.lower, found.lower),
+                       std::min(part.interval.upper, found.upper)};
+      part.limited = false;
+      part.known = true;
+      part.reached_spacing = part.spacing;
+    } catch (const pld::WindowTooLarge& window) {
+      coarser = 1.02 * window.needed / static_cast<double>(options.largest_lattice);
+    } catch (const pld::WorkBudget::Exhausted&) {
+      coarser = part.known ? kInfinity : 8.0;
+      part.growth = std::min(4.0 * part.growth, kLargestGrowth);
+    }
+    budget.charge(allowance - attempt.left());
+    if (!coarser) return;
+    part.spacing *= *coarser;
+    if (part.spacing > 0.9 * part.reached_spacing) break;
+  }
+  part.limited = true;
+}
+
+[[noreturn]] void refuse(const char* function, const PldOptions& options,
+                         const CertifiedInterval& reached) {
+  const std::string asked = std::string(function) +
+                            ": with largest_lattice = " + std::to_string(options.largest_lattice) +
+                            " the value is known to lie in [" + number(reached.lower) + ", " +
+                            number(reached.upper) +
+                            "], relative_width = " + number(options.relative_width) +
+                            " was asked for; allow a larger lattice";
+  if (!std::isfinite(reached.upper)) throw AccuracyNotReached(asked + ", or accept_wider", reached);
+  throw AccuracyNotReached(asked + ", a width of " +
+                               number((reached.upper - reached.lower) / reached.upper) +
+                               ", or accept_wider",
+                           reached);
 }
 
 /// Refines until the worse of all directions is known as exactly as asked.
 template <typename Evaluate, typename EpsilonOf>
 CertifiedInterval refine(const char* function, std::vector<Work> work, double overflow,
                          double absolute_width, int most_refinements, const PldOptions& options,
-                         const Evaluate& evaluate, const EpsilonOf& epsilon_of) {
+                         pld::WorkBudget& budget, const Evaluate& evaluate,
+                         const EpsilonOf& epsilon_of) {
   look_coarsely(work);
-  std::int64_t points = 0;
   for (int round = 0;; ++round) {
     CertifiedInterval worst{0.0, 0.0};
     for (Work& part : work) {
-      while (part.changed) {
-        try {
-          const ComposedLoss loss = part.direction->compose(part.theta, part.spacing, part.growth,
-                                                            overflow, options.largest_lattice);
-          const CertifiedInterval found = evaluate(loss, *part.direction);
-          part.rounding = loss.rounding_share(std::isfinite(found.upper) ? epsilon_of(found) : 0.0);
-          part.interval = {std::max(part.interval.lower, found.lower),
-                           std::min(part.interval.upper, found.upper)};
-          part.limited = false;
-          part.reached_spacing = part.spacing;
-          points += loss.size() + static_cast<std::int64_t>(64.0 / part.growth);
-          break;
-        } catch (const pld::WindowTooLarge& window) {
-          part.spacing *= 1.02 * window.needed / static_cast<double>(options.largest_lattice);
-          if (part.spacing > 0.9 * part.reached_spacing) {
-            part.limited = true;
-            break;
-          }
-        }
+      if (part.changed && part.interval.upper > worst.lower) {
+        look(part, overflow, options, budget, evaluate, epsilon_of);
       }
       worst = {std::max(worst.lower, part.interval.lower),
                std::max(worst.upper, part.interval.upper)};
     }
-    const double allowed = std::max(options.relative_width * worst.upper, absolute_width);
-    if (worst.upper == worst.lower || worst.upper - worst.lower <= allowed) return worst;
+    const bool finite = std::isfinite(worst.upper);
+    const double allowed =
+        std::max(options.relative_width * (finite ? worst.upper : worst.lower), absolute_width);
+    if (worst.upper == worst.lower || (finite && worst.upper - worst.lower <= allowed)) {
+      return worst;
+    }
     bool more = false;
     for (Work& part : work) {
       // A direction that is surely not the worse one needs no more work.
@@ -456,16 +508,9 @@ CertifiedInterval refine(const char* function, std::vector<Work> work, double ov
       }
       more = more || part.changed;
     }
-    if (!more || round == most_refinements || points > kMostLattices * options.largest_lattice) {
+    if (!more || round == most_refinements || budget.left() == 0.0) {
       if (options.accept_wider) return worst;
-      throw AccuracyNotReached(
-          std::string(function) +
-              ": with largest_lattice = " + std::to_string(options.largest_lattice) +
-              " the value is known to lie in [" + number(worst.lower) + ", " + number(worst.upper) +
-              "], relative_width = " + number(options.relative_width) +
-              " was asked for; allow a larger lattice, a width of " +
-              number((worst.upper - worst.lower) / worst.upper) + ", or accept_wider",
-          worst);
+      refuse(function, options, worst);
     }
   }
 }
@@ -497,8 +542,13 @@ double sensible_spacing(double spacing, const OneDirection& direction, const Cum
   return std::clamp(spacing, finest, std::max({0.25 * deviation, 0.25 / (theta + 1.0), finest}));
 }
 
+double most_work(const PldOptions& options, std::size_t mechanisms) {
+  return (kWorkOfLattices + kWorkPerPoint * static_cast<double>(options.largest_lattice)) *
+         (1.0 + std::min(static_cast<double>(mechanisms) / kMechanismsPerWork, 4.0));
+}
+
 double first_growth(const PldOptions& options) {
-  return std::clamp(std::sqrt(0.8 * options.relative_width), 1e-4, 0.25);
+  return std::clamp(std::sqrt(0.8 * options.relative_width), 1e-4, kLargestGrowth);
 }
 
 }  // namespace
@@ -546,21 +596,37 @@ CertifiedInterval pld_epsilon(const Composition& composition, double delta,
     const Cumulants at = direction.cumulants(theta);
     const double epsilon =
         std::max({at.mean, options.absolute_width / options.relative_width, 1e-12});
+    // Without cut batches, delta is 0 at the largest loss of all.
+    const double largest = overflow > 0.0 ? kInfinity : direction.largest_loss();
     // Splitting and fusing together move epsilon by about count (theta + 1) spacing^2 / 8.
     const double spacing =
         std::sqrt(4.0 * options.relative_width * epsilon / (direction.count() * (theta + 1.0)));
-    work.push_back({&direction, theta, direction.narrower(theta),
-                    sensible_spacing(spacing, direction, at, theta), first_growth(options)});
+    work.push_back({.direction = &direction,
+                    .best_theta = theta,
+                    .theta = direction.narrower(theta),
+                    .spacing = sensible_spacing(spacing, direction, at, theta),
+                    .growth = first_growth(options),
+                    .interval = {0.0, largest}});
   }
-  return refine(
-      "pld_epsilon", std::move(work), overflow, options.absolute_width, kMostRefinements, options,
-      [&](const ComposedLoss& loss, const OneDirection& direction) {
-        const double upper = loss.epsilon_upper(delta);
-        return CertifiedInterval{
-            loss.epsilon_lower(delta),
-            overflow > 0.0 ? upper : std::min(upper, direction.largest_loss())};
-      },
-      [](const CertifiedInterval& found) { return found.upper; });
+  // Cut batches cost at least 2 overflow, and more at every epsilon above 0: delta may be out of
+  // reach.
+  const bool unreachable =
+      overflow > 0.0 && 2.0 * overflow + work.front().direction->infinite() >= delta;
+  pld::WorkBudget budget(most_work(options, releases.size()));
+  try {
+    return refine(
+        "pld_epsilon", std::move(work), overflow, options.absolute_width,
+        unreachable ? 0 : kMostRefinements, options, budget,
+        [&](const ComposedLoss& loss) {
+          return CertifiedInterval{loss.epsilon_lower(delta), loss.epsilon_upper(delta)};
+        },
+        [](const CertifiedInterval& found) {
+          return std::isfinite(found.upper) ? found.upper : found.lower;
+        });
+  } catch (const AccuracyNotReached& error) {
+    if (overflow > 0.0 && error.reached().upper == kInfinity) return error.reached();
+    throw;
+  }
 }
 
 CertifiedInterval pld_delta(const Composition& composition, double epsilon,
@@ -584,6 +650,7 @@ CertifiedInterval pld_delta(const Composition& composition, double epsilon,
     const double theta = direction.theta_at_epsilon(epsilon);
     guess = std::max(guess, 0.1 * std::exp(log_delta(direction.cumulants(theta), theta)));
   }
+  pld::WorkBudget budget(most_work(options, releases.size()));
   for (bool again = true;; again = false) {
     std::vector<Work> work;
     for (OneDirection& direction : all) {
@@ -595,14 +662,20 @@ CertifiedInterval pld_delta(const Composition& composition, double epsilon,
       const double slope = std::max(theta, 1.0 / std::sqrt(at.variance));
       const double spacing =
           std::sqrt(4.0 * options.relative_width / (direction.count() * slope * (theta + 1.0)));
-      work.push_back({&direction, theta, direction.narrower(theta),
-                      sensible_spacing(spacing, direction, at, theta), first_growth(options)});
+      const bool none = overflow == 0.0 && direction.largest_loss() <= epsilon;
+      work.push_back({.direction = &direction,
+                      .best_theta = theta,
+                      .theta = direction.narrower(theta),
+                      .spacing = sensible_spacing(spacing, direction, at, theta),
+                      .growth = first_growth(options),
+                      .interval = {0.0, none ? 0.0 : 1.0}});
     }
     PldOptions first = options;
     first.accept_wider = options.accept_wider || again;
     const CertifiedInterval found = refine(
         "pld_delta", std::move(work), overflow, kSmallestDelta, again ? 1 : kMostRefinements, first,
-        [&](const ComposedLoss& loss, const OneDirection&) {
+        budget,
+        [&](const ComposedLoss& loss) {
           return CertifiedInterval{loss.delta_lower(epsilon), loss.delta_upper(epsilon)};
         },
         [&](const CertifiedInterval&) { return epsilon; });

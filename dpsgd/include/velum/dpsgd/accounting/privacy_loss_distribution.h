@@ -21,20 +21,22 @@ struct CertifiedInterval {
 struct PldOptions {
   double relative_width = 1e-3;  ///< upper - lower <= relative_width * upper; in (0, 1)
   double absolute_width = 1e-6;  ///< or <= absolute_width of epsilon; >= 0
-  /// Most lattice points of a composed distribution: about 100 bytes each. 2^10 to 2^26.
+  /// Most lattice points of a composed distribution: about 100 bytes each. 2^10 to 2^26. Also sets
+  /// how much work a question may take, counted in operations: about a CPU second at the default,
+  /// and up to five where there are a thousand different mechanisms.
   std::int64_t largest_lattice = std::int64_t{1} << 20;
   /// Return the interval that was reached where the widths were not, instead of throwing.
   bool accept_wider = false;
 };
 
-/// The asked width could not be reached within `PldOptions::largest_lattice`. The text names what
-/// can be reached.
+/// The asked width could not be reached within the points and the work that
+/// `PldOptions::largest_lattice` allows. The text names what can be reached.
 class AccuracyNotReached : public std::runtime_error {
  public:
   AccuracyNotReached(const std::string& what, CertifiedInterval reached)
       : std::runtime_error(what), reached_(reached) {}
 
-  /// True bounds all the same.
+  /// True bounds all the same; the upper one may be infinite.
   CertifiedInterval reached() const { return reached_; }
 
  private:
@@ -56,7 +58,9 @@ class AccuracyNotReached : public std::runtime_error {
 /// 2207.04380) for splitting; Zhu, Dong and Wang (arXiv 2106.08567) for dominating pairs; proofs
 /// and error terms in docs/accounting.md.
 ///
-/// An infinite epsilon is {infinity, infinity}, or {lower, infinity} where only that is known.
+/// An infinite epsilon is {infinity, infinity}, or {lower, infinity} where cut batches or a sample
+/// without noise put `delta`
+/// out of reach of what can be proved.
 /// @param delta  in (0, 1).
 /// @throws std::invalid_argument if a value is out of range, or no dominating pair is known for a
 ///         mechanism (zCDP, Skellam); AccuracyNotReached.
