@@ -4,6 +4,7 @@ velum_add_library(accounting
   HEADERS
     include/velum/dpsgd/accounting/accountant.h
     include/velum/dpsgd/accounting/atomic_file.h
+    include/velum/dpsgd/accounting/batch_sampling.h
     include/velum/dpsgd/accounting/calibration.h
     include/velum/dpsgd/accounting/central_limit_estimate.h
     include/velum/dpsgd/accounting/composition.h
@@ -14,6 +15,7 @@ velum_add_library(accounting
     include/velum/dpsgd/accounting/hyperparameter_search.h
     include/velum/dpsgd/accounting/pld_accountant.h
     include/velum/dpsgd/accounting/privacy_loss_distribution.h
+    include/velum/dpsgd/accounting/privacy_statement.h
     include/velum/dpsgd/accounting/rdp.h
     include/velum/dpsgd/accounting/rdp_to_dp.h
     include/velum/dpsgd/accounting/release_guard.h
@@ -21,6 +23,7 @@ velum_add_library(accounting
   SOURCES
     src/accounting/accountant.cpp
     src/accounting/atomic_file.cpp
+    src/accounting/batch_sampling.cpp
     src/accounting/calibration.cpp
     src/accounting/central_limit_estimate.cpp
     src/accounting/composition.cpp
@@ -34,14 +37,16 @@ velum_add_library(accounting
     src/accounting/pld/loss_profile.cpp
     src/accounting/pld/pld_accountant.cpp
     src/accounting/pld/privacy_loss_distribution.cpp
+    src/accounting/privacy_statement.cpp
     src/accounting/rdp.cpp
     src/accounting/rdp_mechanisms.cpp
     src/accounting/rdp_poisson.cpp
     src/accounting/rdp_without_replacement.cpp
     src/accounting/rdp_to_dp.cpp
+    src/accounting/report_text.cpp
     src/accounting/training_report.cpp
   PRIVATE $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
-set_source_files_properties(src/accounting/training_report.cpp PROPERTIES
+set_source_files_properties(src/accounting/privacy_statement.cpp PROPERTIES
   COMPILE_DEFINITIONS "VELUM_VERSION=\"${PROJECT_VERSION}\"")
 # Products of complex numbers are finite here: no second look for NaN, which costs a third.
 target_include_directories(velum_accounting PRIVATE ${KISSFFT_INCLUDE_DIR})

@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <stdexcept>
+#include <string>
 
 #include "velum/dpsgd/accounting/gaussian_dp.h"
+#include "velum/dpsgd/accounting/pld_accountant.h"
 #include "velum/dpsgd/accounting/rdp.h"
 #include "velum/dpsgd/accounting/rdp_to_dp.h"
 
@@ -113,6 +115,43 @@ TEST(GroupPrivacy, OfOtherMechanisms) {
   EXPECT_THROW(group_mechanism(RandomizedResponseMechanism{2, 0.75}, 2), std::invalid_argument);
   EXPECT_THROW(group_mechanism(GaussianMechanism{1.0}, 0), std::invalid_argument);
   EXPECT_THROW(group_guarantee({1.0, 1e-6, "", {}}, 0), std::invalid_argument);
+}
+
+TEST(GroupPrivacy, TheSmallerOfBothIsTaken) {
+  const RdpAccountant empty;
+  const RdpAccountant full = each_example_once_per_epoch();
+  RdpAccountant sensitive;
+  sensitive.compose(group_composition(full.composition(), 3));
+  const PrivacyGuarantee once = group_guarantee(empty, full.composition(), 3, 1e-6);
+  EXPECT_EQ(once.epsilon, sensitive.epsilon(1e-6));
+  EXPECT_LT(once.epsilon, group_guarantee(RdpAccountant(full), 3, 1e-6).epsilon);
+  EXPECT_NE(once.method.find("3 examples as one contribution"), std::string::npos);
+
+  RdpAccountant sampled;
+  sampled.compose(PoissonSampledGaussianMechanism{64.0 / 1e4, 1.0}, 782);
+  const PrivacyGuarantee rarely = group_guarantee(empty, sampled.composition(), 3, 1e-6);
+  EXPECT_EQ(rarely.epsilon, group_guarantee(sampled, 3, 1e-6).epsilon);
+  EXPECT_LE(rarely.epsilon, 6.4255);
+  EXPECT_NE(rarely.method.find("3 examples by group privacy"), std::string::npos);
+
+  // No mechanism for a group of one release: the chain alone.
+  Composition mixed = full.composition();
+  mixed.append(RandomizedResponseMechanism{2, 0.75});
+  RdpAccountant one;
+  one.compose(mixed);
+  EXPECT_EQ(group_guarantee(empty, mixed, 3, 1e-6).epsilon, group_guarantee(one, 3, 1e-6).epsilon);
+}
+
+TEST(GroupPrivacy, OfOneIsThatOfOneAndHasNoLowerBound) {
+  Composition releases;
+  releases.append(PoissonSampledGaussianMechanism{0.01, 1.0}, 100);
+  PldAccountant accountant;
+  accountant.compose(releases);
+  const PrivacyGuarantee one = group_guarantee(PldAccountant(), releases, 1, 1e-5);
+  EXPECT_EQ(one.epsilon, accountant.epsilon(1e-5));
+  EXPECT_FALSE(one.lower);
+  EXPECT_FALSE(group_guarantee(PldAccountant(), releases, 2, 1e-5).lower);
+  EXPECT_THROW(group_guarantee(accountant, releases, 2, 1e-5), std::invalid_argument);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <stdexcept>
+#include <string>
 
 namespace velum::dpsgd {
 namespace {
@@ -86,6 +87,45 @@ TEST(HyperparameterSearch, RefusesWhatTheTheoremsDoNotCover) {
   EXPECT_THROW(expected_trials(NegativeBinomialTrials{-1.0, 0.5}), std::invalid_argument);
   EXPECT_THROW(expected_trials(NegativeBinomialTrials{1.0, 0.0}), std::invalid_argument);
   EXPECT_THROW(expected_trials(PoissonTrials{0.0}), std::invalid_argument);
+}
+
+// The gammas that dp_accounting 0.6 takes for mean 10 at shape 0; 1/16 is exact at shape 1/2:
+// E[K] = (1 - g) / g / 2 / (1 - sqrt(g)) = 15 / 2 / (3 / 4).
+TEST(NegativeBinomialTrials, HaveTheMeanThatWasAsked) {
+  EXPECT_EQ(negative_binomial_trials(1.0, 10.0), (NegativeBinomialTrials{1.0, 0.1}));
+  EXPECT_NEAR(negative_binomial_trials(0.0, 10.0).gamma, 0.026918259601, 1e-11);
+  EXPECT_NEAR(negative_binomial_trials(0.5, 10.0).gamma, 0.0625, 1e-10);
+  EXPECT_EQ(negative_binomial_trials(0.5, 1.0).gamma, 1.0);
+  for (const double shape : {-0.9, -0.5, 0.0, 0.5, 1.0, 7.0}) {
+    for (const double mean : {1.001, 2.0, 100.0, 1e6}) {
+      const NegativeBinomialTrials found = negative_binomial_trials(shape, mean);
+      EXPECT_EQ(found.shape, shape);
+      EXPECT_NEAR(expected_trials(found), mean, 1e-9 * mean) << shape << " " << mean;
+    }
+  }
+}
+
+TEST(NegativeBinomialTrials, NamesTheValueThatIsOutOfRange) {
+  const auto error_of = [](double shape, double mean) -> std::string {
+    try {
+      negative_binomial_trials(shape, mean);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "no std::invalid_argument";
+  };
+  EXPECT_EQ(error_of(1.0, 0.5), "negative_binomial_trials: mean = 0.5, expected >= 1 and <= 1e6");
+  EXPECT_EQ(error_of(-1.0, 2.0), "negative_binomial_trials: shape = -1, expected finite and > -1");
+}
+
+TEST(RandomTrials, AreDescribed) {
+  EXPECT_EQ(describe(NegativeBinomialTrials{1.0, 0.1}),
+            "geometric, gamma 0.1, 10 trials on average");
+  EXPECT_EQ(describe(NegativeBinomialTrials{0.5, 0.0625}),
+            "negative binomial of shape 0.5, gamma 0.0625, 10 trials on average");
+  EXPECT_EQ(describe(NegativeBinomialTrials{0.0, 0.5}),
+            "logarithmic, gamma 0.5, 1.4427 trials on average");
+  EXPECT_EQ(describe(PoissonTrials{7.5}), "Poisson, 7.5 trials on average");
 }
 
 }  // namespace

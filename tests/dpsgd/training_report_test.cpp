@@ -138,6 +138,32 @@ TEST(TrainingReport, SaysNotPrivateWhenEpsilonIsInfinite) {
   EXPECT_TRUE(object.at("epsilon").is_null());
 }
 
+TEST(TrainingReport, HasAStatementForAPaper) {
+  const TrainingReport report = example();
+  const json object = json::parse(report.to_json());
+  EXPECT_EQ(object.at("statement"), json::parse(report.statement().to_json()));
+  EXPECT_EQ(report.statement().epsilon, report.guarantee.epsilon);
+  EXPECT_EQ(report.statement().delta, 1e-5);
+  EXPECT_EQ(report.statement().releases.size(), 2u);
+  const std::string text = report.to_text();
+  EXPECT_THAT(text, HasSubstr("\nStatement\n\n  All releases together are (epsilon = "));
+  EXPECT_THAT(text, HasSubstr("\n  Unit of privacy: one example.\n"));
+}
+
+TEST(TrainingReport, HasNoStatementWhereNothingIsPromised) {
+  TrainingReport insecure = example();
+  insecure.secure_randomness = false;
+  RdpAccountant accountant;
+  accountant.compose(GaussianMechanism{0.0});
+  TrainingReport without_noise = make_training_report(accountant, 1e-5);
+  without_noise.secure_randomness = true;
+  for (const TrainingReport& report : {insecure, without_noise}) {
+    EXPECT_TRUE(json::parse(report.to_json()).at("statement").is_null());
+    EXPECT_THAT(report.to_text(), Not(HasSubstr("Statement")));
+    EXPECT_THAT(report.to_text(), Not(HasSubstr("-differentially")));
+  }
+}
+
 TEST(TrainingReport, SaysWhenThereWasNoSampling) {
   EXPECT_EQ(describe_sampling(1.0), "none: every step uses every example");
   EXPECT_EQ(describe_sampling(0.25),

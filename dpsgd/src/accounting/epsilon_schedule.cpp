@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <stdexcept>
 
-#include "accounting/epsilon_text.h"
 #include "accounting/range_check.h"
+#include "velum/dpsgd/accounting/privacy_statement.h"
 
 namespace velum::dpsgd {
 
@@ -12,15 +14,35 @@ std::vector<EpsilonPoint> epsilon_schedule(const Accountant& spent, const Mechan
                                            std::int64_t steps, std::int64_t steps_per_point,
                                            double delta) {
   if (steps < 0) reject("epsilon_schedule", "steps", steps, ">= 0");
+  Composition planned(spent.composition().neighbouring());
+  planned.append(mechanism, steps);
+  return epsilon_schedule(spent, planned, steps_per_point, delta);
+}
+
+std::vector<EpsilonPoint> epsilon_schedule(const Accountant& spent, const Composition& planned,
+                                           std::int64_t steps_per_point, double delta) {
   if (steps_per_point < 1) reject("epsilon_schedule", "steps_per_point", steps_per_point, ">= 1");
-  const auto planned = spent.clone();
+  check_delta("epsilon_schedule", delta);
+  const auto accountant = spent.clone();
   std::vector<EpsilonPoint> schedule;
-  for (std::int64_t done = 0; done < steps;) {
-    const std::int64_t more = std::min(steps_per_point, steps - done);
-    planned->compose(mechanism, more);
-    done += more;
-    schedule.push_back({done, planned->epsilon(delta)});
+  std::int64_t done = 0;
+  const auto ask = [&] {
+    const PrivacyGuarantee guarantee = accountant->guarantee(delta);
+    schedule.push_back({done, guarantee.epsilon, guarantee.lower});
+  };
+  for (const Phase& phase : planned.phases()) {
+    if (phase.count > std::numeric_limits<std::int64_t>::max() - done) {
+      throw std::overflow_error("epsilon_schedule: 2^63 releases or more, expected fewer");
+    }
+    for (std::int64_t left = phase.count; left > 0;) {
+      const std::int64_t more = std::min(steps_per_point - done % steps_per_point, left);
+      accountant->compose(phase.mechanism, more, phase.label);
+      done += more;
+      left -= more;
+      if (done % steps_per_point == 0) ask();
+    }
   }
+  if (done % steps_per_point != 0) ask();
   return schedule;
 }
 

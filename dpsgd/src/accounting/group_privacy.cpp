@@ -100,6 +100,35 @@ PrivacyGuarantee group_guarantee(const Accountant& one, std::int64_t group_size,
   return best;
 }
 
+PrivacyGuarantee group_guarantee(const Accountant& empty, const Composition& releases,
+                                 std::int64_t group_size, double delta) {
+  constexpr char kFunction[] = "group_guarantee";
+  check_size(kFunction, group_size);
+  check_delta(kFunction, delta);
+  if (!empty.composition().empty()) {
+    reject(kFunction, "empty.composition().total_count()", empty.composition().total_count(), "0");
+  }
+  const auto one = empty.clone();
+  one->compose(releases);
+  PrivacyGuarantee smallest = group_guarantee(*one, group_size, delta);
+  smallest.lower.reset();
+  const bool all =
+      std::all_of(releases.phases().begin(), releases.phases().end(),
+                  [](const Phase& phase) { return has_group_mechanism(phase.mechanism); });
+  if (group_size == 1 || !all) return smallest;
+  const auto group = empty.clone();
+  try {
+    group->compose(group_composition(releases, group_size));
+  } catch (const std::invalid_argument&) {
+    return smallest;  // such as noise below what the accountant covers: the chain holds
+  }
+  PrivacyGuarantee whole = group->guarantee(delta);
+  if (!(whole.epsilon < smallest.epsilon)) return smallest;
+  whole.lower.reset();
+  whole.method += "; " + number_text(group_size) + " examples as one contribution";
+  return whole;
+}
+
 bool has_group_mechanism(const Mechanism& mechanism) {
   return std::holds_alternative<GaussianMechanism>(mechanism) ||
          std::holds_alternative<PoissonSampledGaussianMechanism>(mechanism) ||

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "accounting/range_check.h"
+#include "accounting/report_text.h"
 #include "velum/dpsgd/accounting/rdp.h"
 
 namespace velum::dpsgd {
@@ -82,6 +83,45 @@ double expected_trials(const RandomTrials& trials) {
                                  return odds * t.shape / -std::expm1(x);
                                },
                                [](const PoissonTrials& t) { return t.mean; }},
+                    trials);
+}
+
+NegativeBinomialTrials negative_binomial_trials(double shape, double mean) {
+  constexpr char kFunction[] = "negative_binomial_trials";
+  check(kFunction, NegativeBinomialTrials{shape, 0.5});
+  if (!(mean >= 1.0 && mean <= 1e6)) reject(kFunction, "mean", mean, ">= 1 and <= 1e6");
+  if (mean == 1.0) return {shape, 1.0};
+  if (shape == 1.0) return {shape, 1.0 / mean};
+  // E[K] falls from infinity to 1 as gamma goes from 0 to 1. Bisection in the logit of gamma: it is
+  // precise at either end.
+  const auto gamma_of = [](double logit) { return 1.0 / (1.0 + std::exp(-logit)); };
+  double low = -700.0;
+  double high = 36.0;  // the last gamma below 1
+  for (int i = 0; i < 200; ++i) {
+    const double middle = 0.5 * (low + high);
+    (expected_trials(NegativeBinomialTrials{shape, gamma_of(middle)}) > mean ? low : high) = middle;
+  }
+  const NegativeBinomialTrials found{shape, gamma_of(low)};
+  if (!(std::abs(expected_trials(found) - mean) <= 1e-9 * mean)) {
+    reject(kFunction, "shape", shape, "one for which a gamma gives mean " + number_text(mean));
+  }
+  return found;
+}
+
+std::string describe(const RandomTrials& trials) {
+  check("describe", trials);
+  return std::visit(Overloaded{[](const NegativeBinomialTrials& t) {
+                                 const std::string name =
+                                     t.shape == 1.0 ? "geometric"
+                                     : t.shape == 0.0
+                                         ? "logarithmic"
+                                         : "negative binomial of shape " + number_text(t.shape);
+                                 return name + ", gamma " + number_text(t.gamma) + ", " +
+                                        short_text(expected_trials(t)) + " trials on average";
+                               },
+                               [](const PoissonTrials& t) {
+                                 return "Poisson, " + number_text(t.mean) + " trials on average";
+                               }},
                     trials);
 }
 

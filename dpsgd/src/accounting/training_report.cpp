@@ -1,65 +1,18 @@
 #include "velum/dpsgd/accounting/training_report.h"
 
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "accounting/composition_json.h"
-#include "accounting/epsilon_text.h"
 #include "accounting/range_check.h"
+#include "accounting/report_text.h"
 
 namespace velum::dpsgd {
 namespace {
 
-constexpr std::size_t kColumns = 80;
+constexpr int kColumns = 80;
 constexpr std::size_t kLabelColumns = 22;
-
-/// `value` with `digits` decimals.
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof(text), "%.*f", digits, value);
-  return text;
-}
-
-/// Six significant digits.
-std::string short_text(double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), "%.6g", value);
-  return text;
-}
-
-/// 60,000 for 60000.
-std::string grouped(std::int64_t value) {
-  const std::string digits = std::to_string(value);
-  std::string text;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && digits[i - 1] != '-' && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
-}
-
-/// Breaks `text` at spaces; the first line follows `first`, the others `rest`.
-std::string wrapped(const std::string& first, const std::string& rest, const std::string& text) {
-  std::string out;
-  std::string line = first;
-  bool line_is_empty = true;
-  std::size_t begin = 0;
-  while (begin <= text.size()) {
-    std::size_t end = text.find(' ', begin);
-    if (end == std::string::npos) end = text.size();
-    const std::string word = text.substr(begin, end - begin);
-    begin = end + 1;
-    if (!line_is_empty && line.size() + 1 + word.size() > kColumns) {
-      out += line + "\n";
-      line = rest;
-      line_is_empty = true;
-    }
-    line += (line_is_empty ? "" : " ") + word;
-    line_is_empty = false;
-  }
-  return out + line + "\n";
-}
 
 std::string row(std::string label, const std::string& text) {
   label.resize(kLabelColumns - 2, ' ');
@@ -78,16 +31,6 @@ std::vector<std::string> all_assumptions(const TrainingReport& report) {
 }
 
 }  // namespace
-
-std::string epsilon_text(double epsilon) {
-  if (!std::isfinite(epsilon)) return "infinite";
-  if (epsilon >= 1e6) return number_text(epsilon);
-  std::string text = fixed(epsilon, 4);
-  if (std::stod(text) < epsilon) text = fixed(epsilon + 5e-5, 4);
-  return text;
-}
-
-std::string velum_version() { return VELUM_VERSION; }
 
 std::string describe_sampling(double sampling_rate) {
   if (sampling_rate == 1.0) return "none: every step uses every example";
@@ -131,6 +74,10 @@ bool TrainingReport::is_private() const {
   return secure_randomness && std::isfinite(guarantee.epsilon);
 }
 
+PrivacyStatement TrainingReport::statement() const {
+  return make_privacy_statement(composition, guarantee, accountant);
+}
+
 std::string TrainingReport::to_json() const {
   using nlohmann::ordered_json;
   ordered_json report;
@@ -155,6 +102,11 @@ std::string TrainingReport::to_json() const {
   report["expected_batch_size"] = expected_batch_size;
   report["releases"] = ordered_json::parse(composition_json(composition).at("phases").dump());
   report["assumptions"] = all_assumptions(*this);
+  if (is_private()) {
+    report["statement"] = ordered_json::parse(statement().to_json());
+  } else {
+    report["statement"] = nullptr;
+  }
   report["model"] = model;
   report["dataset"] = dataset;
   if (test_accuracy) report["test_accuracy"] = *test_accuracy;
@@ -184,31 +136,38 @@ std::string TrainingReport::to_text() const {
   std::string method = accountant + ": " + guarantee.method;
   if (guarantee.order) method += ", order " + short_text(*guarantee.order);
   out += row("accountant", method);
-  if (test_accuracy) out += row("test accuracy", fixed(*test_accuracy, 2) + " %");
+  if (test_accuracy) out += row("test accuracy", fixed_text(*test_accuracy, 2) + " %");
 
   out += "\nTraining\n\n";
   if (!model.empty()) out += row("model", model);
   if (!dataset.empty()) out += row("data set", dataset);
-  out += row("examples", grouped(dataset_size));
+  out += row("examples", grouped_text(dataset_size));
   out += row("sampling", describe_sampling(sampling_rate));
   out += row("expected batch size", short_text(expected_batch_size));
-  out += row("steps", grouped(steps));
+  out += row("steps", grouped_text(steps));
   out += row("clipping norm", short_text(clipping_norm));
   out += row("noise multiplier", short_text(noise_multiplier));
-  if (training_seconds) out += row("seconds", fixed(*training_seconds, 1));
+  if (training_seconds) out += row("seconds", fixed_text(*training_seconds, 1));
   if (!backend.empty()) out += row("backend", backend);
   if (threads > 0) out += row("threads", std::to_string(threads));
 
   out += "\nReleases, all counted in epsilon\n\n";
   for (const Phase& phase : composition.phases()) {
     out += wrapped("  - ", "    ",
-                   (phase.label.empty() ? "" : phase.label + ": ") + grouped(phase.count) + " x " +
-                       describe(phase.mechanism));
+                   (phase.label.empty() ? "" : phase.label + ": ") + grouped_text(phase.count) +
+                       " x " + describe(phase.mechanism));
   }
   if (composition.empty()) out += "  none\n";
   out += "\nAssumptions\n\n";
   for (const std::string& assumption : all_assumptions(*this))
     out += wrapped("  - ", "    ", assumption);
+  if (is_private()) {
+    out += "\nStatement\n\n";
+    std::istringstream lines(statement().to_text(kColumns - 2));
+    for (std::string line; std::getline(lines, line);) {
+      out += line.empty() ? "\n" : "  " + line + "\n";
+    }
+  }
   if (!versions.empty()) {
     std::string list;
     for (const auto& [name, version] : versions) {

@@ -14,12 +14,12 @@
 #include <system_error>
 #include <utility>
 
-#include "accounting/epsilon_text.h"
 #include "accounting/range_check.h"
 #include "ledger/books.h"
 #include "ledger/database.h"
 #include "ledger/event_text.h"
 #include "ledger/schema.h"
+#include "velum/dpsgd/accounting/privacy_statement.h"
 
 namespace velum::dpsgd {
 namespace {

@@ -23,6 +23,15 @@ PrivacyGuarantee group_guarantee(const PrivacyGuarantee& one, std::int64_t group
 /// @throws std::invalid_argument if group_size < 1 or delta is not in (0, 1).
 PrivacyGuarantee group_guarantee(const Accountant& one, std::int64_t group_size, double delta);
 
+/// The smaller of what holds for a group at `delta`: the chain of neighbours above, and the cost of
+/// `group_composition` where every release has a `group_mechanism`. It has no `lower`.
+/// @param empty  an accountant that has composed nothing, under the relation of `releases`; not
+///               changed.
+/// @throws std::invalid_argument if group_size < 1, delta is not in (0, 1), `empty` is not, or the
+///         accountant refuses a mechanism of `releases`.
+PrivacyGuarantee group_guarantee(const Accountant& empty, const Composition& releases,
+                                 std::int64_t group_size, double delta);
+
 /// Whether `group_mechanism` knows the mechanism.
 bool has_group_mechanism(const Mechanism& mechanism);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <variant>
 
 #include "velum/dpsgd/accounting/accountant.h"
@@ -20,11 +21,15 @@ namespace velum::dpsgd {
 struct NegativeBinomialTrials {
   double shape;  ///< eta, finite and > -1
   double gamma;  ///< in (0, 1); 1 is a single trial
+
+  friend bool operator==(const NegativeBinomialTrials&, const NegativeBinomialTrials&) = default;
 };
 
 /// Poisson, k >= 0.
 struct PoissonTrials {
   double mean;  ///< finite and > 0
+
+  friend bool operator==(const PoissonTrials&, const PoissonTrials&) = default;
 };
 
 using RandomTrials = std::variant<NegativeBinomialTrials, PoissonTrials>;
@@ -32,6 +37,16 @@ using RandomTrials = std::variant<NegativeBinomialTrials, PoissonTrials>;
 /// E[K], within 1e-9 (relative).
 /// @throws std::invalid_argument if a value is out of range.
 double expected_trials(const RandomTrials& trials);
+
+/// The truncated negative binomial of that shape whose E[K] is `mean`, within 1e-9 (relative). K
+/// must be drawn with the gamma that is returned.
+/// @param shape  finite and > -1: 1 geometric, 0 logarithmic.
+/// @param mean   in [1, 1e6].
+/// @throws std::invalid_argument if a value is out of range.
+NegativeBinomialTrials negative_binomial_trials(double shape, double mean);
+
+/// "geometric, gamma 0.1, 10 trials on average" and the like, for people.
+std::string describe(const RandomTrials& trials);
 
 /// Renyi curve of the whole search, from that of a trial.
 ///

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "velum/dpsgd/accounting/accountant.h"
+#include "velum/dpsgd/accounting/privacy_statement.h"
 
 namespace velum::dpsgd {
 
@@ -41,12 +42,18 @@ struct TrainingReport {
 
   /// JSON object. Keys, among others: epsilon, delta, private, neighbouring, sampling, accountant,
   /// accounting_method, noise_multiplier, clipping_norm, sampling_rate, steps, dataset_size,
-  /// expected_batch_size, releases, assumptions, test_accuracy (percent), versions.
+  /// expected_batch_size, releases, assumptions, test_accuracy (percent), versions, statement (as
+  /// `PrivacyStatement::to_json`, null where nothing is private).
   /// An infinite epsilon is null, and `private` is then false.
   std::string to_json() const;
 
-  /// The same for people: about 40 lines of at most 80 columns.
+  /// The same for people: about 60 lines of at most 80 columns, the statement among them where the
+  /// run is private.
   std::string to_text() const;
+
+  /// The promise as it can stand in a paper, for one example and a public data set size. It takes
+  /// secure randomness for granted, so nothing of it holds unless `is_private`.
+  PrivacyStatement statement() const;
 
   /// True if the randomness was secure and epsilon is finite.
   bool is_private() const;
@@ -60,8 +67,5 @@ std::string describe_sampling(double sampling_rate);
 
 /// Assumptions under which the guarantee of velum's DP-SGD holds, one sentence each.
 std::vector<std::string> standard_assumptions(Neighbouring neighbouring);
-
-/// Version of velum, such as "0.1.0".
-std::string velum_version();
 
 }  // namespace velum::dpsgd
