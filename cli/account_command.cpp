@@ -1,6 +1,6 @@
 #include "account_command.h"
 
-#include <charconv>
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -10,176 +10,39 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "planning_options.h"
 #include "velum/dpsgd/accounting/accountant.h"
-#include "velum/dpsgd/accounting/calibration.h"
+#include "velum/dpsgd/accounting/epsilon_schedule.h"
+#include "velum/dpsgd/accounting/group_privacy.h"
+#include "velum/dpsgd/accounting/hyperparameter_search.h"
 #include "velum/dpsgd/accounting/pld_accountant.h"
+#include "velum/dpsgd/accounting/privacy_statement.h"
 
 namespace velum::cli {
 namespace {
 
+using dpsgd::Composition;
+using dpsgd::PrivacyGuarantee;
 using nlohmann::ordered_json;
 
-/// Of the noise multiplier that `calibrate` finds, relative.
-constexpr double kCalibrationTolerance = 1e-4;
+constexpr std::int64_t kMostPoints = 10'000;
 
-struct Arguments {
-  std::optional<double> sampling_rate;
-  std::optional<double> noise_multiplier;
-  std::optional<std::int64_t> steps;
-  std::vector<std::string> phases;
+struct Arguments : PlanningOptions {
   std::optional<double> epsilon;
   std::optional<double> delta;
-  std::string sampling = "poisson";
-  std::string accountant = "pld";
   double width = dpsgd::PldOptions{}.relative_width;
-  bool json = false;
+  std::optional<std::int64_t> every;
+  std::optional<std::int64_t> group_size;
+  std::string unit = "example";
+  std::optional<double> search_trials;
+  std::string search_distribution = "geometric";
+  std::optional<double> search_shape;
 };
 
-[[noreturn]] void reject(const std::string& argument, const std::string& value,
-                         const std::string& expected) {
-  throw std::invalid_argument(argument + " = " + value + ", expected " + expected);
-}
-
-std::string number_text(double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
-
-/// Four decimals, rounded up.
-std::string epsilon_text(double epsilon) {
-  if (!std::isfinite(epsilon)) return "infinite";
-  char text[64];
-  std::snprintf(text, sizeof text, "%.4f", std::ceil(epsilon * 1e4) / 1e4);
-  return text;
-}
-
-/// Four digits, rounded up.
-std::string delta_text(double delta) {
-  if (delta == 0.0) return "0";
-  const double unit = std::pow(10.0, std::floor(std::log10(delta)) - 3.0);
-  char text[64];
-  std::snprintf(text, sizeof text, "%.3e", std::min(1.0, std::ceil(delta / unit) * unit));
-  return text;
-}
-
-/// JSON has no infinity: null says that nothing is promised.
-ordered_json finite_or_null(double value) {
-  return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr);
-}
-
-template <typename T>
-T parse(std::string_view text, const std::string& phase) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    reject("--phase", phase, "Q,S,T: sampling rate, noise multiplier, steps");
-  }
-  return value;
-}
-
-void check_rate(const char* argument, double rate) {
-  if (!(rate >= 0.0 && rate <= 1.0)) reject(argument, number_text(rate), "in [0, 1]");
-}
-void check_noise(const char* argument, double noise_multiplier) {
-  if (!(noise_multiplier >= 0.0 && std::isfinite(noise_multiplier))) {
-    reject(argument, number_text(noise_multiplier), "finite and >= 0");
-  }
-}
-void check_steps(const char* argument, std::int64_t steps) {
-  if (steps < 0) reject(argument, std::to_string(steps), ">= 0");
-}
-void check_delta(double delta) {
-  if (!(delta > 0.0 && delta < 1.0)) reject("--delta", number_text(delta), "in (0, 1)");
-}
-
-dpsgd::Neighbouring neighbouring_of(const Arguments& arguments) {
-  if (arguments.sampling == "poisson") return dpsgd::Neighbouring::kAddOrRemoveOne;
-  if (arguments.sampling == "without-replacement") return dpsgd::Neighbouring::kReplaceOne;
-  if (arguments.sampling == "shuffled") {
-    throw std::invalid_argument(
-        "--sampling = shuffled, expected poisson or without-replacement: batches of a shuffled "
-        "data "
-        "set are no random samples. What holds for them, and for any order: each example is in one "
-        "batch an epoch, so an epoch costs one release without sampling: --sampling-rate 1 --steps "
-        "EPOCHS, for neighbours that leave every other example in its batch (one is replaced, or "
-        "its "
-        "place stays empty; see docs/accounting.md)");
-  }
-  reject("--sampling", arguments.sampling, "poisson or without-replacement");
-}
-
-dpsgd::Mechanism mechanism_of(const Arguments& arguments, double rate, double noise_multiplier) {
-  if (arguments.sampling == "without-replacement") {
-    return dpsgd::WithoutReplacementSampledGaussianMechanism{rate, noise_multiplier};
-  }
-  if (rate == 1.0) return dpsgd::GaussianMechanism{noise_multiplier};
-  return dpsgd::PoissonSampledGaussianMechanism{rate, noise_multiplier};
-}
-
-dpsgd::Composition composition_of(const Arguments& arguments) {
-  dpsgd::Composition composition(neighbouring_of(arguments));
-  if (arguments.noise_multiplier || arguments.sampling_rate || arguments.steps) {
-    if (!arguments.noise_multiplier) throw std::invalid_argument("--noise-multiplier is missing");
-    if (!arguments.steps) throw std::invalid_argument("--steps is missing");
-    const double rate = arguments.sampling_rate.value_or(1.0);
-    check_rate("--sampling-rate", rate);
-    check_noise("--noise-multiplier", *arguments.noise_multiplier);
-    check_steps("--steps", *arguments.steps);
-    composition.append(mechanism_of(arguments, rate, *arguments.noise_multiplier),
-                       *arguments.steps);
-  }
-  for (const std::string& phase : arguments.phases) {
-    const std::size_t first = phase.find(',');
-    const std::size_t second = phase.find(',', first == std::string::npos ? first : first + 1);
-    if (second == std::string::npos) {
-      reject("--phase", phase, "Q,S,T: sampling rate, noise multiplier, steps");
-    }
-    const std::string_view text = phase;
-    const double rate = parse<double>(text.substr(0, first), phase);
-    const double noise = parse<double>(text.substr(first + 1, second - first - 1), phase);
-    const auto steps = parse<std::int64_t>(text.substr(second + 1), phase);
-    check_rate("--phase (Q)", rate);
-    check_noise("--phase (S)", noise);
-    check_steps("--phase (T)", steps);
-    composition.append(mechanism_of(arguments, rate, noise), steps);
-  }
-  if (composition.empty()) {
-    throw std::invalid_argument(
-        "nothing to account for: give --sampling-rate, --noise-multiplier and --steps, or --phase");
-  }
-  return composition;
-}
-
-std::string releases_text(const dpsgd::Composition& composition) {
-  std::ostringstream out;
-  for (const dpsgd::Phase& phase : composition.phases()) {
-    out << "  " << phase.count << " x " << describe(phase.mechanism) << "\n";
-  }
-  return out.str();
-}
-
-/// For a paper: what is promised about whom, and on what condition.
-std::string statement(const dpsgd::Composition& composition, const std::string& epsilon,
-                      const std::string& delta, const std::string& interval) {
-  const bool replaced = composition.neighbouring() == dpsgd::Neighbouring::kReplaceOne;
-  std::ostringstream out;
-  out << "All releases together are (" << epsilon << ", " << delta
-      << ")-differentially private for\ndata sets that differ in one example, which is "
-      << (replaced ? "replaced by another" : "present or absent")
-      << ". Accountant: privacy loss\ndistribution, certified interval " << interval
-      << "; natural logarithms.\nAssumed public: the size of the data set, sampling rates, noise "
-         "multipliers, numbers\nof steps. Not covered: choices made by looking at the data outside "
-         "of "
-         "these\nreleases, such as hyperparameters; several examples of one person; what other\n"
-         "releases from the same data cost.\n";
-  return out.str();
-}
-
-int account(const Arguments& arguments) {
+void check(const Arguments& arguments) {
   if (arguments.epsilon.has_value() == arguments.delta.has_value()) {
     throw std::invalid_argument("give one of --delta and --epsilon; the other one is computed");
   }
@@ -190,145 +53,304 @@ int account(const Arguments& arguments) {
   if (!(arguments.width > 0.0 && arguments.width < 1.0)) {
     reject("--relative-width", number_text(arguments.width), "in (0, 1)");
   }
-  const dpsgd::Composition composition = composition_of(arguments);
+  if (arguments.group_size &&
+      (*arguments.group_size < 1 || *arguments.group_size > (std::int64_t{1} << 53))) {
+    reject("--group-size", std::to_string(*arguments.group_size), ">= 1 and <= 2^53");
+  }
+  if (arguments.unit.empty()) reject("--unit", "\"\"", "a name");
+  if (arguments.every && *arguments.every < 1) {
+    reject("--every", std::to_string(*arguments.every), ">= 1");
+  }
+  if (arguments.epsilon && (arguments.every || arguments.group_size || arguments.search_trials)) {
+    throw std::invalid_argument(
+        "--every, --group-size and --search-trials go with --delta: they compute epsilon");
+  }
+  if (arguments.group_size && arguments.search_trials) {
+    throw std::invalid_argument("--group-size and --search-trials do not go together");
+  }
+}
+
+std::optional<dpsgd::RandomTrials> trials_of(const Arguments& arguments) {
+  const std::string& name = arguments.search_distribution;
+  const bool shaped = name == "negative-binomial";
+  if (name != "geometric" && name != "logarithmic" && name != "poisson" && !shaped) {
+    reject("--search-distribution", name, "geometric, logarithmic, negative-binomial or poisson");
+  }
+  if (shaped != arguments.search_shape.has_value()) {
+    throw std::invalid_argument(
+        "--search-shape goes with --search-distribution negative-binomial, and that with it");
+  }
+  if (!arguments.search_trials) {
+    if (name != "geometric") throw std::invalid_argument("--search-trials is missing");
+    return std::nullopt;
+  }
+  const double mean = *arguments.search_trials;
+  if (name == "poisson") {
+    if (!(mean > 0.0 && std::isfinite(mean))) {
+      reject("--search-trials", number_text(mean), "finite and > 0");
+    }
+    return dpsgd::PoissonTrials{mean};
+  }
+  if (!(mean >= 1.0 && mean <= 1e6)) {
+    reject("--search-trials", number_text(mean), ">= 1 and <= 1e6");
+  }
+  const double shape = shaped ? *arguments.search_shape : name == "geometric" ? 1.0 : 0.0;
+  if (!(shape > -1.0 && std::isfinite(shape))) {
+    reject("--search-shape", number_text(shape), "finite and > -1");
+  }
+  return dpsgd::negative_binomial_trials(shape, mean);
+}
+
+/// The loop of --noise-multiplier and so on, if there is one.
+struct Loop {
+  std::int64_t releases;
+  std::string text;
+  ordered_json json;
+};
+
+std::optional<Loop> append_loop(const Arguments& arguments, const Planning& planning,
+                                Composition& composition) {
+  if (!arguments.noise_multiplier && !arguments.sampling_rate && !arguments.batch_size &&
+      !arguments.steps && !arguments.epochs) {
+    return std::nullopt;
+  }
+  if (!arguments.noise_multiplier) throw std::invalid_argument("--noise-multiplier is missing");
+  if (arguments.dataset_size && !planning.rate()) {
+    throw std::invalid_argument("--batch-size is missing, or --sampling-rate");
+  }
+  const std::int64_t releases = planning.releases();
+  composition.append(planning.mechanism(*arguments.noise_multiplier), releases);
+  ordered_json json = planning.to_json(releases);
+  json["noise_multiplier"] = *arguments.noise_multiplier;
+  return Loop{releases, planning.text(releases), std::move(json)};
+}
+
+struct Curve {
+  std::vector<dpsgd::EpsilonPoint> renyi;
+  std::vector<dpsgd::EpsilonPoint> tight;
+};
+
+Curve curve_of(const Arguments& arguments, const Composition& composition) {
+  const std::int64_t every = *arguments.every;
+  const std::int64_t total = composition.total_count();
+  const std::int64_t points = total / every + (total % every != 0 ? 1 : 0);
+  if (points > kMostPoints) {
+    const std::int64_t least = total / kMostPoints + (total % kMostPoints != 0 ? 1 : 0);
+    reject("--every", std::to_string(every),
+           ">= " + std::to_string(least) + ": at most " + std::to_string(kMostPoints) + " points");
+  }
   dpsgd::PldOptions options;
   options.relative_width = arguments.width;
+  options.accept_wider = true;
+  const dpsgd::Neighbouring neighbouring = composition.neighbouring();
+  return {
+      epsilon_schedule(dpsgd::RdpAccountant(neighbouring), composition, every, *arguments.delta),
+      epsilon_schedule(dpsgd::PldAccountant(neighbouring, options), composition, every,
+                       *arguments.delta)};
+}
+
+std::string curve_text(const Curve& curve, const char* unit) {
+  std::ostringstream out;
+  char line[128];
+  std::snprintf(line, sizeof line, "%16s  %14s  %14s\n", unit, "epsilon (pld)", "epsilon (rdp)");
+  out << line;
+  for (std::size_t i = 0; i < curve.tight.size(); ++i) {
+    std::snprintf(line, sizeof line, "%16lld  %14s  %14s\n",
+                  static_cast<long long>(curve.tight[i].steps),
+                  dpsgd::epsilon_text(curve.tight[i].epsilon).c_str(),
+                  dpsgd::epsilon_text(curve.renyi[i].epsilon).c_str());
+    out << line;
+  }
+  return out.str();
+}
+
+ordered_json curve_json(const Curve& curve, const char* unit) {
+  ordered_json points = ordered_json::array();
+  for (std::size_t i = 0; i < curve.tight.size(); ++i) {
+    points.push_back({{unit, curve.tight[i].steps},
+                      {"rdp", finite_or_null(curve.renyi[i].epsilon)},
+                      {"pld_lower", finite_or_null(curve.tight[i].lower.value_or(0.0))},
+                      {"pld_upper", finite_or_null(curve.tight[i].epsilon)}});
+  }
+  return points;
+}
+
+PrivacyGuarantee group_guarantee_of(const Arguments& arguments, const Composition& composition) {
+  const auto empty = dpsgd::make_accountant(arguments.accountant, composition.neighbouring());
+  return group_guarantee(*empty, composition, *arguments.group_size, *arguments.delta);
+}
+
+int account(const Arguments& arguments) {
+  check(arguments);
+  const Planning planning(arguments);
+  const std::optional<dpsgd::RandomTrials> trials = trials_of(arguments);
+  Composition composition(planning.neighbouring());
+  const std::optional<Loop> loop = append_loop(arguments, planning, composition);
+  const Composition phases = planning.phases();
+  for (const dpsgd::Phase& phase : phases.phases()) {
+    composition.append(phase.mechanism, phase.count);
+  }
+  if (!loop && arguments.phases.empty()) {
+    throw std::invalid_argument(
+        "nothing to account for: give --sampling-rate, --noise-multiplier and --steps, or --phase");
+  }
+
+  dpsgd::PldOptions options;
+  options.relative_width = arguments.width;
+  // What is added for batches that were cut is a bound, which no lattice narrows.
+  options.accept_wider = planning.sampling() == dpsgd::BatchSampling::kTruncatedPoisson;
   dpsgd::RdpAccountant renyi(composition.neighbouring());
   dpsgd::PldAccountant tight(composition.neighbouring(), options);
   renyi.compose(composition);
   tight.compose(composition);
-
   const bool at_delta = arguments.delta.has_value();
   const auto ask = [&](const dpsgd::Accountant& accountant) {
     return at_delta ? accountant.guarantee(*arguments.delta)
                     : accountant.guarantee_at_epsilon(*arguments.epsilon);
   };
-  const dpsgd::PrivacyGuarantee loose = ask(renyi);
-  const dpsgd::PrivacyGuarantee guarantee = ask(tight);
-  const auto value = [&](const dpsgd::PrivacyGuarantee& g) {
-    return at_delta ? g.epsilon : g.delta;
-  };
-  const double lower = guarantee.lower.value_or(0.0);
+  const PrivacyGuarantee loose = ask(renyi);
+  const PrivacyGuarantee certified = ask(tight);
+  const auto value = [&](const PrivacyGuarantee& g) { return at_delta ? g.epsilon : g.delta; };
+  const double lower = certified.lower.value_or(0.0);
+
+  std::optional<Curve> curve;
+  if (arguments.every) curve = curve_of(arguments, composition);
+  std::optional<PrivacyGuarantee> group;
+  if (arguments.group_size) group = group_guarantee_of(arguments, composition);
+  std::optional<PrivacyGuarantee> search;
+  if (trials) search = search_guarantee(renyi, *trials, *arguments.delta);
+
+  const PrivacyGuarantee& stated = group                           ? *group
+                                   : search                        ? *search
+                                   : arguments.accountant == "pld" ? certified
+                                                                   : loose;
+  const dpsgd::PrivacyStatement statement =
+      make_privacy_statement(composition, stated, search ? "rdp" : arguments.accountant,
+                             {.unit = arguments.unit,
+                              .group_size = arguments.group_size.value_or(1),
+                              .batches = planning.sampling(),
+                              .search = trials,
+                              .computed = at_delta ? dpsgd::PrivacyStatement::Computed::kEpsilon
+                                                   : dpsgd::PrivacyStatement::Computed::kDelta});
+  // A step of fixed or shuffled batches has no cost of its own: what is counted are epochs.
+  const char* const unit = planning.once_per_epoch() ? "epochs" : "steps";
+
   if (arguments.json) {
     const ordered_json answer = {{"rdp", finite_or_null(value(loose))},
                                  {"pld_lower", finite_or_null(lower)},
-                                 {"pld_upper", finite_or_null(value(guarantee))}};
+                                 {"pld_upper", finite_or_null(value(certified))}};
     ordered_json object = {{"neighbouring", to_string(composition.neighbouring())},
                            {"epsilon", at_delta ? answer : ordered_json(*arguments.epsilon)},
                            {"delta", at_delta ? ordered_json(*arguments.delta) : answer},
                            {"rdp_method", loose.method},
                            {"rdp_order", loose.order ? ordered_json(*loose.order) : nullptr},
-                           {"pld_method", guarantee.method},
+                           {"pld_method", certified.method},
                            {"composition", ordered_json::parse(composition.to_json())}};
+    if (loop) object["plan"] = loop->json;
+    if (curve) object["curve"] = curve_json(*curve, unit);
+    if (group) {
+      object["group"] = {{"size", *arguments.group_size},
+                         {"unit", arguments.unit},
+                         {"epsilon", finite_or_null(group->epsilon)},
+                         {"delta", group->delta},
+                         {"accountant", arguments.accountant},
+                         {"method", group->method}};
+    }
+    if (search) {
+      const auto* binomial = std::get_if<dpsgd::NegativeBinomialTrials>(&*trials);
+      object["search"] = {{"distribution", arguments.search_distribution},
+                          {"mean_trials", expected_trials(*trials)},
+                          {"shape", binomial ? ordered_json(binomial->shape) : nullptr},
+                          {"gamma", binomial ? ordered_json(binomial->gamma) : nullptr},
+                          {"epsilon", finite_or_null(search->epsilon)},
+                          {"delta", search->delta},
+                          {"accountant", "rdp"},
+                          {"method", search->method}};
+    }
+    object["statement"] = ordered_json::parse(statement.to_json());
     std::printf("%s\n", object.dump(2).c_str());
     return 0;
   }
-  const auto text = [&](double v) { return at_delta ? epsilon_text(v) : delta_text(v); };
-  const std::string interval =
-      "[" + number_text(lower) + ", " + number_text(value(guarantee)) + "]";
-  std::printf("%s\n%s at %s = %s\n", releases_text(composition).c_str(),
-              at_delta ? "epsilon" : "delta", at_delta ? "delta" : "epsilon",
-              number_text(at_delta ? *arguments.delta : *arguments.epsilon).c_str());
-  std::printf("  %-12s %s  (certified: %s)\n", "pld", text(value(guarantee)).c_str(),
-              interval.c_str());
-  std::printf("  %-12s %s  (%s)\n\n", "rdp", text(value(loose)).c_str(), loose.method.c_str());
-  std::fputs(statement(composition, epsilon_text(guarantee.epsilon), number_text(guarantee.delta),
-                       interval)
-                 .c_str(),
-             stdout);
-  return 0;
-}
 
-int calibrate(const Arguments& arguments) {
-  const double epsilon = *arguments.epsilon;
-  const double delta = *arguments.delta;
-  const double rate = arguments.sampling_rate.value_or(1.0);
-  check_rate("--sampling-rate", rate);
-  check_steps("--steps", *arguments.steps);
-  check_delta(delta);
-  if (!(epsilon > 0.0 && std::isfinite(epsilon))) {
-    reject("--epsilon", number_text(epsilon), "finite and > 0");
+  std::string out;
+  if (loop && !loop->text.empty()) out += loop->text + "\n";
+  for (const dpsgd::Phase& phase : composition.phases()) {
+    out += "  " + std::to_string(phase.count) + " x " + describe(phase.mechanism) + "\n";
   }
-  if (arguments.accountant != "pld" && arguments.accountant != "rdp") {
-    reject("--accountant", arguments.accountant, "pld or rdp");
+  const auto text = [&](double v) {
+    return at_delta ? dpsgd::epsilon_text(v) : dpsgd::delta_text(v);
+  };
+  const auto line = [&](const char* name, double v, const std::string& comment) {
+    char padded[32];
+    std::snprintf(padded, sizeof padded, "  %-12s ", name);
+    out += padded + text(v) + "  (" + comment + ")\n";
+  };
+  const std::string interval =
+      "certified: " + interval_text(lower, value(certified), statement.computed);
+  out += "\n" + std::string(at_delta ? "epsilon at delta = " : "delta at epsilon = ") +
+         number_text(at_delta ? *arguments.delta : *arguments.epsilon) + "\n";
+  line("pld", value(certified), interval);
+  line("rdp", value(loose), loose.method);
+  if (group) {
+    line("group", group->epsilon,
+         std::to_string(*arguments.group_size) + " examples, " + group->method);
   }
-  const auto accountant = dpsgd::make_accountant(arguments.accountant);
-  const double noise_multiplier = dpsgd::calibrate_noise_multiplier(
-      *accountant, epsilon, delta, rate, *arguments.steps, kCalibrationTolerance);
-  accountant->compose(mechanism_of(arguments, rate, noise_multiplier), *arguments.steps);
-  const double spent = accountant->epsilon(delta);
-  if (arguments.json) {
-    const ordered_json object = {{"noise_multiplier", noise_multiplier},
-                                 {"epsilon", spent},
-                                 {"delta", delta},
-                                 {"sampling_rate", rate},
-                                 {"steps", *arguments.steps},
-                                 {"accountant", arguments.accountant},
-                                 {"neighbouring", to_string(dpsgd::Neighbouring::kAddOrRemoveOne)}};
-    std::printf("%s\n", object.dump(2).c_str());
-  } else {
-    char text[64];  // rounded up: less noise would spend more
-    std::snprintf(text, sizeof text, "%.6f", std::ceil(noise_multiplier * 1e6) / 1e6);
-    std::printf("noise multiplier %s: epsilon %s at delta %s after %lld steps (%s)\n", text,
-                epsilon_text(spent).c_str(), number_text(delta).c_str(),
-                static_cast<long long>(*arguments.steps), arguments.accountant.c_str());
-  }
+  if (search) line("search", search->epsilon, "the best of " + describe(*trials));
+  out += "\n";
+  if (curve) out += curve_text(*curve, unit) + "\n";
+  std::fputs((out + statement.to_text()).c_str(), stdout);
   return 0;
 }
 
 }  // namespace
 
-void add_account_commands(CLI::App& program, int* exit_code) {
+void add_account_command(CLI::App& program, int* exit_code) {
   auto shared = std::make_shared<Arguments>();
   Arguments& arguments = *shared;
   CLI::App* command =
       program.add_subcommand("account", "Say what planned releases cost, by every accountant.");
   command->footer(
-      "Example: velum account --sampling-rate 0.01 --noise-multiplier 1 --steps 10000 --delta "
-      "1e-5\n"
+      "Examples:\n"
+      "  velum account --sampling-rate 0.01 --noise-multiplier 1 --steps 10000 --delta 1e-5\n"
+      "  velum account --dataset-size 60000 --batch-size 256 --epochs 60 --noise-multiplier 1.1 "
+      "\\\n"
+      "                --delta 1e-5 --every 1000\n"
       "Epsilon is a natural logarithm; the pld line is a proved interval, whose upper end counts.\n"
+      "The statement at the end is for a paper; with --group-size or --search-trials it is about\n"
+      "the group or the search.\n"
+      "Batches of a data set that is cut up, shuffled or not, are no Poisson samples. With\n"
+      "--sampling fixed-batches or shuffled an epoch costs one release without sampling. That "
+      "holds\n"
+      "between data sets that leave every other example in its batch: one example is replaced\n"
+      "(--neighbouring replace-one, noise relative to 2 C), or its place stays empty\n"
+      "(add-or-remove-one). It does not hold where others move up when one is removed. What a\n"
+      "random order might gain is not counted.\n"
       "With --json an infinite value is null. Exit status: 0 done; 1 failed, such as an interval\n"
       "that cannot be made narrow enough; 2 bad usage.");
-  const auto rate = [&](CLI::App* app) {
-    app->add_option("--sampling-rate", arguments.sampling_rate,
-                    "probability of each example to be in a step, in [0, 1]; left out: 1");
-  };
-  rate(command);
-  command->add_option("--noise-multiplier", arguments.noise_multiplier,
-                      "standard deviation of the noise over the sensitivity; >= 0");
-  command->add_option("--steps", arguments.steps, "number of releases; >= 0");
-  command
-      ->add_option("--phase", arguments.phases,
-                   "a further phase: sampling rate, noise multiplier, steps; may be repeated")
-      ->type_name("Q,S,T");
+  add_planning_options(command, arguments,
+                       "a further phase: sampling rate, noise multiplier, steps; may be repeated");
   command->add_option("--delta", arguments.delta, "in (0, 1): epsilon is computed");
   command->add_option("--epsilon", arguments.epsilon, ">= 0: delta is computed");
-  command
-      ->add_option("--sampling", arguments.sampling,
-                   "poisson (one example more or less) or without-replacement (one replaced)")
+  command->add_option("--every", arguments.every,
+                      "also a table of epsilon over steps (epochs of fixed-batches and shuffled), "
+                      "after every so many; >= 1");
+  command->add_option("--group-size", arguments.group_size,
+                      "also epsilon of so many examples together; >= 1");
+  command->add_option("--unit", arguments.unit, "what the statement protects: example, user, ...")
       ->type_name("NAME")
       ->capture_default_str();
+  command->add_option("--search-trials", arguments.search_trials,
+                      "also epsilon of releasing the best of a random number of such runs: their "
+                      "mean number; >= 1");
+  command
+      ->add_option("--search-distribution", arguments.search_distribution,
+                   "of that number: geometric, logarithmic, negative-binomial or poisson")
+      ->type_name("NAME")
+      ->capture_default_str();
+  command->add_option("--search-shape", arguments.search_shape, "of negative-binomial; > -1");
   command->add_option("--relative-width", arguments.width, "of the certified interval, in (0, 1)")
       ->capture_default_str();
-  command->add_flag("--json", arguments.json, "print one JSON object");
   command->callback([shared, exit_code] { *exit_code = account(*shared); });
-
-  command = program.add_subcommand("calibrate", "Find the least noise that stays within a budget.");
-  command->footer(
-      "Example: velum calibrate --sampling-rate 0.01 --steps 10000 --epsilon 3 --delta 1e-5\n"
-      "Poisson sampling; neighbouring data sets: one has one example more. The result was "
-      "evaluated\n"
-      "and is at most 1e-4 (relative) above the least. Exit status: 0 done; 1 failed; 2 bad "
-      "usage.");
-  rate(command);
-  command->add_option("--steps", arguments.steps, "number of releases; >= 0")->required();
-  command->add_option("--epsilon", arguments.epsilon, "of the budget; > 0")->required();
-  command->add_option("--delta", arguments.delta, "of the budget; in (0, 1)")->required();
-  command->add_option("--accountant", arguments.accountant, "pld or rdp")
-      ->type_name("NAME")
-      ->capture_default_str();
-  command->add_flag("--json", arguments.json, "print one JSON object");
-  command->callback([shared, exit_code] { *exit_code = calibrate(*shared); });
 }
 
 }  // namespace velum::cli

@@ -4,8 +4,7 @@
 
 namespace velum::cli {
 
-/// Adds `velum account` and `velum calibrate`: what planned releases cost, and how much noise a
-/// budget needs. They touch no data.
-void add_account_commands(CLI::App& program, int* exit_code);
+/// Adds `velum account`: what planned releases cost. It touches no data.
+void add_account_command(CLI::App& program, int* exit_code);
 
 }  // namespace velum::cli

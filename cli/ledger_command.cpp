@@ -19,6 +19,9 @@
 #include <string>
 #include <system_error>
 
+#include "arguments.h"
+#include "velum/dpsgd/accounting/batch_sampling.h"
+#include "velum/dpsgd/accounting/privacy_statement.h"
 #include "velum/dpsgd/ledger/ledger.h"
 
 namespace velum::cli {
@@ -49,34 +52,19 @@ struct Arguments {
   // reserve
   std::optional<double> noise_multiplier;
   std::optional<double> sampling_rate;
+  std::string sampling = to_string(dpsgd::BatchSampling::kPoisson);
+  std::optional<std::int64_t> largest_batch;
   std::string mechanism;
   std::int64_t steps = 1;
   std::string label;
   bool up_to = false;
 
+  bool statement = false;            // status
   std::optional<std::int64_t> last;  // history
   std::string head;                  // verify
   std::string file;                  // export, import, backup
   std::string text;                  // note
 };
-
-/// Four decimals, rounded up, as everywhere.
-std::string epsilon_text(double epsilon) {
-  if (!std::isfinite(epsilon)) return "infinite";
-  char text[64];
-  std::snprintf(text, sizeof text, "%.4f", std::ceil(epsilon * 1e4) / 1e4);
-  return text;
-}
-
-std::string number_text(double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
-
-ordered_json epsilon_json(double epsilon) {
-  return std::isfinite(epsilon) ? ordered_json(epsilon) : ordered_json(nullptr);
-}
 
 std::string time_text(std::int64_t microseconds) {
   const std::time_t seconds = microseconds / 1'000'000;
@@ -95,15 +83,6 @@ std::string read_text(const std::string& name) {
     throw std::system_error(errno, std::generic_category(), "cannot read " + name);
   }
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-dpsgd::Neighbouring neighbouring_of(const std::string& name) {
-  for (const auto relation :
-       {dpsgd::Neighbouring::kAddOrRemoveOne, dpsgd::Neighbouring::kReplaceOne}) {
-    if (name == to_string(relation)) return relation;
-  }
-  throw std::invalid_argument("neighbouring = " + name +
-                              ", expected add-or-remove-one or replace-one");
 }
 
 double required(const std::optional<double>& value, const char* option) {
@@ -127,7 +106,7 @@ ordered_json status_json(const dpsgd::DataSetStatus& status) {
             {"delta", set.budget.delta},
             {"accountant", set.budget.accountant}}},
           {"spent",
-           {{"epsilon", epsilon_json(status.guarantee.epsilon)},
+           {{"epsilon", finite_or_null(status.guarantee.epsilon)},
             {"delta", set.budget.delta},
             {"method", status.guarantee.method},
             {"releases", status.spent.total_count()},
@@ -144,10 +123,17 @@ std::string status_text(const dpsgd::DataSetStatus& status) {
       << (set.public_size ? std::to_string(*set.public_size) + ", public" : "not public")
       << "\n  budget     epsilon " << number_text(set.budget.epsilon) << " at delta "
       << number_text(set.budget.delta) << ", accountant " << set.budget.accountant
-      << "\n  spent      epsilon " << epsilon_text(status.guarantee.epsilon) << " by "
+      << "\n  spent      epsilon " << dpsgd::epsilon_text(status.guarantee.epsilon) << " by "
       << status.spent.total_count() << " releases (" << status.guarantee.method << ")\n";
   if (status.over_budget) out << "  OVER THE BUDGET: no release is allowed\n";
   return out.str();
+}
+
+/// What the releases of a data set cost so far, for a paper.
+dpsgd::PrivacyStatement statement_of(const dpsgd::DataSetStatus& status) {
+  const dpsgd::DataSet& set = status.data_set;
+  return make_privacy_statement(status.spent, status.guarantee, set.budget.accountant,
+                                {.unit = set.unit, .size_is_public = set.public_size.has_value()});
 }
 
 /// What an event says, for people.
@@ -274,8 +260,11 @@ void status(const Arguments& arguments) {
     if (!arguments.data_set.empty() && set.id != arguments.data_set) continue;
     found = true;
     const dpsgd::DataSetStatus status = ledger.status(set.id);
-    sets.push_back(status_json(status));
+    ordered_json object = status_json(status);
+    object["statement"] = ordered_json::parse(statement_of(status).to_json());
+    sets.push_back(std::move(object));
     text += status_text(status);
+    if (arguments.statement) text += "\n" + statement_of(status).to_text() + "\n";
   }
   if (!found) ledger.status(arguments.data_set);  // says that there is none
   show_change(ledger, arguments,
@@ -288,7 +277,7 @@ void status(const Arguments& arguments) {
 
 void history(const Arguments& arguments) {
   if (arguments.last && *arguments.last < 0) {
-    throw std::invalid_argument("last = " + std::to_string(*arguments.last) + ", expected >= 0");
+    reject("--last", std::to_string(*arguments.last), ">= 0");
   }
   const Ledger ledger = open_for_reading(arguments);
   if (!arguments.data_set.empty()) ledger.status(arguments.data_set);  // there is one
@@ -357,29 +346,60 @@ void export_events(const Arguments& arguments) {
   ledger.export_json_lines(file);
   file.close();
   if (!file) throw std::runtime_error("cannot write " + arguments.file);
-  if (!arguments.json) std::printf("head: %s\n", ledger.head().to_string().c_str());
+  show_change(ledger, arguments, {{"out", arguments.file}}, "");
 }
 
-dpsgd::Mechanism mechanism_of(const Arguments& arguments, dpsgd::Neighbouring neighbouring) {
-  const bool gaussian = arguments.noise_multiplier || arguments.sampling_rate;
+dpsgd::BatchSampling sampling_of(const Arguments& arguments) {
+  using dpsgd::BatchSampling;
+  for (const BatchSampling sampling : {BatchSampling::kPoisson, BatchSampling::kTruncatedPoisson,
+                                       BatchSampling::kWithoutReplacement}) {
+    if (arguments.sampling == to_string(sampling)) return sampling;
+  }
+  reject("--sampling", arguments.sampling,
+         "poisson, truncated-poisson or without-replacement; batches that are fixed or shuffled "
+         "are entered as one release without sampling for each epoch (docs/accounting.md)");
+}
+
+/// Gaussian noise on all of the data set, or on a sample.
+dpsgd::Mechanism gaussian_of(const Arguments& arguments, const dpsgd::DataSet& set) {
+  using dpsgd::BatchSampling;
+  const BatchSampling sampling = sampling_of(arguments);
+  dpsgd::BatchPlan plan{
+      .sampling = sampling,
+      .sampling_rate = arguments.sampling_rate.value_or(1.0),
+      .noise_multiplier = required(arguments.noise_multiplier, "--noise-multiplier")};
+  if (sampling != BatchSampling::kPoisson) required(arguments.sampling_rate, "--sampling-rate");
+  if (sampling == BatchSampling::kTruncatedPoisson) {
+    if (!arguments.largest_batch) throw std::invalid_argument("--largest-batch is missing");
+    if (!set.public_size) {
+      reject("--sampling", arguments.sampling,
+             "a data set whose size is public by the ledger; that of " + set.id + " is not");
+    }
+    // Of the larger of two neighbours.
+    plan.dataset_size = *set.public_size + 1;
+    plan.largest_batch_size = *arguments.largest_batch;
+  } else if (arguments.largest_batch) {
+    throw std::invalid_argument("--largest-batch goes with --sampling truncated-poisson only");
+  }
+  return mechanism_of_batches(plan);
+}
+
+dpsgd::Mechanism mechanism_of(const Arguments& arguments, const dpsgd::DataSet& set) {
+  const bool gaussian = arguments.noise_multiplier || arguments.sampling_rate ||
+                        arguments.largest_batch || arguments.sampling != Arguments{}.sampling;
   const bool approximate = arguments.epsilon || arguments.delta;
   if (gaussian + approximate + !arguments.mechanism.empty() != 1) {
     throw std::invalid_argument(
-        "give one mechanism: --noise-multiplier (with --sampling-rate, if Poisson-sampled), "
-        "--epsilon and --delta, or --mechanism");
+        "give one mechanism: --noise-multiplier (with --sampling-rate, if sampled), --epsilon and "
+        "--delta, or --mechanism");
   }
-  if (gaussian) {
-    const double sigma = required(arguments.noise_multiplier, "--noise-multiplier");
-    if (!arguments.sampling_rate || *arguments.sampling_rate == 1.0) {
-      return dpsgd::GaussianMechanism{sigma};
-    }
-    return dpsgd::PoissonSampledGaussianMechanism{*arguments.sampling_rate, sigma};
-  }
+  if (gaussian) return gaussian_of(arguments, set);
   if (approximate) {
     return dpsgd::ApproximateDpMechanism{required(arguments.epsilon, "--epsilon"),
                                          required(arguments.delta, "--delta")};
   }
-  return dpsgd::parse_foreign_releases("{\"mechanism\":" + arguments.mechanism + "}", neighbouring)
+  return dpsgd::parse_foreign_releases("{\"mechanism\":" + arguments.mechanism + "}",
+                                       set.neighbouring)
       .phases()
       .front()
       .mechanism;
@@ -387,10 +407,11 @@ dpsgd::Mechanism mechanism_of(const Arguments& arguments, dpsgd::Neighbouring ne
 
 void reserve(const Arguments& arguments) {
   Ledger ledger = Ledger::open(arguments.ledger);
-  const dpsgd::Neighbouring neighbouring = ledger.status(arguments.data_set).data_set.neighbouring;
+  if (arguments.steps < 1) reject("--steps", std::to_string(arguments.steps), ">= 1");
+  const dpsgd::DataSet set = ledger.status(arguments.data_set).data_set;
   const dpsgd::ReservationRequest request{.data_set = arguments.data_set,
                                           .run = std::nullopt,
-                                          .mechanism = mechanism_of(arguments, neighbouring),
+                                          .mechanism = mechanism_of(arguments, set),
                                           .count = arguments.steps,
                                           .label = arguments.label,
                                           .reason = arguments.reason,
@@ -408,12 +429,13 @@ void import_releases(const Arguments& arguments) {
   dpsgd::Composition releases(set.neighbouring);
   if (!arguments.file.empty()) {
     if (arguments.epsilon || arguments.delta || arguments.noise_multiplier ||
-        arguments.sampling_rate || !arguments.mechanism.empty()) {
+        arguments.sampling_rate || arguments.largest_batch || !arguments.mechanism.empty()) {
       throw std::invalid_argument("--file and a mechanism do not go together");
     }
     releases = dpsgd::parse_foreign_releases(read_text(arguments.file), set.neighbouring);
   } else {
-    releases.append(mechanism_of(arguments, set.neighbouring), arguments.steps, arguments.label);
+    if (arguments.steps < 1) reject("--steps", std::to_string(arguments.steps), ">= 1");
+    releases.append(mechanism_of(arguments, set), arguments.steps, arguments.label);
   }
   ledger.record_foreign(set.id, releases, arguments.reason, arguments.actor);
   show_data_set(
@@ -432,6 +454,30 @@ void note(const Arguments& arguments) {
   Ledger ledger = Ledger::open(arguments.ledger);
   ledger.note(arguments.text, arguments.actor);
   show_change(ledger, arguments, ordered_json::object(), "");
+}
+
+/// The error about the argument that gave the value.
+std::invalid_argument named_by_arguments(const std::invalid_argument& error,
+                                         const Arguments& arguments) {
+  const std::invalid_argument named = about_argument(error, {{"data set", "--dataset-id"},
+                                                             {"unit", "--unit"},
+                                                             {"public_size", "--size"},
+                                                             {"name", "--accountant"},
+                                                             {"accountant", "--accountant"},
+                                                             {"description", "--description"},
+                                                             {"actor", "--actor"},
+                                                             {"label", "--label"},
+                                                             {"reason", "--reason"},
+                                                             {"text", "--text"},
+                                                             {"head", "--head"},
+                                                             {"hash", "--head"}});
+  // The others may stand in what --mechanism or a file says.
+  if (!arguments.mechanism.empty() || !arguments.file.empty()) return named;
+  return about_argument(named, {{"epsilon", "--epsilon"},
+                                {"delta", "--delta"},
+                                {"noise_multiplier", "--noise-multiplier"},
+                                {"sampling_rate", "--sampling-rate"},
+                                {"largest_batch_size", "--largest-batch"}});
 }
 
 }  // namespace
@@ -456,7 +502,14 @@ void add_ledger_command(CLI::App& program, int* exit_code) {
         ->type_name("FILE")
         ->required();
     command->add_flag("--json", arguments.json, "print one JSON object");
-    command->callback([shared, exit_code, work] { *exit_code = work(*shared); });
+    command->footer("Exit status: 0 done; 1 failed; 2 bad usage.");
+    command->callback([shared, exit_code, work] {
+      try {
+        *exit_code = work(*shared);
+      } catch (const std::invalid_argument& error) {
+        throw named_by_arguments(error, *shared);
+      }
+    });
     return command;
   };
   const auto plain = [](void (*work)(const Arguments&)) {
@@ -487,8 +540,18 @@ void add_ledger_command(CLI::App& program, int* exit_code) {
     command->add_option("--noise-multiplier", arguments.noise_multiplier,
                         "Gaussian: standard deviation over sensitivity; >= 0");
     command->add_option("--sampling-rate", arguments.sampling_rate,
-                        "of Poisson sampling; a probability; left out: no sampling");
-    command->add_option("--epsilon", arguments.epsilon, "known by (epsilon, delta) only; >= 0");
+                        "of --sampling; in [0, 1]; left out: no sampling");
+    command
+        ->add_option(
+            "--sampling", arguments.sampling,
+            "poisson, truncated-poisson (with --largest-batch) or without-replacement "
+            "(replace-one); fixed or shuffled batches: no --sampling-rate, an epoch a step")
+        ->type_name("NAME")
+        ->capture_default_str();
+    command->add_option("--largest-batch", arguments.largest_batch,
+                        "of truncated-poisson: examples, at least 1");
+    command->add_option("--epsilon", arguments.epsilon,
+                        "known by (epsilon, delta) only; >= 0, natural log");
     command->add_option("--delta", arguments.delta, "with --epsilon; in [0, 1]");
     command->add_option("--mechanism", arguments.mechanism, "any other, as JSON")
         ->type_name("JSON");
@@ -522,22 +585,29 @@ void add_ledger_command(CLI::App& program, int* exit_code) {
 
   command = add("status", "Show budgets and what was spent.", plain(status));
   data_set(command, "only this one");
+  command->add_flag("--statement", arguments.statement,
+                    "also what was spent as a statement for a paper; --json always has it");
 
   command = add("history", "List the events.", plain(history));
   data_set(command, "only what concerns this one, or all");
   command->add_option("--last", arguments.last, "only so many of the last");
 
   command = add("verify", "Check every event and every sum.", verify);
+  command->footer("Exit status: 0 all in order; 1 failed; 2 bad usage; 4 verification failed.");
   command->add_option("--head", arguments.head, "noted earlier: must still be in the ledger")
       ->type_name("N:HASH");
 
   command = add("export", "Write all events as JSON lines.", plain(export_events));
+  command->footer(
+      "Without --out the lines are all that is printed, with --json too. Exit status: 0 done;\n"
+      "1 failed; 2 bad usage.");
   command->add_option("--out", arguments.file, "instead of standard output")->type_name("FILE");
 
   command = add("reserve", "Enter releases before they happen, if the budget allows them.",
                 plain(reserve));
   command->footer(
-      "Release only after exit status 0. Exit status 3: the budget refuses; nothing was entered.");
+      "Release only after exit status 0. Exit status: 0 entered; 1 failed; 2 bad usage; 3 the\n"
+      "budget refuses: nothing was entered.");
   data_set(command, "from which is released")->required();
   mechanism(command);
   command->add_flag("--up-to", arguments.up_to, "as many of --steps as the budget allows");

@@ -3,10 +3,11 @@
 #include <exception>
 
 #include "account_command.h"
+#include "calibrate_command.h"
 #include "ledger_command.h"
 #include "train_command.h"
+#include "velum/dpsgd/accounting/privacy_statement.h"
 #include "velum/dpsgd/accounting/release_guard.h"
-#include "velum/dpsgd/accounting/training_report.h"
 
 namespace {
 
@@ -23,7 +24,8 @@ int main(int argc, char** argv) {
   program.get_formatter()->column_width(34);
   int exit_code = 0;
   velum::cli::add_train_command(program, &exit_code);
-  velum::cli::add_account_commands(program, &exit_code);
+  velum::cli::add_account_command(program, &exit_code);
+  velum::cli::add_calibrate_command(program, &exit_code);
   velum::cli::add_ledger_command(program, &exit_code);
   try {
     program.parse(argc, argv);

@@ -183,6 +183,70 @@ class LedgerTest(LedgerCase):
         for key in ("id", "head", "data_sets"):
             self.assertEqual(restored[key], original[key])
 
+    def test_status_has_a_statement_for_a_paper(self):
+        self.init()
+        self.reserve("--noise-multiplier", 2, "--sampling-rate", 0.01, "--steps", 100)
+        status = self.json("status")["data_sets"][0]
+        statement = status["statement"]
+        self.assertEqual(statement["epsilon"], status["spent"]["epsilon"])
+        self.assertEqual(statement["unit"], "person")
+        self.assertEqual(statement["accountant"], "rdp")
+        self.assertIn("the number of examples", statement["assumed_public"])
+        self.assertNotIn("lies in", statement["text"])
+        text = self.run_ledger("status", "--statement").stdout
+        self.assertIn("one person is present or absent", text)
+        self.assertIn("Poisson: every example takes part with probability 0.01", text)
+        self.assertNotIn("present or absent", self.run_ledger("status").stdout)
+        self.run_ledger("init", "--dataset-id", "hidden", "--epsilon", 3, "--delta", 1e-5)
+        hidden = self.json("status", "--dataset-id", "hidden")["data_sets"][0]["statement"]
+        self.assertNotIn("the number of examples", hidden["assumed_public"])
+        self.assertIn("several records of one person", hidden["not_covered"])
+
+    def test_samples_of_other_kinds(self):
+        self.init()
+        self.reserve(
+            *("--noise-multiplier", 5, "--sampling", "truncated-poisson"),
+            *("--sampling-rate", 0.01, "--largest-batch", TRAIN_COUNT),
+        )
+        event = self.json("history", "--last", 1)["events"][0]["body"]
+        self.assertEqual(
+            event["release"]["phases"][0]["mechanism"],
+            {
+                "kind": "truncated_poisson_sampled_gaussian",
+                "noise_multiplier": 5,
+                "sampling_rate": 0.01,
+                "dataset_size": TRAIN_COUNT + 1,  # that of the larger of two neighbours
+                "largest_batch_size": TRAIN_COUNT,
+            },
+        )
+        options = ("--noise-multiplier", 5, "--sampling-rate", 0.01)
+        done = self.reserve(*options, "--sampling", "without-replacement", expect=2)
+        self.assertIn("replace-one", done.stderr)
+        self.run_ledger(
+            *("init", "--dataset-id", "replaced", "--epsilon", 3, "--delta", 1e-5),
+            *("--neighbouring", "replace-one"),
+        )
+        done = self.json(
+            *("reserve", "--dataset-id", "replaced", *options),
+            *("--sampling", "without-replacement", "--steps", 7),
+        )
+        (phase,) = done["data_set"]["spent"]["composition"]["phases"]
+        self.assertEqual(phase["mechanism"]["kind"], "without_replacement_sampled_gaussian")
+        self.assertEqual(phase["count"], 7)
+        done = self.run_ledger(
+            *("reserve", "--dataset-id", "replaced", *options, "--sampling", "truncated-poisson"),
+            *("--largest-batch", 9),
+            expect=2,
+        )
+        self.assertIn("is not", done.stderr)
+
+    def test_export_to_a_file_answers_in_json(self):
+        self.init()
+        out = self.root / "events.jsonl"
+        done = self.json("export", "--out", out)
+        self.assertEqual(done, {"out": str(out), "head": self.json("status")["head"]})
+        self.assertEqual(len(out.read_text().splitlines()), 2)
+
     def test_backup(self):
         self.init()
         copy = self.root / "copy.db"
@@ -220,14 +284,38 @@ class LedgerTest(LedgerCase):
     def test_bad_values_are_named_and_nothing_is_made(self):
         base = ("init", "--dataset-id", "bars", "--epsilon", 3, "--delta", 1e-5)
         cases = {
-            ("init", "--dataset-id", "a b", "--epsilon", 3, "--delta", 1e-5): "data set = a b",
+            (
+                "init",
+                "--dataset-id",
+                "a b",
+                "--epsilon",
+                3,
+                "--delta",
+                1e-5,
+            ): "--dataset-id = a b, expected 1 to 64",
             ("init", "--dataset-id", "bars", "--delta", 1e-5): "--epsilon is missing",
             ("init", "--epsilon", 3): "--dataset-id is missing",
-            ("init", "--dataset-id", "bars", "--epsilon", 0, "--delta", 1e-5): "epsilon = 0",
-            ("init", "--dataset-id", "bars", "--epsilon", 3, "--delta", 1): "delta = 1, expected",
-            (*base, "--size", 0): "public_size = 0, expected >= 1",
-            (*base, "--neighbouring", "near"): "neighbouring = near, expected add-or-remove-one",
-            (*base, "--accountant", "moments"): "name = moments, expected rdp",
+            (
+                "init",
+                "--dataset-id",
+                "bars",
+                "--epsilon",
+                0,
+                "--delta",
+                1e-5,
+            ): "--epsilon = 0, expected finite and > 0",
+            (
+                "init",
+                "--dataset-id",
+                "bars",
+                "--epsilon",
+                3,
+                "--delta",
+                1,
+            ): "--delta = 1, expected > 0 and < 1",
+            (*base, "--size", 0): "--size = 0, expected >= 1",
+            (*base, "--neighbouring", "near"): "--neighbouring = near, expected add-or-remove-one",
+            (*base, "--accountant", "moments"): "--accountant = moments, expected rdp",
         }
         for arguments, message in cases.items():
             with self.subTest(arguments=arguments):
@@ -239,14 +327,27 @@ class LedgerTest(LedgerCase):
         self.assertIn("has a data set bars already", self.run_ledger(*base, expect=2).stderr)
         cases = {
             (): "give one mechanism",
-            ("--noise-multiplier", -1): "noise_multiplier = -1",
-            ("--noise-multiplier", 1, "--sampling-rate", 2): "sampling_rate = 2",
-            ("--noise-multiplier", 1, "--steps", 0): "count = 0, expected >= 1",
+            ("--noise-multiplier", -1): "--noise-multiplier = -1, expected finite and >= 0",
+            (
+                "--noise-multiplier",
+                1,
+                "--sampling-rate",
+                2,
+            ): "--sampling-rate = 2, expected in [0, 1]",
+            ("--noise-multiplier", 1, "--steps", 0): "--steps = 0, expected >= 1",
             ("--noise-multiplier", 1, "--epsilon", 1): "give one mechanism",
             ("--epsilon", 1): "--delta is missing",
+            ("--epsilon", -1, "--delta", 0): "--epsilon = -1, expected finite and >= 0",
+            ("--epsilon", 1, "--delta", 2): "--delta = 2, expected in [0, 1]",
+            ("--noise-multiplier", 1, "--sampling", "shuffled"): "--sampling = shuffled, expected",
+            ("--noise-multiplier", 1, "--sampling", "without-replacement"): (
+                "--sampling-rate is missing"
+            ),
+            ("--noise-multiplier", 1, "--largest-batch", 5): "--largest-batch goes with",
+            ("--mechanism", '{"kind":"gaussian","noise_multiplier":-1}'): "noise_multiplier = -1",
             ("--mechanism", "{}"): "kind",
             ("--mechanism", "[" * 100000): "nested too deeply",
-            ("--noise-multiplier", 10, "--label", b"\xff"): "expected UTF-8",
+            ("--noise-multiplier", 10, "--label", b"\xff"): "--label = ?, expected UTF-8",
         }
         for arguments, message in cases.items():
             with self.subTest(arguments=arguments):
@@ -256,14 +357,21 @@ class LedgerTest(LedgerCase):
                 ]
                 self.assertIn(message, self.reserve(*encoded, expect=2).stderr)
         for head in ("x", "0:" + 64 * "0", "1:ff"):
-            self.run_ledger("verify", "--head", head, expect=2)
+            done = self.run_ledger("verify", "--head", head, expect=2)
+            self.assertIn("--head = ", done.stderr)
+        done = self.run_ledger("history", "--last", -1, expect=2)
+        self.assertIn("--last = -1, expected >= 0", done.stderr)
 
     def test_help_names_units_and_exit_status(self):
         text = self.velum("ledger", "--help").stdout
         self.assertIn("Exit status", text)
         for command in ("init", "status", "history", "verify", "export", "reserve", "import"):
             self.assertIn(command, text)
-            self.assertIn("--json", self.velum("ledger", command, "--help").stdout)
+            help_text = self.velum("ledger", command, "--help").stdout
+            self.assertIn("--json", help_text)
+            self.assertIn("Exit status: 0", help_text)
+        self.assertIn("natural log", self.velum("ledger", "init", "--help").stdout)
+        self.assertIn("natural log", self.velum("ledger", "reserve", "--help").stdout)
         self.velum("ledger", expect=2)
 
 

@@ -221,6 +221,24 @@ TEST(PrivacyStatement, SaysWhatUnsampledReleasesAre) {
   EXPECT_THAT(replace, Not(HasSubstr("absent")));
 }
 
+TEST(PrivacyStatement, ClaimsNoLowerBoundWhereAReleaseMayCostLess) {
+  const auto lower_of = [](const Mechanism& mechanism, Neighbouring neighbouring) {
+    Composition composition(neighbouring);
+    composition.append(GaussianMechanism{5.0});
+    composition.append(mechanism, 10);
+    return make_privacy_statement(composition, guarantee_of(1.0, 1e-5, 0.9995), "pld")
+        .certified_lower;
+  };
+  const auto both = Neighbouring::kAddOrRemoveOne;
+  EXPECT_EQ(lower_of(PoissonSampledGaussianMechanism{0.1, 1.0}, both), 0.9995);
+  EXPECT_EQ(lower_of(LaplaceMechanism{10.0}, both), 0.9995);
+  EXPECT_FALSE(lower_of(ApproximateDpMechanism{0.01, 0.0}, both));
+  EXPECT_FALSE(lower_of(ZeroConcentratedMechanism{0.01}, both));
+  EXPECT_FALSE(lower_of(DominatingPairMechanism{{0.6, 0.4}, {0.4, 0.6}, ""}, both));
+  EXPECT_FALSE(
+      lower_of(WithoutReplacementSampledGaussianMechanism{0.1, 1.0}, Neighbouring::kReplaceOne));
+}
+
 TEST(PrivacyStatement, NamesTheUnit) {
   const auto text = [](const StatementOptions& options,
                        Neighbouring neighbouring = Neighbouring::kAddOrRemoveOne) {
@@ -320,6 +338,24 @@ TEST(DeltaText, HasFourDigitsAndIsNeverBelow) {
     const double read = std::stod(delta_text(delta));
     ASSERT_GE(read, delta);
     ASSERT_LE(read, delta * 1.0021);
+  }
+}
+
+TEST(IntervalText, IsRoundedOutwards) {
+  EXPECT_EQ(interval_text(1.23456, 1.23461, Computed::kEpsilon), "[1.2345, 1.2347]");
+  EXPECT_EQ(interval_text(3.0, 3.0, Computed::kEpsilon), "[3.0000, 3.0000]");
+  EXPECT_EQ(interval_text(0.0, 0.00001, Computed::kEpsilon), "[0.0000, 0.0001]");
+  EXPECT_EQ(interval_text(2.5, kInfinity, Computed::kEpsilon), "[2.5000, infinite]");
+  EXPECT_EQ(interval_text(kInfinity, kInfinity, Computed::kEpsilon), "[infinite, infinite]");
+  EXPECT_EQ(interval_text(1.23456e-6, 1.23461e-6, Computed::kDelta), "[1.234e-06, 1.235e-06]");
+  EXPECT_EQ(interval_text(0.0, 1e-6, Computed::kDelta), "[0, 1.000e-06]");
+  for (int i = 1; i < 10000; ++i) {
+    const double value = 1.2345678e-3 * i;
+    const std::string text = interval_text(value, value, Computed::kEpsilon);
+    ASSERT_LE(std::stod(text.substr(1)), value);
+    ASSERT_GT(std::stod(text.substr(1)), value - 1.001e-4);
+    const std::string delta = interval_text(1e-7 * value, 1e-7 * value, Computed::kDelta);
+    ASSERT_LE(std::stod(delta.substr(1)), 1e-7 * value);
   }
 }
 

@@ -16,6 +16,7 @@ using Computed = PrivacyStatement::Computed;
 
 /// Four decimals, not above `epsilon` >= 0.
 std::string epsilon_text_rounded_down(double epsilon) {
+  if (!std::isfinite(epsilon)) return "infinite";
   if (epsilon >= 1e6) return number_text(epsilon);
   double units = std::floor(epsilon * 1e4) + 1.0;
   std::string text = fixed_text(units / 1e4, 4);
@@ -87,14 +88,12 @@ std::string accountant_text(const PrivacyStatement& statement) {
   if (statement.order) text += ", order " + short_text(*statement.order);
   if (!is_promise(statement)) return text + ".";
   if (!statement.certified_lower) return text + "; an upper bound.";
-  const double lower = *statement.certified_lower;
+  const bool of_epsilon = statement.computed == Computed::kEpsilon;
   return text + "; certified: the exact " +
-         (statement.computed == Computed::kEpsilon
-              ? "epsilon at this delta lies in [" + epsilon_text_rounded_down(lower) + ", " +
-                    epsilon_text(statement.epsilon)
-              : "delta at this epsilon lies in [" + delta_text_rounded_down(lower) + ", " +
-                    delta_text(statement.delta)) +
-         "].";
+         (of_epsilon ? "epsilon at this delta" : "delta at this epsilon") + " lies in " +
+         interval_text(*statement.certified_lower, of_epsilon ? statement.epsilon : statement.delta,
+                       statement.computed) +
+         ".";
 }
 
 std::string releases_text(const StatedReleases& releases) {
@@ -136,6 +135,16 @@ std::vector<StatedReleases> stated_releases(const Composition& composition,
                                 : describe_sampling(phase.mechanism)});
   }
   return releases;
+}
+
+/// Whether some release of the mechanism costs all that it is accounted for. Where it may cost
+/// less, a lower bound of what it is accounted for says nothing about it; so it is with the
+/// releases that stand for shuffled batches.
+bool may_be_attained(const Mechanism& mechanism) {
+  return !std::holds_alternative<WithoutReplacementSampledGaussianMechanism>(mechanism) &&
+         !std::holds_alternative<ApproximateDpMechanism>(mechanism) &&
+         !std::holds_alternative<ZeroConcentratedMechanism>(mechanism) &&
+         !std::holds_alternative<DominatingPairMechanism>(mechanism);
 }
 
 std::vector<std::string> conditions_of(const Composition& composition,
@@ -211,6 +220,12 @@ std::string delta_text(double delta) {
   return scientific(delta + std::stod("1" + text.substr(text.find('e'))) * 1e-3);
 }
 
+std::string interval_text(double lower, double upper, PrivacyStatement::Computed computed) {
+  const bool of_epsilon = computed == Computed::kEpsilon;
+  return "[" + (of_epsilon ? epsilon_text_rounded_down(lower) : delta_text_rounded_down(lower)) +
+         ", " + (of_epsilon ? epsilon_text(upper) : delta_text(upper)) + "]";
+}
+
 std::string velum_version() { return VELUM_VERSION; }
 
 std::string describe_sampling(const Mechanism& mechanism) {
@@ -251,10 +266,11 @@ PrivacyStatement make_privacy_statement(const Composition& composition,
   statement.epsilon = guarantee.epsilon;
   statement.delta = guarantee.delta;
   statement.computed = options.computed;
-  // The releases that stand for shuffled batches cost at least what those cost, perhaps more.
-  if (options.batches != BatchSampling::kShuffledBatches) {
-    statement.certified_lower = guarantee.lower;
-  }
+  const bool attained =
+      options.batches != BatchSampling::kShuffledBatches &&
+      std::all_of(composition.phases().begin(), composition.phases().end(),
+                  [](const Phase& phase) { return may_be_attained(phase.mechanism); });
+  if (attained) statement.certified_lower = guarantee.lower;
   statement.unit = options.unit;
   statement.group_size = options.group_size;
   statement.neighbouring = composition.neighbouring();

@@ -29,7 +29,9 @@ struct PrivacyStatement {
   double epsilon = 0.0;  ///< natural log; infinite if nothing is promised
   double delta = 0.0;
   Computed computed = Computed::kEpsilon;
-  /// Proved lower bound of the computed one for the releases below; none if there is none.
+  /// Proved lower bound of the computed one for the releases below; none if there is none, as where
+  /// a release may cost less than it is accounted for: shuffled batches, samples without
+  /// replacement, releases of which only a bound is known.
   std::optional<double> certified_lower;
 
   std::string unit = "example";  ///< what is protected: "example", "person", ...
@@ -96,6 +98,10 @@ std::string epsilon_text(double epsilon);
 
 /// Delta for people: four digits, rounded up.
 std::string delta_text(double delta);
+
+/// "[3.1399, 3.1416]": the interval of a certified epsilon or delta, rounded outwards to as many
+/// digits as above.
+std::string interval_text(double lower, double upper, PrivacyStatement::Computed computed);
 
 /// Version of velum, such as "0.1.0".
 std::string velum_version();
