@@ -254,6 +254,9 @@ TEST(PrivacyStatement, NamesTheUnit) {
   EXPECT_THAT(person, HasSubstr("Unit of privacy: one person."));
   EXPECT_THAT(person, HasSubstr("one person is present or absent"));
   EXPECT_THAT(person, Not(HasSubstr("several")));
+  EXPECT_THAT(person, HasSubstr("noise multipliers and sampling rates are relative to all that one "
+                                "person contributes, such as one example"));
+  EXPECT_THAT(record, Not(HasSubstr("relative to all that one")));
   const std::string group = text({.group_size = 3});
   EXPECT_THAT(group, HasSubstr("Unit of privacy: any 3 examples together."));
   EXPECT_THAT(group, HasSubstr("at most 3 examples are present or absent"));
@@ -263,6 +266,7 @@ TEST(PrivacyStatement, NamesTheUnit) {
   EXPECT_THAT(user, HasSubstr("Unit of privacy: one user with at most 3 examples."));
   EXPECT_THAT(user, HasSubstr("at most 3 examples of one user are replaced by others"));
   EXPECT_THAT(user, HasSubstr("no user has more than 3 examples"));
+  EXPECT_THAT(user, Not(HasSubstr("relative to all that one")));
   EXPECT_THAT(user, HasSubstr("more than 3 examples of one user"));
   EXPECT_THROW(text({.unit = ""}), std::invalid_argument);
   EXPECT_THROW(text({.group_size = 0}), std::invalid_argument);

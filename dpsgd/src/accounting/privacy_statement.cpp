@@ -168,6 +168,10 @@ std::vector<std::string> conditions_of(const Composition& composition,
                  : "every other example stays in its batch when one is absent: its place stays "
                    "empty (not so where others move up, as when a list is cut into equal parts)");
   }
+  if (any && options.group_size == 1 && options.unit != "example" && options.unit != "record") {
+    conditions.push_back("noise multipliers and sampling rates are relative to all that one " +
+                         options.unit + " contributes, such as one example");
+  }
   if (options.group_size > 1) {
     conditions.push_back("no " + (options.unit == "example" ? std::string("one") : options.unit) +
                          " has more than " + number_text(options.group_size) +
