@@ -4,6 +4,8 @@ target_sources(velum_he
     include/velum/he/ciphertext.h
     include/velum/he/ckks/encoder.h
     include/velum/he/ckks/evaluator.h
+    include/velum/he/ckks/linear_transform.h
+    include/velum/he/ckks/polynomial.h
     include/velum/he/context.h
     include/velum/he/decryptor.h
     include/velum/he/encryptor.h
@@ -16,6 +18,8 @@ target_sources(velum_he
     src/ciphertext.cpp
     src/ckks/encoder.cpp
     src/ckks/evaluator.cpp
+    src/ckks/linear_transform.cpp
+    src/ckks/polynomial.cpp
     src/context.cpp
     src/decryptor.cpp
     src/encryptor.cpp

@@ -1,6 +1,8 @@
 #include "velum/he/ciphertext.h"
 
 #include <cmath>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "rns_random.h"
@@ -38,6 +40,14 @@ RnsView<const Word> Ciphertext::view() const {
 }
 RnsView<Word> Ciphertext::mutable_view() {
   return {residues_.data(), size_, context_->parameters().limbs(level_), context_->degree()};
+}
+
+void Ciphertext::declare_message_bound(double bound) {
+  if (!(bound > 0.0 && std::isfinite(bound))) {
+    throw std::invalid_argument("Ciphertext::declare_message_bound: bound = " +
+                                std::to_string(bound) + ", expected finite and > 0");
+  }
+  noise_.message_bound = bound;
 }
 
 Ciphertext Ciphertext::copy(const Stream& stream) const {

@@ -81,9 +81,15 @@ TEST_P(DigestsOnEveryBackend, KeysCiphertextsAndResultsHaveTheKnownBytes) {
         {"rotated", turned.view()},
     };
     constexpr Answer kAnswers[] = {
-        {"public key", "ccb6bfb8e2a6a4de071d487f65d372d5"}, {"relinearization key", "08f18a17617179e55a71093d92e37a10"},   {"conjugation key", "8b68d9a8caf54bce69253afd36801be9"},
-        {"plaintext", "fba4b1e84e1f6e664b2d58ec58846f58"},  {"public-key ciphertext", "737277d9b8a0f3540ae973ca6002d6ff"}, {"symmetric ciphertext", "adf32fe421a7e82e875b590a0a1b6606"},
-        {"product", "3eafa9e877f68fe4ed7b39213a639115"},    {"relinearised", "ebfe54de56e2b68d3d6cd1abec5e9b85"},          {"rescaled", "82888295ae989938e292dfe8ada62440"},
+        {"public key", "ccb6bfb8e2a6a4de071d487f65d372d5"},
+        {"relinearization key", "08f18a17617179e55a71093d92e37a10"},
+        {"conjugation key", "8b68d9a8caf54bce69253afd36801be9"},
+        {"plaintext", "fba4b1e84e1f6e664b2d58ec58846f58"},
+        {"public-key ciphertext", "737277d9b8a0f3540ae973ca6002d6ff"},
+        {"symmetric ciphertext", "adf32fe421a7e82e875b590a0a1b6606"},
+        {"product", "3eafa9e877f68fe4ed7b39213a639115"},
+        {"relinearised", "ebfe54de56e2b68d3d6cd1abec5e9b85"},
+        {"rescaled", "82888295ae989938e292dfe8ada62440"},
         {"rotated", "f8dc016ce257468d39fe7bb23e2684e3"},
     };
     static_assert(std::size(kAnswers) == std::size(views));
@@ -91,7 +97,8 @@ TEST_P(DigestsOnEveryBackend, KeysCiphertextsAndResultsHaveTheKnownBytes) {
       EXPECT_STREQ(views[i].first, kAnswers[i].what);
       EXPECT_EQ(digest_of(views[i].second, stream), kAnswers[i].digest) << kAnswers[i].what;
     }
-    EXPECT_EQ(to_string(scheme.context->parameters().id()).substr(0, 32), "136b26bf2d40bc7ebfaaec20ded374f0");
+    EXPECT_EQ(to_string(scheme.context->parameters().id()).substr(0, 32),
+              "136b26bf2d40bc7ebfaaec20ded374f0");
     EXPECT_EQ(to_string(scheme.secret->id()), "2dcb5228677f881bd3077b4bfde9f975");
   });
 }

@@ -263,6 +263,25 @@ Ciphertext Evaluator::multiply_plain(const Ciphertext& a, const Plaintext& b,
   return out;
 }
 
+void Evaluator::multiply_plain_accumulate(const Ciphertext& a, const Plaintext& b, Ciphertext& sum,
+                                          const Stream& stream) const {
+  check_plain("multiply_plain_accumulate", a, b, stream);
+  check_pair("multiply_plain_accumulate", a, sum, stream);
+  const double scale = a.scale() * b.scale();
+  if (sum.size() != a.size() || !scales_match(sum.scale(), scale)) {
+    reject("multiply_plain_accumulate", scale_text(sum.scale(), sum.level()) + " of the sum and " +
+                                            scale_text(scale, a.level()) +
+                                            " of the product differ");
+  }
+  const double message_bound = a.noise().message_bound * b.noise().message_bound;
+  check_fits("multiply_plain_accumulate", a.level(), scale, message_bound);
+  kernels::multiply_accumulate<Word>(a.view(), b.view(), sum.mutable_view(),
+                                     context_->q_limbs(a.level()), context_->moduli(), stream);
+  sum.set_noise(sum_of(
+      sum.noise(), noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()),
+                                   message_bound)));
+}
+
 Ciphertext Evaluator::multiply_integer(const Ciphertext& a, std::int64_t factor,
                                        const Stream& stream) const {
   check("multiply_integer", a, stream);

@@ -72,6 +72,12 @@ class Ciphertext {
   /// A copy; on a CUDA stream it is enqueued.
   Ciphertext copy(const Stream& stream) const;
 
+  /// Says what the caller knows of the message: that no slot's magnitude is above `bound`, which
+  /// may be less than what follows from the operations. Nothing can check it: estimates of noise,
+  /// and with them the flooding of a release, rely on it.
+  /// @throws std::invalid_argument unless bound is finite and > 0.
+  void declare_message_bound(double bound);
+
   // For the library's own operations.
   void set_scale(double scale) { scale_ = scale; }
   void set_noise(const NoiseEstimate& noise) { noise_ = noise; }

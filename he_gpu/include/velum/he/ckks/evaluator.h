@@ -63,6 +63,9 @@ class Evaluator {
   Ciphertext multiply(const Ciphertext& a, const Ciphertext& b, const Stream& stream) const;
   Ciphertext square(const Ciphertext& a, const Stream& stream) const;
   Ciphertext multiply_plain(const Ciphertext& a, const Plaintext& b, const Stream& stream) const;
+  /// sum <- sum + a b, in place.
+  void multiply_plain_accumulate(const Ciphertext& a, const Plaintext& b, Ciphertext& sum,
+                                 const Stream& stream) const;
   /// The same real number in every slot. The scale is multiplied by `scale`; the number is rounded
   /// to a multiple of 1/scale, which the noise estimate counts.
   /// @throws std::invalid_argument also if |value| * scale is 2^62 or more, or scale is not in [1,

@@ -1,0 +1,114 @@
+#include "velum/he/ckks/polynomial.h"
+
+#include "he_fixture.h"
+
+namespace velum::he {
+namespace {
+
+using namespace ::velum::testing;
+using ::testing::HasSubstr;
+
+class PolynomialOnEveryBackend : public ::testing::TestWithParam<Backend> {
+ protected:
+  void SetUp() override { SKIP_WITHOUT_DEVICE(GetParam()); }
+};
+
+Polynomial random_polynomial(Polynomial::Basis basis, int degree, std::uint64_t seed,
+                             bool sparse = false) {
+  std::mt19937_64 bits(seed);
+  std::uniform_real_distribution<double> uniform(-1.0, 1.0);
+  Polynomial p{basis, {}, 1.0};
+  double sum = 0.0;
+  for (int i = 0; i <= degree; ++i) {
+    p.coefficients.push_back(sparse && i % 3 != 1 && i != degree ? 0.0 : uniform(bits));
+    sum += std::abs(p.coefficients.back());
+  }
+  for (double& c : p.coefficients) c /= sum;
+  return p;
+}
+
+/// By powers or by T_n = cos(n arccos x): no recurrence.
+double exact(const Polynomial& p, double x) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < p.coefficients.size(); ++i) {
+    sum += p.coefficients[i] * (p.basis == Polynomial::Basis::kMonomial
+                                    ? std::pow(x, static_cast<double>(i))
+                                    : std::cos(static_cast<double>(i) * std::acos(x / p.bound)));
+  }
+  return sum;
+}
+
+Complexes real_slots(std::int64_t n, double bound) {
+  Complexes x;
+  for (std::int64_t i = 0; i < n; ++i)
+    x.emplace_back(bound * (2.0 * static_cast<double>(i) / (static_cast<double>(n) - 1.0) - 1.0));
+  return x;
+}
+
+void check_polynomial(const Scheme& scheme, const Polynomial& p) {
+  const Complexes x = real_slots(scheme.context->parameters().max_slots(), p.bound);
+  const Ciphertext a = scheme.encrypt(x, {.message_bound = p.bound});
+  const Ciphertext y = evaluate(scheme.evaluator, a, p, scheme.relinearization, scheme.stream);
+  EXPECT_EQ(y.level(), a.level() - polynomial_depth(p));
+  EXPECT_EQ(y.scale(), scheme.context->parameters().scale(y.level()));
+  Complexes expected;
+  for (const auto& v : x) expected.emplace_back(exact(p, v.real()));
+  const SlotError error = error_between(scheme.decrypt(y), expected);
+  EXPECT_LE(error.largest, y.noise().slot_bound / y.scale()) << "degree " << p.degree();
+  EXPECT_LE(error.largest, std::exp2(-24)) << "degree " << p.degree();
+}
+
+TEST_P(PolynomialOnEveryBackend, IsThePolynomialOfEverySlotAtTheDocumentedDepthAndScale) {
+  const Scheme scheme(small_insecure_parameters(6, 45, 6), GetParam(), 31);
+  const std::vector<int> degrees =
+      GetParam() == Backend::kCpu
+          ? std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 32, 47, 63}
+          : std::vector<int>{1, 3, 6, 13};
+  for (const auto basis : {Polynomial::Basis::kMonomial, Polynomial::Basis::kChebyshev}) {
+    for (const int degree : degrees) {
+      check_polynomial(scheme,
+                       random_polynomial(basis, degree, static_cast<std::uint64_t>(degree)));
+      check_polynomial(
+          scheme, random_polynomial(basis, degree, static_cast<std::uint64_t>(degree) + 100, true));
+    }
+  }
+}
+
+TEST_P(PolynomialOnEveryBackend, AFunctionIsEvaluatedByItsInterpolation) {
+  const Scheme scheme(small_insecure_parameters(6, 45, 6), GetParam(), 32);
+  const auto sigmoid = [](double x) { return 1.0 / (1.0 + std::exp(-x)); };
+  const Polynomial p = Polynomial::chebyshev(sigmoid, 8.0, 23);
+  EXPECT_EQ(polynomial_depth(p), 6);
+  for (double x = -8.0; x <= 8.0; x += 0.37) {
+    EXPECT_NEAR(p(x), sigmoid(x), 2e-4);
+    EXPECT_NEAR(p(x), exact(p, x), 1e-12);
+  }
+  check_polynomial(scheme, p);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, PolynomialOnEveryBackend, ::testing::ValuesIn(every_backend()),
+                         BackendName());
+
+TEST(PolynomialOfSlots, WhatIsOutOfRangeIsNamed) {
+  const Scheme scheme(small_insecure_parameters(6, 45, 2), Backend::kCpu, 33);
+  const Ciphertext x = scheme.encrypt({0.5});
+  const auto error = [&](const Polynomial& p) {
+    return error_of(
+        [&] { evaluate(scheme.evaluator, x, p, scheme.relinearization, scheme.stream); });
+  };
+  EXPECT_THAT(error({}), HasSubstr("no coefficients"));
+  EXPECT_THAT(error({.coefficients = {1.0}}), HasSubstr("the degree is 0, expected 1 to 1023"));
+  EXPECT_THAT(error({.coefficients = {1.0, NAN}}), HasSubstr("coefficient 1 is nan"));
+  EXPECT_THAT(error({.coefficients = {0, 0, 0, 0, 1}}),
+              HasSubstr("degree 4 needs 3 levels, the argument is at level 2"));
+  EXPECT_THAT(
+      error({.basis = Polynomial::Basis::kChebyshev, .coefficients = {0, 1}, .bound = 0.5}),
+      HasSubstr("message_bound = 1.000000, expected at most the polynomial's bound = 0.500000"));
+  EXPECT_THAT(error_of([] { Polynomial::chebyshev([](double v) { return std::sqrt(v); }, 1.0, 2); }),
+              HasSubstr("not finite"));
+  EXPECT_THAT(error_of([] { Polynomial::chebyshev([](double v) { return v; }, 0.0, 2); }),
+              HasSubstr("bound = 0"));
+}
+
+}  // namespace
+}  // namespace velum::he
