@@ -8,6 +8,7 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "polynomial/ntt_halves.h"
@@ -113,17 +114,19 @@ void transform_inverse(const Limb<std::uint64_t>& limb, const LastStage<std::uin
   inverse_limb(limb.data, limb.log_n, limb.table, limb.modulus, last);
 }
 
-/// Calls `body(poly, limb, constants, table's offset)` for every limb, a limb on one thread.
+/// Calls `body(poly, limb, constants, table's offset)` for every limb, a limb on one thread. The
+/// limbs of one prime follow each other: they share its table while it is in the caches.
 template <typename Task, typename Body>
 void for_each_limb(const Task& task, const Stream& stream, const Body& body) {
   // Limbs of a thread at once: some microseconds of work.
   const std::int64_t grain = std::max<std::int64_t>(1, 4096 >> task.tables.log_n);
-  const std::int64_t limbs = task.limbs.count;
-  stream.parallel_for().run(task.polys.polys * limbs, grain,
+  const std::int64_t polys = task.polys.polys;
+  stream.parallel_for().run(polys * task.limbs.count, grain,
                             [&](std::int64_t begin, std::int64_t end) {
                               for (std::int64_t i = begin; i < end; ++i) {
-                                const int prime = task.limbs[i % limbs];
-                                body(i / limbs, i % limbs, task.tables.constants[prime],
+                                const std::int64_t limb = i / polys;
+                                const int prime = task.limbs[limb];
+                                body(i % polys, limb, task.tables.constants[prime],
                                      prime * NttLayout::table_words(task.tables.log_n));
                               }
                             });

@@ -510,7 +510,9 @@ struct NttOuterConfig {
   /// Eight resident blocks on each of 132 SMs, in 16 waves; columns beyond come by grid stride.
   static constexpr std::int64_t kMaxBlocks = 132 * 8 * 16;
   static constexpr int kMinStages = 3;
-  static constexpr int kMaxStages = NttNodeConfig::kLogCoefficients;
+  /// 16 coefficients and their factors fit 80 registers: three blocks on an SM have 48 KiB of loads
+  /// in flight. 32 would want 132, for one block.
+  static constexpr int kMaxStages = 4;
 };
 
 template <typename Word>
@@ -630,9 +632,6 @@ void ntt_forward_cuda(const NttForwardTask<Word, Finish>& task, const Stream& st
   } else if (stages == 4) {
     cuda::launch(outer, stream, ntt_forward_outer_kernel<Word, 4>, task.polys, task.limbs,
                  task.tables);
-  } else if (stages == 5) {
-    cuda::launch(outer, stream, ntt_forward_outer_kernel<Word, 5>, task.polys, task.limbs,
-                 task.tables);
   }
   cuda::launch(node_config<Word>(limbs, log_n, log_n - stages), stream,
                ntt_forward_kernel<Word, Finish>, task, log_n - stages);
@@ -655,8 +654,6 @@ void ntt_inverse_cuda(const NttInverseTask<Word>& task, const Stream& stream) {
     cuda::launch(outer, stream, ntt_inverse_outer_kernel<Word, 3>, task);
   } else if (stages == 4) {
     cuda::launch(outer, stream, ntt_inverse_outer_kernel<Word, 4>, task);
-  } else if (stages == 5) {
-    cuda::launch(outer, stream, ntt_inverse_outer_kernel<Word, 5>, task);
   }
 }
 
