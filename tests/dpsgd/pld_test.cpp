@@ -386,6 +386,21 @@ TEST(PrivacyLossDistribution, SamplesWithoutReplacementAndLittleNoiseAreAccounte
   }
 }
 
+TEST(PrivacyLossDistribution, LatticesMayBeCoarserThanTheLossesThemselves) {
+  // Some 10^7 different losses, 10^-6 apart: to so much of it this is the Gaussian's epsilon.
+  const double sigma = 1000.0;
+  const std::int64_t count = 400'000;
+  const double mu = std::sqrt(static_cast<double>(count)) / sigma;
+  for (const double delta : {1e-2, 1e-6}) {
+    const CertifiedInterval epsilon =
+        pld_epsilon(composed(DiscreteGaussianMechanism{sigma, 1}, count), delta);
+    const double exact = gaussian_epsilon(mu, delta);
+    EXPECT_LE(epsilon.lower, exact + 2e-6) << delta;
+    EXPECT_GE(epsilon.upper, exact - 2e-6) << delta;
+    EXPECT_LE(epsilon.upper - epsilon.lower, 1e-3 * epsilon.upper) << delta;
+  }
+}
+
 TEST(PrivacyLossDistribution, WhatCannotBeReachedIsAnErrorThatSaysWhatCan) {
   PldOptions options;
   options.largest_lattice = 1 << 10;

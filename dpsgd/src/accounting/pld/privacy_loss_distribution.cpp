@@ -319,7 +319,8 @@ class OneDirection {
   ComposedLoss compose(double theta, double spacing, double growth, double overflow,
                        std::int64_t largest, pld::WorkBudget& budget) const {
     const double period = parts_.size() == 1 ? parts_.front().profile->period() : 0.0;
-    if (period > 0.0) spacing = period / std::ceil(period / spacing);
+    // A lattice that is coarser than the period meets no atoms by being a part of it.
+    if (spacing < period) spacing = period / std::ceil(period / spacing);
     std::vector<LossLattice> lattices;
     lattices.reserve(parts_.size());
     std::vector<pld::LatticePhase> phases;
@@ -442,6 +443,7 @@ void look(Work& part, double overflow, const PldOptions& options, pld::WorkBudge
     }
     budget.charge(allowance - attempt.left());
     if (!coarser) return;
+    if (!std::isfinite(part.spacing * *coarser)) break;
     part.spacing *= *coarser;
     if (part.spacing > 0.9 * part.reached_spacing) break;
   }
