@@ -15,9 +15,6 @@ namespace {
 constexpr double kUnitRoundoff = std::numeric_limits<double>::epsilon() / 2;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Log of the tilted mass that may lie outside the window on either side.
-constexpr double kLogTail = -26.0;
-
 /// Powers below exp(this) count as 0.
 constexpr double kLogNegligible = -90.0;
 
@@ -120,7 +117,8 @@ struct WindowSide {
   double s = 0.0;  // with sign
 };
 
-WindowSide window_side(const std::vector<TiltedPhase>& phases, double deviation, double sign) {
+WindowSide window_side(const std::vector<TiltedPhase>& phases, double deviation, double sign,
+                       double log_outside) {
   static constexpr std::array<double, 14> kRates = {0.02, 0.08, 0.25, 0.5,  1.0,  2.0,  3.0,
                                                     4.5,  6.0,  8.0,  10.0, 14.0, 20.0, 32.0};
   const auto side_at = [&](std::size_t i) {
@@ -130,7 +128,7 @@ WindowSide window_side(const std::vector<TiltedPhase>& phases, double deviation,
       log_bound += static_cast<double>(phase.count) *
                    log_moment(*phase.grid, phase.upper, s, phase.upper.mean);
     }
-    return WindowSide{(log_bound - kLogTail) / std::abs(s), s};
+    return WindowSide{(log_bound - log_outside) / std::abs(s), s};
   };
   // The reach falls and then rises with s, because the log moment is convex.
   std::size_t best = kRates.size() / 2;
@@ -380,7 +378,7 @@ class Spectrum {
 }  // namespace
 
 ComposedLoss::ComposedLoss(const std::vector<LatticePhase>& phases, double theta, double overflow,
-                           std::int64_t largest_size, WorkBudget& budget)
+                           std::int64_t largest_size, WorkBudget& budget, double log_outside)
     : theta_(theta), overflow_(overflow), spacing_(phases.at(0).lattice->grid.spacing) {
   assert(theta >= 0.0);
   std::vector<TiltedPhase> tilted;
@@ -419,8 +417,8 @@ ComposedLoss::ComposedLoss(const std::vector<LatticePhase>& phases, double theta
 
   const double index_deviation = std::max(std::sqrt(variance), 0.5);
   deviation_ = index_deviation * spacing_;
-  const WindowSide above = window_side(tilted, index_deviation, 1.0);
-  const WindowSide below = window_side(tilted, index_deviation, -1.0);
+  const WindowSide above = window_side(tilted, index_deviation, 1.0, log_outside);
+  const WindowSide below = window_side(tilted, index_deviation, -1.0, log_outside);
   const double needed = above.reach + below.reach + 4.0;
   if (!(needed <= static_cast<double>(largest_size))) throw WindowTooLarge{needed};
   const std::int64_t size =

@@ -50,9 +50,10 @@ class ComposedLoss {
   /// @param theta   >= 0.
   /// @param overflow  probability that some batch was cut short; (1 + exp(epsilon)) times as much
   ///                  is added to delta above and taken from it below.
+  /// @param log_outside  log of the tilted mass that may lie outside the window on either side.
   /// @throws WindowTooLarge if more than `largest_size` points were needed; WorkBudget::Exhausted.
   ComposedLoss(const std::vector<LatticePhase>& phases, double theta, double overflow,
-               std::int64_t largest_size, WorkBudget& budget);
+               std::int64_t largest_size, WorkBudget& budget, double log_outside = -26.0);
 
   /// Bounds on delta at epsilon, in [0, 1].
   double delta_upper(double epsilon) const;
