@@ -55,7 +55,7 @@ void require_full_precision() {
 }  // namespace
 
 struct PrivacyEngine::Impl {
-  Impl(std::vector<at::Tensor> parameters_in, const PoissonSampler& sampler,
+  Impl(const std::vector<at::Tensor>& parameters_in, const PoissonSampler& sampler,
        PrivacyOptions options_in)
       : parameters(detail::check_parameters("PrivacyEngine", parameters_in)),
         options(std::move(options_in)),

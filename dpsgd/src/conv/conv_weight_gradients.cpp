@@ -145,7 +145,7 @@ ConvMethod plan_conv_weight_gradients(std::int64_t batch, std::int64_t output_po
   if (parameters == 0 || batch <= budget_bytes / (parameters * element)) {
     return ConvMethod::kMaterialise;
   }
-  const double outputs = static_cast<double>(weight_sizes[0] / groups);
+  const double outputs = static_cast<double>(weight_sizes[0]) / static_cast<double>(groups);
   const double features = static_cast<double>(parameters) / static_cast<double>(weight_sizes[0]);
   const double positions = static_cast<double>(output_positions);
   const double gram = positions * (outputs + features) * (dtype == at::kDouble ? 1 : 2);

@@ -28,7 +28,7 @@ bool is_there(const std::filesystem::path& path) {
 // `name` or `name`.gz, whichever is there.
 std::filesystem::path find_file(const std::filesystem::path& directory, const std::string& name) {
   for (const char* const suffix : {".gz", ""}) {
-    const std::filesystem::path file = directory / (name + suffix);
+    std::filesystem::path file = directory / (name + suffix);
     if (is_there(file)) return file;
   }
   throw DataError("load_fashion_mnist: neither " + name + ".gz nor " + name + " is in " +
@@ -77,7 +77,7 @@ std::filesystem::path find_fashion_mnist() {
     const std::filesystem::path file(line);
     if (file.stem() == kTrainImages && is_there(file)) return file.parent_path();
   }
-  const std::filesystem::path usual(kUsualDirectory);
+  std::filesystem::path usual(kUsualDirectory);
   if (is_there(usual / (std::string(kTrainImages) + ".gz"))) return usual;
   throw DataError(std::string("find_fashion_mnist: no Fashion-MNIST files in ") + kUsualDirectory +
                   "; " + kRemedy);

@@ -108,6 +108,7 @@ Preconditioner random_shapes_preconditioner(const ScatteringTransform& transform
     for (std::int64_t i = 0; i < size; ++i) sum[i] += row[i];
   }
   std::vector<float> mean;
+  mean.reserve(sum.size());
   for (const double value : sum) {
     mean.push_back(static_cast<float>(value / static_cast<double>(count)));
   }

@@ -90,7 +90,7 @@ class ShapePainter {
 
     std::fill_n(pixels, height_ * width_, 0.0f);
     for (int shape = 0; shape < shapes; ++shape) {
-      paint_shape(Uniforms(bits.data() + 1 + shape * kUniformsPerShape),
+      paint_shape(Uniforms(bits.data() + 1 + std::int64_t{shape} * kUniformsPerShape),
                   normals.data() + shape * (2 + height_ * width_), pixels);
     }
   }

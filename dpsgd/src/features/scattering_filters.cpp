@@ -78,7 +78,8 @@ std::vector<double> morlet_spectrum(std::int64_t height, std::int64_t width, int
   const double sigma = 0.8 * std::ldexp(1.0, j);
   const double xi = 0.75 * kPi / std::ldexp(1.0, j);
   const double slant = 4.0 / orientations;
-  const double angle = ((orientations - 2) / 2 - theta) * kPi / orientations;
+  const int middle = (orientations - 2) / 2;  // of an odd number, the one below
+  const double angle = (middle - theta) * kPi / orientations;
   const double c = std::cos(angle);
   const double s = std::sin(angle);
   const double norm = 2.0 * kGaborPi * sigma * sigma / slant;

@@ -142,7 +142,7 @@ HWY_NOINLINE void fixed_pass(const FourierPass& pass, ConstSignal in, Signal out
       }
       butterfly(x);
       if (p > 0) {
-        for (int k = 1; k < kRadix; ++k) x[k] = multiply(x[k], twiddles + 2 * (k - 1));
+        for (std::int64_t k = 1; k < kRadix; ++k) x[k] = multiply(x[k], twiddles + 2 * (k - 1));
       }
       for (int k = 0; k < kRadix; ++k) {
         store(x[k].re, out.re + to + k * out_step);

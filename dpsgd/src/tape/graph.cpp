@@ -44,7 +44,7 @@ Graph::Graph(const at::Tensor& losses, const std::vector<at::Tensor>& parameters
   };
   std::vector<Frame> stack;
   std::vector<bool> views_parameter;  // of each finished node
-  const std::shared_ptr<AutogradNode> root = losses.grad_fn();
+  const std::shared_ptr<AutogradNode>& root = losses.grad_fn();
   index_of.emplace(root.get(), -1);
   stack.push_back({root});
   while (!stack.empty()) {

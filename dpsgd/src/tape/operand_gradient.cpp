@@ -411,14 +411,14 @@ double SharedLookupGradient::rounding_scale(std::int64_t sample) const {
 
 // Convolutions
 
-ConvGradient::ConvGradient(at::Tensor input, at::Tensor grad, std::vector<std::int64_t> sizes,
-                           ConvGeometry geometry, MemoryLimits limits)
+ConvGradient::ConvGradient(const at::Tensor& input, const at::Tensor& grad,
+                           const std::vector<std::int64_t>& sizes, const ConvGeometry& geometry,
+                           MemoryLimits limits)
     : OperandGradient(grad.size(0), sizes, grad.options()),
       input_(input),
       grad_(grad),
       geometry_(geometry),
-      gradients_(std::move(input), std::move(grad), this->sizes(), std::move(geometry),
-                 limits.keep_bytes, limits.chunk_bytes) {}
+      gradients_(input, grad, this->sizes(), geometry, limits.keep_bytes, limits.chunk_bytes) {}
 
 at::Tensor ConvGradient::squared_magnitudes() {
   // Each input element meets at most every kernel position, so the unfolded input's norm is at most

@@ -206,8 +206,9 @@ class SharedLookupGradient final : public OperandGradient {
 class ConvGradient final : public OperandGradient {
  public:
   /// `input` and `grad` are exchanged by the caller for a transposed convolution.
-  ConvGradient(at::Tensor input, at::Tensor grad, std::vector<std::int64_t> sizes,
-               ConvGeometry geometry, MemoryLimits limits);
+  ConvGradient(const at::Tensor& input, const at::Tensor& grad,
+               const std::vector<std::int64_t>& sizes, const ConvGeometry& geometry,
+               MemoryLimits limits);
 
   /// [batch, channels of grad]: grad summed over its positions.
   const at::Tensor& bias_gradients() const { return gradients_.bias_gradients(); }

@@ -24,6 +24,7 @@ std::int64_t to_int(const c10::SymInt& value) { return value.guard_int(__FILE__,
 
 std::vector<std::int64_t> to_ints(const std::vector<c10::SymInt>& values) {
   std::vector<std::int64_t> result;
+  result.reserve(values.size());
   for (const c10::SymInt& value : values) result.push_back(to_int(value));
   return result;
 }
@@ -353,7 +354,8 @@ Gradient convolution_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes,
     }
     return std::make_shared<MaterialisedGradient>(
         use.conv->bias_gradients(), [grad, mapping](std::int64_t sample) {
-          const double terms = static_cast<double>(grad.numel() / (grad.size(1) * mapping.batch));
+          const std::int64_t positions = grad.numel() / (grad.size(1) * mapping.batch);
+          const auto terms = static_cast<double>(positions);
           return (terms + 8) * std::sqrt(terms) * sample_norm(grad, mapping, sample);
         });
   }

@@ -15,7 +15,7 @@ constexpr std::int64_t kClasses = 10;
 
 std::filesystem::path find_file(const std::filesystem::path& directory, const std::string& name) {
   for (const char* suffix : {"", ".gz"}) {
-    const std::filesystem::path file = directory / (name + suffix);
+    std::filesystem::path file = directory / (name + suffix);
     if (std::filesystem::exists(file)) return file;
   }
   throw DataError("no file " + (directory / name).string() + " or " + (directory / name).string() +
