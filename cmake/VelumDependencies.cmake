@@ -17,7 +17,7 @@ if(VELUM_BUILD_CLI OR VELUM_BUILD_BENCHMARKS)
 endif()
 if(VELUM_BUILD_TESTS)
   find_package(GTest REQUIRED)
-  find_package(Boost 1.74 CONFIG) # headers alone: big integers of the oracles
+  find_package(Boost 1.74 REQUIRED CONFIG) # headers alone: big integers of the oracles
   include(GoogleTest)
 endif()
 if(VELUM_BUILD_BENCHMARKS)
