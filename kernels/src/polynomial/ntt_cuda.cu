@@ -179,8 +179,8 @@ struct NttNodeConfig {
   static constexpr int kMinLogSize = 10;
   static constexpr int max_log_size(int word_bytes) { return word_bytes == 4 ? 15 : 14; }
   /// The 32 coefficients of a thread, their factors and addresses want about 100 registers. More
-  /// threads would have 64 and spill.
-  static constexpr int kMaxThreads = 512;
+  /// threads would have 64 and spill; so would 64-bit words, of two registers, with 128.
+  static constexpr int max_threads(int word_bytes) { return word_bytes == 4 ? 512 : 256; }
   /// A whole limb per block pays when every SM has a block: 132 on an H100. With fewer, more blocks
   /// of smaller nodes finish earlier although the data crosses the memory twice. An estimate: not
   /// measured yet.
@@ -393,7 +393,7 @@ struct NodePlace {
 // ---- A node per block ----
 
 template <typename Word, typename Finish>
-__global__ void __launch_bounds__(NttNodeConfig::kMaxThreads)
+__global__ void __launch_bounds__(NttNodeConfig::max_threads(sizeof(Word)))
     ntt_forward_kernel(NttForwardTask<Word, Finish> task, int log_size) {
   constexpr int kRun = NttNodeConfig::kCoefficients;
   Word* const memory = node_memory<Word>();
@@ -447,7 +447,7 @@ __global__ void __launch_bounds__(NttNodeConfig::kMaxThreads)
 }
 
 template <typename Word>
-__global__ void __launch_bounds__(NttNodeConfig::kMaxThreads)
+__global__ void __launch_bounds__(NttNodeConfig::max_threads(sizeof(Word)))
     ntt_inverse_kernel(NttInverseTask<Word> task, int log_size) {
   constexpr int kRun = NttNodeConfig::kCoefficients;
   Word* const memory = node_memory<Word>();
@@ -598,7 +598,7 @@ template <typename Word>
 cuda::LaunchConfig node_config(std::int64_t limbs, int log_n, int log_size) {
   return {cuda::grid_stride_blocks(limbs << (log_n - log_size), 1, NttNodeConfig::kMaxBlocks),
           std::min(1u << (log_size - NttNodeConfig::kLogCoefficients),
-                   static_cast<unsigned>(NttNodeConfig::kMaxThreads)),
+                   static_cast<unsigned>(NttNodeConfig::max_threads(sizeof(Word)))),
           node_bytes<Word>(log_size)};
 }
 
