@@ -59,8 +59,7 @@ class AccuracyNotReached : public std::runtime_error {
 /// and error terms in docs/accounting.md.
 ///
 /// An infinite epsilon is {infinity, infinity}, or {lower, infinity} where cut batches or a sample
-/// without noise put `delta`
-/// out of reach of what can be proved.
+/// without noise put `delta` out of reach of what can be proved.
 /// @param delta  in (0, 1).
 /// @throws std::invalid_argument if a value is out of range, or no dominating pair is known for a
 ///         mechanism (zCDP, Skellam); AccuracyNotReached.
