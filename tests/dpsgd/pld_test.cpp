@@ -386,6 +386,29 @@ TEST(PrivacyLossDistribution, SamplesWithoutReplacementAndLittleNoiseAreAccounte
   }
 }
 
+TEST(PrivacyLossDistribution, AGaussianOfLittleNoiseIsTheSameInBothDirections) {
+  // Losses beyond 745, where the mass on the other side is 0 in floating point, and a pair that
+  // makes "add" the worse direction.
+  const std::vector<double> p{1e-6, 1.0 - 1e-6};
+  const std::vector<double> q{0.5, 0.5};
+  for (const double sigma : {0.05, 0.03, 0.02}) {
+    for (const double delta : {1e-3, 1e-9}) {
+      Composition both = composed(GaussianMechanism{sigma});
+      both.append(DominatingPairMechanism{p, q, "pair"});
+      const CertifiedInterval epsilon = pld_epsilon(both, delta);
+      const auto exact = [&](double at) {
+        double sum = 0.0;
+        for (int i = 0; i < 2; ++i)
+          sum += q[i] * gaussian_delta(1.0 / sigma, at - std::log(q[i] / p[i]));
+        return sum;
+      };
+      EXPECT_LE(exact(epsilon.upper), delta) << sigma << " " << delta;
+      EXPECT_GE(exact(epsilon.lower), delta) << sigma << " " << delta;
+      EXPECT_LE(epsilon.upper - epsilon.lower, 1e-3 * epsilon.upper) << sigma << " " << delta;
+    }
+  }
+}
+
 TEST(PrivacyLossDistribution, LatticesMayBeCoarserThanTheLossesThemselves) {
   // Some 10^7 different losses, 10^-6 apart: to so much of it this is the Gaussian's epsilon.
   const double sigma = 1000.0;

@@ -184,7 +184,8 @@ class PoissonSampledGaussianProfile final : public LossProfile {
   }
 
   LossPieces pieces(const std::vector<double>& boundaries) const override {
-    if (direction_ == Direction::kRemove) return gaussian_.pieces(boundaries);
+    // Exchanging loses masses whose other side is 0 in floating point: here, only where q is 1.
+    if (direction_ == Direction::kRemove || symmetric()) return gaussian_.pieces(boundaries);
     LossPieces result = gaussian_.pieces(mirrored(boundaries));
     exchange(result);
     result.relative_error += 4.0 * kUnitRoundoff;
