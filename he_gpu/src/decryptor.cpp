@@ -105,7 +105,8 @@ Plaintext Decryptor::decrypt(const char* function, const Ciphertext& ciphertext,
     const noise::Error added = noise::sum_error(static_cast<double>(degree), sigma * sigma);
     noise = noise::estimate(noise::error_of(noise) + added, noise.message_bound);
   }
-  return {key_->context(), std::move(residues), ciphertext.level(), ciphertext.scale(), noise};
+  return {key_->context(), std::move(residues), ciphertext.level(), ciphertext.scale(),
+          noise,           ciphertext.history()};
 }
 
 Plaintext Decryptor::decrypt_for_owner(const Ciphertext& ciphertext, const Stream& stream) const {
@@ -122,6 +123,13 @@ Plaintext Decryptor::decrypt_for_release(const Ciphertext& ciphertext, const Rel
   if (policy.statistical_bits < 10 || policy.statistical_bits > 128) {
     throw std::invalid_argument(function + ": statistical_bits = " +
                                 std::to_string(policy.statistical_bits) + ", expected 10 to 128");
+  }
+  if (ciphertext.history() != History::kKnown) {
+    throw std::invalid_argument(
+        function +
+        ": the ciphertext, or something that went into it, was loaded, so nothing shows that its "
+        "noise bound holds; expected one whose history is known, or that Ciphertext::"
+        "vouch_for_history() was called for (docs/noise.md)");
   }
   const double flooding = ciphertext.noise().slot_bound *
                           std::sqrt(12.0 * static_cast<double>(policy.queries)) *

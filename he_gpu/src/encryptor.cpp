@@ -71,7 +71,8 @@ Ciphertext Encryptor::encrypt(const Plaintext& plaintext, const Stream& stream) 
           2,
           plaintext.level(),
           plaintext.scale(),
-          fresh_noise(plaintext, noise::public_key_encryption(static_cast<double>(degree)))};
+          fresh_noise(plaintext, noise::public_key_encryption(static_cast<double>(degree))),
+          combined(plaintext.history(), key_->history())};
 }
 
 SymmetricEncryptor::SymmetricEncryptor(std::shared_ptr<const SecretKey> key,
@@ -107,7 +108,8 @@ SeededCiphertext SymmetricEncryptor::encrypt_seeded(const Plaintext& plaintext,
           std::move(residues),
           plaintext.level(),
           plaintext.scale(),
-          fresh_noise(plaintext, noise::symmetric_encryption(static_cast<double>(degree)))};
+          fresh_noise(plaintext, noise::symmetric_encryption(static_cast<double>(degree))),
+          plaintext.history()};
 }
 
 Ciphertext SymmetricEncryptor::encrypt(const Plaintext& plaintext, const Stream& stream) const {

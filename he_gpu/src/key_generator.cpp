@@ -94,7 +94,7 @@ PublicKey KeyGenerator::public_key(const SecretKey& secret, const Stream& stream
               secret.material().view(*context_, parameters.special_prime_count(), limbs.count),
               key.poly_range(0, 1), limbs, seed, stream);
   kernels::synchronize(stream);
-  return PublicKey(context_, secret.id(), public_seed, std::move(residues));
+  return PublicKey(context_, secret.id(), public_seed, std::move(residues), History::kKnown);
 }
 
 KeySwitchingKey KeyGenerator::switch_from(const Word* source, const SecretKey& secret,
@@ -133,7 +133,7 @@ KeySwitchingKey KeyGenerator::switch_from(const Word* source, const SecretKey& s
         LimbIndices::range(special + begin, count), context_->moduli(), stream);
   }
   kernels::synchronize(stream);
-  return KeySwitchingKey(context_, secret.id(), public_seed, std::move(residues));
+  return KeySwitchingKey(context_, secret.id(), public_seed, std::move(residues), History::kKnown);
 }
 
 RelinearizationKey KeyGenerator::relinearization_key(const SecretKey& secret,

@@ -71,8 +71,12 @@ SecretKey SecretKey::import_coefficients_secret(std::shared_ptr<const Context> c
 }
 
 PublicKey::PublicKey(std::shared_ptr<const Context> context, const KeyId& id,
-                     const PublicSeed& seed, Buffer<Word> residues)
-    : context_(std::move(context)), id_(id), seed_(seed), residues_(std::move(residues)) {}
+                     const PublicSeed& seed, Buffer<Word> residues, History history)
+    : context_(std::move(context)),
+      id_(id),
+      seed_(seed),
+      residues_(std::move(residues)),
+      history_(history) {}
 
 RnsView<const Word> PublicKey::view() const {
   const Parameters& parameters = context_->parameters();
@@ -93,12 +97,16 @@ PublicKey PublicKey::expand(std::shared_ptr<const Context> context, const KeyId&
   fill_uniform(*context,
                {residues.data() + half, 1, context->parameters().limbs(level), context->degree()},
                context->q_limbs(level), seed, 0, stream);
-  return PublicKey(std::move(context), id, seed, std::move(residues));
+  return PublicKey(std::move(context), id, seed, std::move(residues), History::kUnknown);
 }
 
 KeySwitchingKey::KeySwitchingKey(std::shared_ptr<const Context> context, const KeyId& id,
-                                 const PublicSeed& seed, Buffer<Word> residues)
-    : context_(std::move(context)), id_(id), seed_(seed), residues_(std::move(residues)) {}
+                                 const PublicSeed& seed, Buffer<Word> residues, History history)
+    : context_(std::move(context)),
+      id_(id),
+      seed_(seed),
+      residues_(std::move(residues)),
+      history_(history) {}
 
 RnsView<const Word> KeySwitchingKey::view() const {
   return {residues_.data(), 2 * context_->parameters().dnum(), context_->moduli().size(),
@@ -123,7 +131,7 @@ KeySwitchingKey KeySwitchingKey::expand(std::shared_ptr<const Context> context, 
                             stream);
   fill_uniform(*context, {residues.data() + poly, dnum, limbs.count, context->degree(), 2 * poly},
                limbs, seed, 0, stream);
-  return KeySwitchingKey(std::move(context), id, seed, std::move(residues));
+  return KeySwitchingKey(std::move(context), id, seed, std::move(residues), History::kUnknown);
 }
 
 std::uint32_t galois_element_of_rotation(int log_n, std::int64_t steps) {

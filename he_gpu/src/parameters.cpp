@@ -7,8 +7,10 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "parameters_fields.h"
 #include "prime_search.h"
 #include "sha256.h"
+#include "velum/kernels/polynomial/ntt_tables.h"
 
 namespace velum::he {
 namespace {
@@ -337,6 +339,101 @@ Parameters Parameters::for_depth(int depth, int precision_bits, SecurityLevel se
                               " at precision_bits = " + std::to_string(precision_bits) +
                               " needs more than log_n = 17 allows at " + he::to_string(security) +
                               "-bit security");
+}
+
+ParametersFields ParametersFields::of(const Parameters& parameters) {
+  return {
+      parameters.log_n_,       parameters.scale_bits_,
+      parameters.base_count_,  parameters.primes_per_level_,
+      parameters.max_level_,   parameters.special_count_,
+      parameters.digit_limbs_, parameters.security_ ? static_cast<int>(*parameters.security_) : 0,
+      parameters.primes_};
+}
+
+Parameters ParametersFields::restore() const {
+  const auto refuse = [](const std::string& text) { throw std::invalid_argument(text); };
+  const auto expect = [&](const char* name, int value, int low, int high) {
+    if (value < low || value > high) {
+      refuse(std::string(name) + " = " + std::to_string(value) + ", expected " +
+             std::to_string(low) + " to " + std::to_string(high));
+    }
+  };
+  std::optional<SecurityLevel> level;
+  for (const SecurityLevel known :
+       {SecurityLevel::k128, SecurityLevel::k192, SecurityLevel::k256}) {
+    if (security == static_cast<int>(known)) level = known;
+  }
+  if (security != 0 && !level) {
+    refuse("security = " + std::to_string(security) + ", expected 0, 128, 192 or 256");
+  }
+  expect("log_n", log_n, level ? kSmallestLogN : kSmallestInsecureLogN, kLargestLogN);
+  const bool single = scale_bits >= kSmallestSingle && scale_bits <= kLargestSingle;
+  if (!single && (scale_bits < kSmallestPair || scale_bits > kLargestPair)) {
+    refuse("scale_bits = " + std::to_string(scale_bits) + ", expected 20 to 29 or 36 to 58");
+  }
+  expect("primes per level", primes_per_level, single ? 1 : 2, single ? 1 : 2);
+  expect("levels", max_level, 0, kLargestDepth);
+  expect("base primes", base_count, 1, 4);
+  const int q_count = base_count + primes_per_level * max_level;
+  expect("special primes", special_count, 0, kernels::LimbIndices::kMaxLimbs - q_count);
+  expect("primes of a digit", digit_limbs, special_count == 0 ? q_count : 1, q_count);
+  if (primes.size() != static_cast<std::size_t>(special_count + q_count)) {
+    refuse(std::to_string(primes.size()) + " primes, expected " +
+           std::to_string(special_count + q_count));
+  }
+  for (std::size_t i = 0; i < primes.size(); ++i) {
+    const std::uint32_t prime = primes[i];
+    if (prime <= (std::uint32_t{1} << 12) || prime >= (std::uint32_t{1} << kPrimeBits) ||
+        prime % (std::uint32_t{2} << log_n) != 1 || !kernels::is_prime(prime)) {
+      refuse("prime " + std::to_string(i) + " = " + std::to_string(prime) +
+             ", expected a prime between 2^12 and 2^30 that is 1 modulo 2N = " +
+             std::to_string(std::uint32_t{2} << log_n));
+    }
+    if (std::find(primes.begin(), primes.begin() + static_cast<std::ptrdiff_t>(i), prime) !=
+        primes.begin() + static_cast<std::ptrdiff_t>(i)) {
+      refuse("prime " + std::to_string(prime) + " is there twice");
+    }
+  }
+
+  Parameters p;
+  p.log_n_ = log_n;
+  p.scale_bits_ = scale_bits;
+  p.base_count_ = base_count;
+  p.primes_per_level_ = primes_per_level;
+  p.max_level_ = max_level;
+  p.special_count_ = special_count;
+  p.digit_limbs_ = digit_limbs;
+  p.primes_ = primes;
+  p.security_ = level;
+  // As `build` computes them, to the bit.
+  const double scale = std::ldexp(1.0, scale_bits);
+  p.scales_.assign(static_cast<std::size_t>(max_level) + 1, scale);
+  for (int l = max_level; l > 0; --l) {
+    const double current = p.scales_[static_cast<std::size_t>(l)];
+    const double product = p.level_modulus(l);
+    if (!(std::abs(std::log2(product / (current * current / scale))) <= kScaleTolerance)) {
+      refuse("the primes of level " + std::to_string(l) + " have the product 2^" +
+             number_text(std::log2(product)) + ", expected within 2^" +
+             number_text(kScaleTolerance) + " of 2^" +
+             number_text(std::log2(current * current / scale)));
+    }
+    p.scales_[static_cast<std::size_t>(l) - 1] = current * (current / product);
+  }
+  if (special_count > 0) {
+    const double digit = largest_digit({primes.begin() + special_count, primes.end()}, digit_limbs);
+    if (!(p.log_p() > digit)) {
+      refuse("log2(P) = " + number_text(p.log_p()) +
+             ", expected above that of the largest digit, " + number_text(digit));
+    }
+  }
+  if (level && !(p.log_qp() <= largest_log_qp(log_n, *level))) {
+    refuse("log2(QP) = " + number_text(p.log_qp()) + ", expected at most " +
+           std::to_string(largest_log_qp(log_n, *level)) + " for the " + he::to_string(*level) +
+           "-bit security that is claimed at log_n = " + std::to_string(log_n));
+  }
+  p.id_ = parameters_id(log_n, scale_bits, base_count, primes_per_level, max_level, special_count,
+                        digit_limbs, primes, level);
+  return p;
 }
 
 }  // namespace velum::he

@@ -79,8 +79,12 @@ Plaintext Encoder::encode_slots(const char* function, Span<const Slot> slots, co
   // Of fewer slots n only 2n coefficients are rounded.
   const double rounded = 2.0 * static_cast<double>(slots.size());
   return {
-      context_, std::move(residues), target.level, target.scale,
-      noise::estimate(noise::sum_error(rounded, noise::kRoundingVariance), options.message_bound)};
+      context_,
+      std::move(residues),
+      target.level,
+      target.scale,
+      noise::estimate(noise::sum_error(rounded, noise::kRoundingVariance), options.message_bound),
+      History::kKnown};
 }
 
 Plaintext Encoder::encode(Span<const std::complex<double>> slots, const Stream& stream,
@@ -105,10 +109,14 @@ Plaintext Encoder::encode_coefficients(Span<const double> values, const Stream& 
   kernels::ntt_forward_inplace(out, limbs, context_->tables(), stream);
   kernels::synchronize(stream);
   // A slot is a sum of N coefficients.
-  return {context_, std::move(residues), target.level, target.scale,
+  return {context_,
+          std::move(residues),
+          target.level,
+          target.scale,
           noise::estimate(
               noise::sum_error(static_cast<double>(context_->degree()), noise::kRoundingVariance),
-              options.message_bound * static_cast<double>(context_->degree()))};
+              options.message_bound * static_cast<double>(context_->degree())),
+          History::kKnown};
 }
 
 template <typename Decode>

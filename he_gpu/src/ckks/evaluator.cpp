@@ -87,7 +87,7 @@ Ciphertext Evaluator::add(const Ciphertext& a, const Ciphertext& b, const Stream
   const RnsView<Word> head = out.mutable_view().poly_range(0, b.size());
   kernels::add<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
                      stream);
-  out.set_noise(sum_of(a.noise(), b.noise()));
+  out.set_noise(sum_of(a.noise(), b.noise()), combined(a.history(), b.history()));
   return out;
 }
 
@@ -104,7 +104,7 @@ Ciphertext Evaluator::subtract(const Ciphertext& a, const Ciphertext& b,
   const RnsView<Word> head = out.mutable_view().poly_range(0, b.size());
   kernels::subtract<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
                           stream);
-  out.set_noise(sum_of(a.noise(), b.noise()));
+  out.set_noise(sum_of(a.noise(), b.noise()), combined(a.history(), b.history()));
   return out;
 }
 
@@ -140,7 +140,7 @@ Ciphertext Evaluator::add_plain(const Ciphertext& a, const Plaintext& b,
   const RnsView<Word> head = out.mutable_view().poly_range(0, 1);
   kernels::add<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
                      stream);
-  out.set_noise(sum_of(a.noise(), b.noise()));
+  out.set_noise(sum_of(a.noise(), b.noise()), combined(a.history(), b.history()));
   return out;
 }
 
@@ -156,7 +156,7 @@ Ciphertext Evaluator::subtract_plain(const Ciphertext& a, const Plaintext& b,
   const RnsView<Word> head = out.mutable_view().poly_range(0, 1);
   kernels::subtract<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
                           stream);
-  out.set_noise(sum_of(a.noise(), b.noise()));
+  out.set_noise(sum_of(a.noise(), b.noise()), combined(a.history(), b.history()));
   return out;
 }
 
@@ -174,8 +174,10 @@ Ciphertext Evaluator::add_constant(const Ciphertext& a, double value, const Stre
   const RnsView<Word> head = out.mutable_view().poly_range(0, 1);
   kernels::add_constants<Word>(head, constants.span(), head, limbs, context_->moduli(), stream);
   const double rounding = std::max(0.5, std::abs(scaled) * 0x1p-53);
-  out.set_noise(noise::estimate(
-      noise::error_of(a.noise()) + noise::Error{rounding * rounding, rounding}, message_bound));
+  out.set_noise(
+      noise::estimate(noise::error_of(a.noise()) + noise::Error{rounding * rounding, rounding},
+                      message_bound),
+      a.history());
   return out;
 }
 
@@ -203,14 +205,15 @@ Ciphertext Evaluator::multiply(const Ciphertext& a, const Ciphertext& b,
                                      limbs, moduli, stream);
   kernels::multiply<Word>(x.poly_range(1, 1), y.poly_range(1, 1), out.poly_range(2, 1), limbs,
                           moduli, stream);
-  return {context_,
-          a.key_id(),
-          std::move(residues),
-          3,
-          a.level(),
-          scale,
-          noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()),
-                          message_bound)};
+  return {
+      context_,
+      a.key_id(),
+      std::move(residues),
+      3,
+      a.level(),
+      scale,
+      noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()), message_bound),
+      combined(a.history(), b.history())};
 }
 
 Ciphertext Evaluator::square(const Ciphertext& a, const Stream& stream) const {
@@ -244,7 +247,8 @@ Ciphertext Evaluator::square(const Ciphertext& a, const Stream& stream) const {
           3,
           a.level(),
           scale,
-          noise::estimate(error, message_bound)};
+          noise::estimate(error, message_bound),
+          a.history()};
 }
 
 Ciphertext Evaluator::multiply_plain(const Ciphertext& a, const Plaintext& b,
@@ -258,8 +262,9 @@ Ciphertext Evaluator::multiply_plain(const Ciphertext& a, const Plaintext& b,
   kernels::multiply<Word>(out.view(), b.view(), out.mutable_view(), limbs, context_->moduli(),
                           stream);
   out.set_scale(scale);
-  out.set_noise(noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()),
-                                message_bound));
+  out.set_noise(
+      noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()), message_bound),
+      combined(a.history(), b.history()));
   return out;
 }
 
@@ -277,9 +282,10 @@ void Evaluator::multiply_plain_accumulate(const Ciphertext& a, const Plaintext& 
   check_fits("multiply_plain_accumulate", a.level(), scale, message_bound);
   kernels::multiply_accumulate<Word>(a.view(), b.view(), sum.mutable_view(),
                                      context_->q_limbs(a.level()), context_->moduli(), stream);
-  sum.set_noise(sum_of(
-      sum.noise(), noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()),
-                                   message_bound)));
+  sum.set_noise(sum_of(sum.noise(), noise::estimate(noise::multiplied(a.noise(), a.scale(),
+                                                                      b.noise(), b.scale()),
+                                                    message_bound)),
+                combined(sum.history(), combined(a.history(), b.history())));
 }
 
 Ciphertext Evaluator::multiply_integer(const Ciphertext& a, std::int64_t factor,
@@ -296,8 +302,10 @@ Ciphertext Evaluator::multiply_integer(const Ciphertext& a, std::int64_t factor,
   const auto factors = factors_of(factor, limbs, context_->moduli(), stream);
   kernels::multiply_factors<Word>(out.view(), factors.span(), out.mutable_view(), limbs,
                                   context_->moduli(), stream);
-  out.set_noise(noise::estimate(
-      noise::scaled(noise::error_of(a.noise()), static_cast<double>(factor)), message_bound));
+  out.set_noise(
+      noise::estimate(noise::scaled(noise::error_of(a.noise()), static_cast<double>(factor)),
+                      message_bound),
+      a.history());
   return out;
 }
 
@@ -325,7 +333,8 @@ Ciphertext Evaluator::multiply_constant(const Ciphertext& a, double value, doubl
   out.set_scale(a.scale() * scale);
   out.set_noise(noise::estimate(noise::scaled(noise::error_of(a.noise()), scaled) +
                                     noise::Error{rounding * rounding, rounding},
-                                message_bound));
+                                message_bound),
+                a.history());
   return out;
 }
 
@@ -340,7 +349,8 @@ Ciphertext Evaluator::drop_to_level(const Ciphertext& a, int level, const Stream
   Buffer<Word> residues(a.size() * limbs * context_->degree(), stream);
   kernels::copy_limbs<Word>(a.view().limb_range(0, limbs),
                             {residues.data(), a.size(), limbs, context_->degree()}, stream);
-  return {context_, a.key_id(), std::move(residues), a.size(), level, a.scale(), a.noise()};
+  return {context_, a.key_id(), std::move(residues), a.size(),
+          level,    a.scale(),  a.noise(),           a.history()};
 }
 
 Ciphertext Evaluator::adjust(const Ciphertext& a, int level, double scale,
@@ -372,14 +382,16 @@ Ciphertext Evaluator::adjust(const Ciphertext& a, int level, double scale,
                                   context_->moduli(), stream);
   scaled.set_scale(a.scale() * factor);
   scaled.set_noise(
-      noise::estimate(noise::scaled(noise::error_of(a.noise()), factor), a.noise().message_bound));
+      noise::estimate(noise::scaled(noise::error_of(a.noise()), factor), a.noise().message_bound),
+      a.history());
   check_fits("adjust", level + 1, scaled.scale(), a.noise().message_bound);
   Ciphertext out = rescale(scaled, stream);
   const double mismatch = std::abs(out.scale() - scale) * a.noise().message_bound;
   out.set_scale(scale);
   out.set_noise(
       noise::estimate(noise::error_of(out.noise()) + noise::Error{mismatch * mismatch, mismatch},
-                      out.noise().message_bound));
+                      out.noise().message_bound),
+      a.history());
   return out;
 }
 
@@ -455,7 +467,8 @@ Ciphertext Evaluator::relinearize(const Ciphertext& a, const RelinearizationKey&
           a.level(),
           a.scale(),
           noise::estimate(noise::error_of(a.noise()) + noise::key_switching(parameters, a.level()),
-                          a.noise().message_bound)};
+                          a.noise().message_bound),
+          combined(a.history(), key.key.history())};
 }
 
 Ciphertext Evaluator::rescale(const Ciphertext& a, const Stream& stream) const {
@@ -481,7 +494,8 @@ Ciphertext Evaluator::rescale(const Ciphertext& a, const Stream& stream) const {
           a.scale() / modulus,
           noise::estimate(noise::scaled(noise::error_of(a.noise()), 1.0 / modulus) +
                               noise::division_rounding(static_cast<double>(degree), a.size()),
-                          a.noise().message_bound)};
+                          a.noise().message_bound),
+          a.history()};
 }
 
 Ciphertext Evaluator::apply_automorphism(const Ciphertext& a, std::uint32_t element,
@@ -515,7 +529,8 @@ Ciphertext Evaluator::apply_automorphism(const Ciphertext& a, std::uint32_t elem
           a.level(),
           a.scale(),
           noise::estimate(noise::error_of(a.noise()) + noise::key_switching(parameters, a.level()),
-                          a.noise().message_bound)};
+                          a.noise().message_bound),
+          combined(a.history(), key.history())};
 }
 
 HoistedCiphertext Evaluator::hoist(const Ciphertext& a, const Stream& stream) const {
@@ -548,7 +563,7 @@ Ciphertext Evaluator::rotate(const HoistedCiphertext& a, std::int64_t steps, con
   const RnsView<const Word> polynomials(a.polynomials.data(), 2, limbs.count, degree);
   if (element == 1) {
     kernels::copy_limbs<Word>(polynomials, out, stream);
-    return {context_, a.key_id, std::move(residues), 2, a.level, a.scale, a.noise};
+    return {context_, a.key_id, std::move(residues), 2, a.level, a.scale, a.noise, a.history};
   }
   const KeySwitchingKey& key = keys.at(element);
   if (key.context() != context_ || key.id() != a.key_id)
@@ -571,7 +586,8 @@ Ciphertext Evaluator::rotate(const HoistedCiphertext& a, std::int64_t steps, con
           a.level,
           a.scale,
           noise::estimate(noise::error_of(a.noise) + noise::key_switching(parameters, a.level),
-                          a.noise.message_bound)};
+                          a.noise.message_bound),
+          combined(a.history, key.history())};
 }
 
 Ciphertext Evaluator::switch_key(const Ciphertext& a, const KeySwitchingKey& key, const KeyId& from,
@@ -605,7 +621,8 @@ Ciphertext Evaluator::switch_key(const Ciphertext& a, const KeySwitchingKey& key
           a.level(),
           a.scale(),
           noise::estimate(noise::error_of(a.noise()) + noise::key_switching(parameters, a.level()),
-                          a.noise().message_bound)};
+                          a.noise().message_bound),
+          combined(a.history(), key.history())};
 }
 
 Ciphertext Evaluator::rotate(const Ciphertext& a, std::int64_t steps, const GaloisKeys& keys,

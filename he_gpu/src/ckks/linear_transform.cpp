@@ -178,7 +178,7 @@ Ciphertext LinearTransform::apply(const Evaluator& evaluator, const Ciphertext& 
   }
   NoiseEstimate noise = sum.front().noise();
   noise.message_bound = row_bound_ * argument.noise().message_bound;
-  sum.front().set_noise(noise);
+  sum.front().set_noise(noise, sum.front().history());
   Ciphertext out = evaluator.rescale(sum.front(), stream);
   out.set_scale(argument.scale());
   return out;

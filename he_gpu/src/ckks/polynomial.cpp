@@ -143,7 +143,7 @@ class Tree {
                                              stream_);
       NoiseEstimate noise = product.noise();
       noise.message_bound = 1.0;  // of a real argument in [-1, 1]
-      product.set_noise(noise);
+      product.set_noise(noise, product.history());
     }
     return powers_.emplace(i, std::move(product)).first->second;
   }
@@ -257,7 +257,7 @@ Ciphertext evaluate(const Evaluator& evaluator, const Ciphertext& argument,
                           stream);
     NoiseEstimate noise = x.noise();
     noise.message_bound = std::min(noise.message_bound, 1.0);
-    x.set_noise(noise);
+    x.set_noise(noise, x.history());
   }
   const int levels = ceil_log2(degree + 1);
   const int level = x.level() - levels;
@@ -268,7 +268,7 @@ Ciphertext evaluate(const Evaluator& evaluator, const Ciphertext& argument,
     NoiseEstimate noise = out.noise();
     noise.message_bound = 0.0;
     for (const double c : polynomial.coefficients) noise.message_bound += std::abs(c);
-    out.set_noise(noise);
+    out.set_noise(noise, out.history());
   }
   return out;
 }

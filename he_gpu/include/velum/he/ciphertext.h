@@ -30,7 +30,7 @@ struct NoiseEstimate {
 class Plaintext {
  public:
   Plaintext(std::shared_ptr<const Context> context, Buffer<Word> residues, int level, double scale,
-            const NoiseEstimate& noise);
+            const NoiseEstimate& noise, History history);
 
   const std::shared_ptr<const Context>& context() const { return context_; }
   int level() const { return level_; }
@@ -38,6 +38,10 @@ class Plaintext {
   double scale() const { return scale_; }
   /// Of a plaintext: the rounding of the encoder.
   const NoiseEstimate& noise() const { return noise_; }
+  /// Whether `noise()` can be believed; unknown once loaded.
+  History history() const { return history_; }
+  /// Declares that the message is within its bound and was encoded as this library does.
+  void vouch_for_history() { history_ = History::kKnown; }
   RnsView<const Word> view() const;
 
  private:
@@ -46,6 +50,7 @@ class Plaintext {
   int level_;
   double scale_;
   NoiseEstimate noise_;
+  History history_;
 };
 
 /// An encrypted message m: polynomials c_0, c_1 (, c_2) with c_0 + c_1 s (+ c_2 s^2) = m + e modulo
@@ -53,7 +58,7 @@ class Plaintext {
 class Ciphertext {
  public:
   Ciphertext(std::shared_ptr<const Context> context, const KeyId& key_id, Buffer<Word> residues,
-             int size, int level, double scale, const NoiseEstimate& noise);
+             int size, int level, double scale, const NoiseEstimate& noise, History history);
 
   const std::shared_ptr<const Context>& context() const { return context_; }
   const KeyId& key_id() const { return key_id_; }
@@ -61,6 +66,14 @@ class Ciphertext {
   int level() const { return level_; }
   double scale() const { return scale_; }
   const NoiseEstimate& noise() const { return noise_; }
+  /// Whether `noise()` can be believed. Unknown once loaded, and so for all that is computed from
+  /// it.
+  History history() const { return history_; }
+  /// Declares that the ciphertext was encrypted by this library or as honestly, within its declared
+  /// `message_bound`, and computed on as recorded: that `noise()` holds. Say so only of ciphertexts
+  /// that came from yourself, by a way on which nobody could change them; a release of any other
+  /// can give the key away (docs/noise.md).
+  void vouch_for_history() { history_ = History::kKnown; }
   /// Estimated standard deviation of the error of a decoded slot, in units of the message.
   double estimated_error() const;
   /// Bits after the binary point that a decoded slot has: -log2(estimated_error()).
@@ -80,7 +93,10 @@ class Ciphertext {
 
   // For the library's own operations.
   void set_scale(double scale) { scale_ = scale; }
-  void set_noise(const NoiseEstimate& noise) { noise_ = noise; }
+  void set_noise(const NoiseEstimate& noise, History history) {
+    noise_ = noise;
+    history_ = history;
+  }
 
  private:
   std::shared_ptr<const Context> context_;
@@ -90,6 +106,7 @@ class Ciphertext {
   int level_;
   double scale_;
   NoiseEstimate noise_;
+  History history_;
 };
 
 /// A fresh symmetric ciphertext whose c_1 is a seed: half the bytes.
@@ -97,7 +114,7 @@ class SeededCiphertext {
  public:
   SeededCiphertext(std::shared_ptr<const Context> context, const KeyId& key_id,
                    const PublicSeed& seed, Buffer<Word> residues, int level, double scale,
-                   const NoiseEstimate& noise);
+                   const NoiseEstimate& noise, History history);
 
   const std::shared_ptr<const Context>& context() const { return context_; }
   const KeyId& key_id() const { return key_id_; }
@@ -105,6 +122,8 @@ class SeededCiphertext {
   int level() const { return level_; }
   double scale() const { return scale_; }
   const NoiseEstimate& noise() const { return noise_; }
+  /// As that of a `Ciphertext`.
+  History history() const { return history_; }
   /// [1, limbs(level), N], NTT form: c_0.
   RnsView<const Word> view() const;
 
@@ -118,6 +137,7 @@ class SeededCiphertext {
   int level_;
   double scale_;
   NoiseEstimate noise_;
+  History history_;
 };
 
 }  // namespace velum::he

@@ -43,7 +43,9 @@ class Decryptor {
   /// / 24. A slot gets noise of standard deviation sigma sqrt(N): the plaintext's estimate says
   /// what precision is left. Paper: Li, Micciancio, Schultz and Sorrell, Securing Approximate
   /// Homomorphic Encryption Using Differential Privacy, 2022 (ePrint 2022/816).
-  /// @throws std::invalid_argument also if a field of the policy is out of range, or the noise
+  /// @throws std::invalid_argument also if the ciphertext's history is unknown (it, or something
+  /// that went into it, was loaded, and nobody vouched for it: B would be a stranger's claim), if a
+  /// field of the policy is out of range, or the noise
   /// would not fit the modulus that is
   ///         left: the text says what scale or level would do.
   Plaintext decrypt_for_release(const Ciphertext& ciphertext, const ReleasePolicy& policy,

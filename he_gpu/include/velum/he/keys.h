@@ -20,6 +20,18 @@ std::string to_string(const KeyId& id);  ///< 32 hexadecimal digits
 /// Never the key of anything secret.
 using PublicSeed = kernels::RandomKey;
 
+/// Whether noise estimates can be believed. Flooding relies on them, so `decrypt_for_release` takes
+/// nothing whose history is unknown.
+enum class History {
+  kKnown,    ///< this process computed it, from keys and messages whose history is known, or the
+             ///< caller vouched
+  kUnknown,  ///< it, or something that went into it, was loaded: its estimates are mere claims
+};
+/// Of what was computed from both.
+constexpr History combined(History a, History b) {
+  return a == History::kKnown ? b : History::kUnknown;
+}
+
 /// A ternary secret s, its coefficients uniform over {-1, 0, 1}. Wiped when it goes, in locked
 /// memory where the system allows it; it has no way to be printed.
 class SecretKey {
@@ -64,21 +76,26 @@ class PublicKey {
   const KeyId& id() const { return id_; }
   const std::shared_ptr<const Context>& context() const { return context_; }
   const PublicSeed& seed() const { return seed_; }
+  /// Unknown for a key that was expanded or loaded.
+  History history() const { return history_; }
+  /// Declares that the key was made as this library makes keys: so that its errors are as small.
+  void vouch_for_history() { history_ = History::kKnown; }
   /// [2, limbs(max_level), N], NTT form: b, a.
   RnsView<const Word> view() const;
-  /// From its seed and b alone, [limbs(max_level), N], NTT form.
+  /// From its seed and b alone, [limbs(max_level), N], NTT form; its history is unknown.
   static PublicKey expand(std::shared_ptr<const Context> context, const KeyId& id,
                           const PublicSeed& seed, Span<const Word> b, const Stream& stream);
 
  private:
   friend class KeyGenerator;
   PublicKey(std::shared_ptr<const Context> context, const KeyId& id, const PublicSeed& seed,
-            Buffer<Word> residues);
+            Buffer<Word> residues, History history);
 
   std::shared_ptr<const Context> context_;
   KeyId id_{};
   PublicSeed seed_{};
   Buffer<Word> residues_;
+  History history_;
 };
 
 /// Switches from another secret s' to s: for each digit (b_j, a_j) modulo QP with b_j = -a_j s +
@@ -90,22 +107,27 @@ class KeySwitchingKey {
   const KeyId& id() const { return id_; }
   const std::shared_ptr<const Context>& context() const { return context_; }
   const PublicSeed& seed() const { return seed_; }
+  /// Unknown for a key that was expanded or loaded.
+  History history() const { return history_; }
+  /// Declares that the key was made as this library makes keys: so that its errors are as small.
+  void vouch_for_history() { history_ = History::kKnown; }
   /// [2 dnum, limbs(max_level) + special primes, N], NTT form: b_0, a_0, b_1, ...; limbs as
   /// `Context::qp_limbs`.
   RnsView<const Word> view() const;
-  /// From its seed and b alone, [dnum, limbs, N], NTT form.
+  /// From its seed and b alone, [dnum, limbs, N], NTT form; its history is unknown.
   static KeySwitchingKey expand(std::shared_ptr<const Context> context, const KeyId& id,
                                 const PublicSeed& seed, Span<const Word> b, const Stream& stream);
 
  private:
   friend class KeyGenerator;
   KeySwitchingKey(std::shared_ptr<const Context> context, const KeyId& id, const PublicSeed& seed,
-                  Buffer<Word> residues);
+                  Buffer<Word> residues, History history);
 
   std::shared_ptr<const Context> context_;
   KeyId id_{};
   PublicSeed seed_{};
   Buffer<Word> residues_;
+  History history_;
 };
 
 /// From s^2 to s: brings a product back to two polynomials.

@@ -84,6 +84,7 @@ class Parameters {
 
  private:
   friend class ParametersBuilder;
+  friend struct ParametersFields;  // what a file holds
   Parameters() = default;
 
   int log_n_ = 0;

@@ -21,6 +21,7 @@ class HoistedCiphertext {
         level(ciphertext.level()),
         scale(ciphertext.scale()),
         noise(ciphertext.noise()),
+        history(ciphertext.history()),
         polynomials(std::move(polynomials_)),
         digits(std::move(digits_)) {}
 
@@ -29,6 +30,7 @@ class HoistedCiphertext {
   int level;
   double scale;
   NoiseEstimate noise;
+  History history;
   Buffer<Word> polynomials;  // [2, limbs(level), N]: c_0, c_1
   Buffer<Word> digits;       // [digit_count(level), special primes + limbs(level), N], NTT form
 };
@@ -46,6 +48,7 @@ class HoistedCiphertext {
 /// - the result's `NoiseEstimate` follows; a product that could not be decrypted, because its
 /// scaled message would not fit
 ///   the modulus of its level, is std::invalid_argument before it is computed.
+/// - the result's history is known if that of every operand and key is.
 /// - a CUDA call returns before the work is done.
 class Evaluator {
  public:

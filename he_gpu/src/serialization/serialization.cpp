@@ -1,0 +1,745 @@
+#include "velum/he/serialization.h"
+
+#include <array>
+#include <cmath>
+#include <istream>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "parameters_fields.h"
+#include "secret_key_material.h"
+#include "serialization/byte_stream.h"
+#include "serialization/object_header.h"
+#include "serialization/residue_packing.h"
+
+namespace velum::he {
+namespace {
+
+using namespace serialization;  // NOLINT(google-build-using-namespace): this file's own parts
+
+// ---- What a header may say ------------------------------------------------------------------
+
+std::string number_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", value);
+  return text;
+}
+
+void check_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value >= low && value <= high) return;
+  throw SerializationError(std::string(name) + " = " + std::to_string(value) + ", expected " +
+                           std::to_string(low) +
+                           (low == high ? std::string() : " to " + std::to_string(high)));
+}
+
+void check_estimate(const char* name, double value) {
+  if (std::isfinite(value) && !std::signbit(value)) return;
+  throw SerializationError(std::string(name) + " = " + number_text(value) +
+                           ", expected finite and at least 0");
+}
+
+/// A number that the kind has no use for.
+void check_zero(const char* name, double value) {
+  if (value == 0.0 && !std::signbit(value)) return;
+  throw SerializationError(std::string(name) + " = " + number_text(value) +
+                           ", expected 0: this kind has none");
+}
+
+/// All but the kind and the ids of a header, against the parameters.
+void check_header(const ObjectHeader& header, const Parameters& parameters) {
+  const Kind kind = header.kind;
+  const int top = parameters.max_level();
+  const bool message =
+      kind == Kind::kPlaintext || kind == Kind::kCiphertext || kind == Kind::kSeededCiphertext;
+  const bool switching = kind == Kind::kKeySwitchingKey || kind == Kind::kRelinearizationKey ||
+                         kind == Kind::kGaloisKey || kind == Kind::kGaloisKeys;
+  if (switching && parameters.special_prime_count() == 0) {
+    throw SerializationError(
+        std::string(to_string(kind)) +
+        " for parameters without special primes, with which there are no switching keys");
+  }
+  // The level.
+  if (kind == Kind::kSecretKey) {
+    check_range("level", header.level, 0, 0);
+  } else {
+    check_range("level", header.level, message ? 0 : top, top);
+  }
+  // The count, which with the level decides the size.
+  if (kind == Kind::kCiphertext) {
+    check_range("polynomials", header.count, 2, 3);
+  } else if (kind == Kind::kGaloisKeys) {
+    check_range("keys", header.count, 1, parameters.ring_degree() - 1);
+  } else {
+    const int polynomials = switching ? parameters.dnum() : 1;
+    check_range("polynomials", header.count, polynomials, polynomials);
+  }
+  check_range(
+      "form", static_cast<std::int64_t>(header.form),
+      static_cast<std::int64_t>(kind == Kind::kSecretKey ? Form::kCoefficient : Form::kNtt),
+      static_cast<std::int64_t>(kind == Kind::kSecretKey ? Form::kCoefficient : Form::kNtt));
+  if (kind == Kind::kGaloisKey) {
+    check_range("Galois element", header.galois_element, 3, 2 * parameters.ring_degree() - 1);
+    if (header.galois_element % 2 == 0) {
+      throw SerializationError("Galois element = " + std::to_string(header.galois_element) +
+                               ", expected an odd number");
+    }
+  } else {
+    check_range("Galois element", header.galois_element, 0, 0);
+  }
+  if (message) {
+    if (!(std::isfinite(header.scale) && header.scale > 0.0)) {
+      throw SerializationError("scale = " + number_text(header.scale) +
+                               ", expected finite and above 0");
+    }
+    check_estimate("slot_variance", header.noise.slot_variance);
+    check_estimate("slot_bound", header.noise.slot_bound);
+    check_estimate("message_bound", header.noise.message_bound);
+  } else {
+    check_zero("scale", header.scale);
+    check_zero("slot_variance", header.noise.slot_variance);
+    check_zero("slot_bound", header.noise.slot_bound);
+    check_zero("message_bound", header.noise.message_bound);
+  }
+  const std::int64_t expected = payload_bytes(parameters, kind, header.level, header.count);
+  if (header.payload_bytes != expected) {
+    throw SerializationError("a payload of " + std::to_string(header.payload_bytes) +
+                             " bytes, expected " + std::to_string(expected));
+  }
+}
+
+ObjectHeader read_header(ByteReader& reader, Kind expected) {
+  std::array<std::uint8_t, kHeaderBytes> bytes{};
+  reader.read(bytes.data(), kHeaderBytes);
+  const ObjectHeader header = decode(bytes);
+  if (header.kind != expected) {
+    throw SerializationError(std::string("found ") + to_string(header.kind) + ", expected " +
+                             to_string(expected));
+  }
+  return header;
+}
+
+/// As `read_header`, for an object of the context.
+ObjectHeader read_header(ByteReader& reader, Kind expected, const Context& context,
+                         const std::optional<KeyId>& expected_key) {
+  ObjectHeader header = read_header(reader, expected);
+  if (header.parameters_id != context.parameters().id()) {
+    throw SerializationError("the object is of parameters " + to_string(header.parameters_id) +
+                             ", expected those of the context, " +
+                             to_string(context.parameters().id()));
+  }
+  if (expected == Kind::kPlaintext && header.key_id != KeyId{}) {
+    throw SerializationError("key id " + to_string(header.key_id) +
+                             ", expected zeros: a plaintext belongs to no key");
+  }
+  if (expected_key && header.key_id != *expected_key) {
+    throw SerializationError("the object belongs to key " + to_string(header.key_id) +
+                             ", expected key " + to_string(*expected_key));
+  }
+  check_header(header, context.parameters());
+  return header;
+}
+
+ObjectHeader header_of(Kind kind, const Parameters& parameters, const KeyId& key_id, int level,
+                       int count) {
+  ObjectHeader header;
+  header.kind = kind;
+  header.parameters_id = parameters.id();
+  header.key_id = key_id;
+  header.level = level;
+  header.count = count;
+  header.form = kind == Kind::kSecretKey ? Form::kCoefficient : Form::kNtt;
+  return header;
+}
+
+/// What a loader would refuse is not written.
+void write_header(ByteWriter& writer, const char* function, ObjectHeader header,
+                  const Parameters& parameters) {
+  header.payload_bytes = payload_bytes(parameters, header.kind, header.level, header.count);
+  try {
+    check_header(header, parameters);
+  } catch (const SerializationError& error) {
+    throw std::invalid_argument(std::string(function) + ": " + error.what());
+  }
+  writer.write(encode(header).data(), kHeaderBytes);
+}
+
+/// Calls `body` and puts the function's name before its complaints.
+template <typename Body>
+auto named(const char* function, const Body& body) {
+  try {
+    return body();
+  } catch (const SerializationError& error) {
+    throw SerializationError(std::string(function) + ": " + error.what());
+  }
+}
+
+void check_context(const char* function, const std::shared_ptr<const Context>& context,
+                   const Stream& stream) {
+  if (context == nullptr) {
+    throw std::invalid_argument(std::string(function) + ": context is null");
+  }
+  context->check_stream(function, stream);
+}
+
+// ---- Payloads -------------------------------------------------------------------------------
+
+void write_seed(ByteWriter& writer, const PublicSeed& seed) {
+  std::array<std::uint8_t, kSeedBytes> bytes{};
+  for (std::size_t i = 0; i < seed.words.size(); ++i) store_u32(&bytes[4 * i], seed.words[i]);
+  writer.write(bytes.data(), kSeedBytes);
+}
+
+PublicSeed read_seed(ByteReader& reader) {
+  std::array<std::uint8_t, kSeedBytes> bytes{};
+  reader.read(bytes.data(), kSeedBytes);
+  PublicSeed seed{};
+  for (std::size_t i = 0; i < seed.words.size(); ++i) seed.words[i] = load_u32(&bytes[4 * i]);
+  return seed;
+}
+
+/// A limb in host memory and its packed bytes.
+struct LimbScratch {
+  explicit LimbScratch(const Context& context)
+      : words(static_cast<std::size_t>(context.degree())),
+        bytes(static_cast<std::size_t>(context.degree() / 8 * 32)) {}
+  std::vector<Word> words;
+  std::vector<std::uint8_t> bytes;
+};
+
+void write_residues(ByteWriter& writer, const Context& context, RnsView<const Word> view,
+                    const LimbIndices& limbs, const Stream& stream) {
+  LimbScratch scratch(context);
+  for (std::int64_t poly = 0; poly < view.polys; ++poly) {
+    for (int limb = 0; limb < limbs.count; ++limb) {
+      const Word* words = view.limb(poly, limb);
+      if (context.backend() == Backend::kCuda) {
+        kernels::copy(Span<const Word>(words, view.degree), Span<Word>(scratch.words), stream);
+        kernels::synchronize(stream);
+        words = scratch.words.data();
+      }
+      pack_residues(words, view.degree, residue_bits(context.parameters(), limbs[limb]),
+                    scratch.bytes.data());
+      writer.write(scratch.bytes.data(), packed_limb_bytes(context.parameters(), limbs[limb]));
+    }
+  }
+}
+
+/// @param words  [count, limbs.count, N], in the memory of the context's backend.
+void read_residues(ByteReader& reader, const Context& context, Span<Word> words, std::int64_t count,
+                   const LimbIndices& limbs, const Stream& stream) {
+  LimbScratch scratch(context);
+  const RnsView<Word> view(words.data(), count, limbs.count, context.degree());
+  for (std::int64_t poly = 0; poly < count; ++poly) {
+    for (int limb = 0; limb < limbs.count; ++limb) {
+      const int prime = limbs[limb];
+      const Word q = context.parameters().primes()[static_cast<std::size_t>(prime)];
+      reader.read(scratch.bytes.data(), packed_limb_bytes(context.parameters(), prime));
+      const bool device = context.backend() == Backend::kCuda;
+      Word* const row = device ? scratch.words.data() : view.limb(poly, limb);
+      const std::int64_t refused = unpack_residues(
+          scratch.bytes.data(), view.degree, residue_bits(context.parameters(), prime), q, row);
+      if (refused != view.degree) {
+        throw SerializationError("residue " + std::to_string(refused) + " of limb " +
+                                 std::to_string(limb) + " of polynomial " + std::to_string(poly) +
+                                 " is " + std::to_string(row[refused]) + ", expected below " +
+                                 std::to_string(q));
+      }
+      if (device) {
+        kernels::copy(Span<const Word>(scratch.words),
+                      Span<Word>(view.limb(poly, limb), view.degree), stream);
+        kernels::synchronize(stream);
+      }
+    }
+  }
+}
+
+std::int64_t object_bytes(const Parameters& parameters, Kind kind, int level, int count) {
+  return kHeaderBytes + payload_bytes(parameters, kind, level, count) + kHashBytes;
+}
+
+// ---- Switching keys -------------------------------------------------------------------------
+
+void save_switching_key(const char* function, std::ostream& out, Kind kind,
+                        std::uint32_t galois_element, const KeySwitchingKey& key,
+                        const Stream& stream) {
+  const Context& context = *key.context();
+  context.check_stream(function, stream);
+  const Parameters& parameters = context.parameters();
+  named(function, [&] {
+    ByteWriter writer(out);
+    ObjectHeader header =
+        header_of(kind, parameters, key.id(), parameters.max_level(), parameters.dnum());
+    header.galois_element = galois_element;
+    write_header(writer, function, header, parameters);
+    write_seed(writer, key.seed());
+    RnsView<const Word> b = key.view();  // every second polynomial
+    b = {b.data, parameters.dnum(), b.limbs, b.degree, 2 * b.poly_stride};
+    write_residues(writer, context, b, context.qp_limbs(parameters.max_level()), stream);
+    writer.finish();
+  });
+}
+
+struct LoadedKey {
+  std::uint32_t galois_element;
+  KeySwitchingKey key;
+};
+
+LoadedKey load_switching_key(std::istream& in, Kind kind,
+                             const std::shared_ptr<const Context>& context,
+                             const std::optional<KeyId>& expected_key, const Stream& stream) {
+  ByteReader reader(in);
+  const ObjectHeader header = read_header(reader, kind, *context, expected_key);
+  const PublicSeed seed = read_seed(reader);
+  const LimbIndices limbs = context->qp_limbs(header.level);
+  Buffer<Word> b(header.count * limbs.count * context->degree(), stream);
+  read_residues(reader, *context, b.span(), header.count, limbs, stream);
+  reader.finish();
+  KeySwitchingKey key =
+      KeySwitchingKey::expand(context, header.key_id, seed, Span<const Word>(b.span()), stream);
+  kernels::synchronize(stream);
+  return {header.galois_element, std::move(key)};
+}
+
+// ---- Parameters -----------------------------------------------------------------------------
+
+Parameters load_any_parameters(const char* function, std::istream& in, bool insecure_too) {
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header = read_header(reader, Kind::kParameters);
+    // Nothing but the count decides the size here.
+    check_range("primes", header.count, 1, LimbIndices::kMaxLimbs);
+    check_range("level", header.level, 0, 0);
+    check_range("form", static_cast<std::int64_t>(header.form), 0, 0);
+    check_range("Galois element", header.galois_element, 0, 0);
+    check_zero("scale", header.scale);
+    check_zero("slot_variance", header.noise.slot_variance);
+    check_zero("slot_bound", header.noise.slot_bound);
+    check_zero("message_bound", header.noise.message_bound);
+    if (header.key_id != KeyId{}) {
+      throw SerializationError("key id " + to_string(header.key_id) +
+                               ", expected zeros: parameters belong to no key");
+    }
+    check_range("payload bytes", header.payload_bytes, 4 * (8 + header.count),
+                4 * (8 + header.count));
+    std::array<std::uint8_t, 4 * (8 + LimbIndices::kMaxLimbs)> bytes{};
+    reader.read(bytes.data(), header.payload_bytes);
+    reader.finish();
+
+    ParametersFields fields;
+    int* const numbers[] = {
+        &fields.log_n,     &fields.scale_bits,    &fields.base_count,  &fields.primes_per_level,
+        &fields.max_level, &fields.special_count, &fields.digit_limbs, &fields.security};
+    std::size_t at = 0;
+    for (int* const number : numbers) {
+      const std::uint32_t value = load_u32(&bytes[at]);
+      check_range("a number of the parameters", value, 0, std::numeric_limits<int>::max());
+      *number = static_cast<int>(value);
+      at += 4;
+    }
+    for (int i = 0; i < header.count; ++i, at += 4) fields.primes.push_back(load_u32(&bytes[at]));
+    if (fields.security == 0 && !insecure_too) {
+      throw SerializationError(
+          "the parameters do not claim to be within the security table, expected 128, 192 or 256 "
+          "bits; for tests there is load_parameters_insecure_without_security_check");
+    }
+    try {
+      Parameters parameters = fields.restore();
+      if (parameters.id() != header.parameters_id) {
+        throw SerializationError("the header has the parameters id " +
+                                 to_string(header.parameters_id) + ", expected " +
+                                 to_string(parameters.id()));
+      }
+      return parameters;
+    } catch (const std::invalid_argument& error) {
+      throw SerializationError(error.what());
+    }
+  });
+}
+
+}  // namespace
+
+void save(std::ostream& out, const Parameters& parameters) {
+  named("save(Parameters)", [&] {
+    const ParametersFields fields = ParametersFields::of(parameters);
+    ObjectHeader header;
+    header.kind = Kind::kParameters;
+    header.parameters_id = parameters.id();
+    header.count = static_cast<std::int32_t>(fields.primes.size());
+    header.payload_bytes = payload_bytes(parameters, Kind::kParameters, 0, header.count);
+    std::vector<std::uint8_t> payload(static_cast<std::size_t>(header.payload_bytes));
+    std::size_t at = 0;
+    for (const int number :
+         {fields.log_n, fields.scale_bits, fields.base_count, fields.primes_per_level,
+          fields.max_level, fields.special_count, fields.digit_limbs, fields.security}) {
+      store_u32(&payload[at], static_cast<std::uint32_t>(number));
+      at += 4;
+    }
+    for (const std::uint32_t prime : fields.primes) {
+      store_u32(&payload[at], prime);
+      at += 4;
+    }
+    ByteWriter writer(out);
+    writer.write(encode(header).data(), kHeaderBytes);
+    writer.write(payload.data(), header.payload_bytes);
+    writer.finish();
+  });
+}
+
+Parameters load_parameters(std::istream& in) {
+  return load_any_parameters("load_parameters", in, false);
+}
+
+Parameters load_parameters_insecure_without_security_check(std::istream& in) {
+  return load_any_parameters("load_parameters_insecure_without_security_check", in, true);
+}
+
+void save(std::ostream& out, const Plaintext& plaintext, const Stream& stream) {
+  const char* const function = "save(Plaintext)";
+  const Context& context = *plaintext.context();
+  context.check_stream(function, stream);
+  named(function, [&] {
+    ByteWriter writer(out);
+    ObjectHeader header =
+        header_of(Kind::kPlaintext, context.parameters(), KeyId{}, plaintext.level(), 1);
+    header.scale = plaintext.scale();
+    header.noise = plaintext.noise();
+    write_header(writer, function, header, context.parameters());
+    write_residues(writer, context, plaintext.view(), context.q_limbs(plaintext.level()), stream);
+    writer.finish();
+  });
+}
+
+Plaintext load_plaintext(std::istream& in, const std::shared_ptr<const Context>& context,
+                         const Stream& stream) {
+  const char* const function = "load_plaintext";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header = read_header(reader, Kind::kPlaintext, *context, {});
+    const LimbIndices limbs = context->q_limbs(header.level);
+    Buffer<Word> residues(limbs.count * context->degree(), stream);
+    read_residues(reader, *context, residues.span(), 1, limbs, stream);
+    reader.finish();
+    return Plaintext(context, std::move(residues), header.level, header.scale, header.noise,
+                     History::kUnknown);
+  });
+}
+
+void save(std::ostream& out, const Ciphertext& ciphertext, const Stream& stream) {
+  const char* const function = "save(Ciphertext)";
+  const Context& context = *ciphertext.context();
+  context.check_stream(function, stream);
+  named(function, [&] {
+    ByteWriter writer(out);
+    ObjectHeader header = header_of(Kind::kCiphertext, context.parameters(), ciphertext.key_id(),
+                                    ciphertext.level(), ciphertext.size());
+    header.scale = ciphertext.scale();
+    header.noise = ciphertext.noise();
+    write_header(writer, function, header, context.parameters());
+    write_residues(writer, context, ciphertext.view(), context.q_limbs(ciphertext.level()), stream);
+    writer.finish();
+  });
+}
+
+Ciphertext load_ciphertext(std::istream& in, const std::shared_ptr<const Context>& context,
+                           const Stream& stream, const LoadOptions& options) {
+  const char* const function = "load_ciphertext";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header =
+        read_header(reader, Kind::kCiphertext, *context, options.expected_key);
+    const LimbIndices limbs = context->q_limbs(header.level);
+    Buffer<Word> residues(header.count * limbs.count * context->degree(), stream);
+    read_residues(reader, *context, residues.span(), header.count, limbs, stream);
+    reader.finish();
+    return Ciphertext(context, header.key_id, std::move(residues), header.count, header.level,
+                      header.scale, header.noise, History::kUnknown);
+  });
+}
+
+void save(std::ostream& out, const SeededCiphertext& ciphertext, const Stream& stream) {
+  const char* const function = "save(SeededCiphertext)";
+  const Context& context = *ciphertext.context();
+  context.check_stream(function, stream);
+  named(function, [&] {
+    ByteWriter writer(out);
+    ObjectHeader header = header_of(Kind::kSeededCiphertext, context.parameters(),
+                                    ciphertext.key_id(), ciphertext.level(), 1);
+    header.scale = ciphertext.scale();
+    header.noise = ciphertext.noise();
+    write_header(writer, function, header, context.parameters());
+    write_seed(writer, ciphertext.seed());
+    write_residues(writer, context, ciphertext.view(), context.q_limbs(ciphertext.level()), stream);
+    writer.finish();
+  });
+}
+
+SeededCiphertext load_seeded_ciphertext(std::istream& in,
+                                        const std::shared_ptr<const Context>& context,
+                                        const Stream& stream, const LoadOptions& options) {
+  const char* const function = "load_seeded_ciphertext";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header =
+        read_header(reader, Kind::kSeededCiphertext, *context, options.expected_key);
+    const PublicSeed seed = read_seed(reader);
+    const LimbIndices limbs = context->q_limbs(header.level);
+    Buffer<Word> residues(limbs.count * context->degree(), stream);
+    read_residues(reader, *context, residues.span(), 1, limbs, stream);
+    reader.finish();
+    return SeededCiphertext(context, header.key_id, seed, std::move(residues), header.level,
+                            header.scale, header.noise, History::kUnknown);
+  });
+}
+
+void save(std::ostream& out, const PublicKey& key, const Stream& stream) {
+  const char* const function = "save(PublicKey)";
+  const Context& context = *key.context();
+  context.check_stream(function, stream);
+  const int level = context.parameters().max_level();
+  named(function, [&] {
+    ByteWriter writer(out);
+    write_header(writer, function,
+                 header_of(Kind::kPublicKey, context.parameters(), key.id(), level, 1),
+                 context.parameters());
+    write_seed(writer, key.seed());
+    write_residues(writer, context, key.view().poly_range(0, 1), context.q_limbs(level), stream);
+    writer.finish();
+  });
+}
+
+PublicKey load_public_key(std::istream& in, const std::shared_ptr<const Context>& context,
+                          const Stream& stream, const LoadOptions& options) {
+  const char* const function = "load_public_key";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header =
+        read_header(reader, Kind::kPublicKey, *context, options.expected_key);
+    const PublicSeed seed = read_seed(reader);
+    const LimbIndices limbs = context->q_limbs(header.level);
+    Buffer<Word> b(limbs.count * context->degree(), stream);
+    read_residues(reader, *context, b.span(), 1, limbs, stream);
+    reader.finish();
+    PublicKey key =
+        PublicKey::expand(context, header.key_id, seed, Span<const Word>(b.span()), stream);
+    kernels::synchronize(stream);
+    return key;
+  });
+}
+
+void save(std::ostream& out, const KeySwitchingKey& key, const Stream& stream) {
+  save_switching_key("save(KeySwitchingKey)", out, Kind::kKeySwitchingKey, 0, key, stream);
+}
+
+KeySwitchingKey load_key_switching_key(std::istream& in,
+                                       const std::shared_ptr<const Context>& context,
+                                       const Stream& stream, const LoadOptions& options) {
+  const char* const function = "load_key_switching_key";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    return load_switching_key(in, Kind::kKeySwitchingKey, context, options.expected_key, stream)
+        .key;
+  });
+}
+
+void save(std::ostream& out, const RelinearizationKey& key, const Stream& stream) {
+  save_switching_key("save(RelinearizationKey)", out, Kind::kRelinearizationKey, 0, key.key,
+                     stream);
+}
+
+RelinearizationKey load_relinearization_key(std::istream& in,
+                                            const std::shared_ptr<const Context>& context,
+                                            const Stream& stream, const LoadOptions& options) {
+  const char* const function = "load_relinearization_key";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    return RelinearizationKey{
+        load_switching_key(in, Kind::kRelinearizationKey, context, options.expected_key, stream)
+            .key};
+  });
+}
+
+void save_galois_key(std::ostream& out, std::uint32_t galois_element, const KeySwitchingKey& key,
+                     const Stream& stream) {
+  save_switching_key("save_galois_key", out, Kind::kGaloisKey, galois_element, key, stream);
+}
+
+std::pair<std::uint32_t, KeySwitchingKey> load_galois_key(
+    std::istream& in, const std::shared_ptr<const Context>& context, const Stream& stream,
+    const LoadOptions& options) {
+  const char* const function = "load_galois_key";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    LoadedKey loaded =
+        load_switching_key(in, Kind::kGaloisKey, context, options.expected_key, stream);
+    return std::pair(loaded.galois_element, std::move(loaded.key));
+  });
+}
+
+void save(std::ostream& out, const GaloisKeys& keys, const Stream& stream) {
+  const char* const function = "save(GaloisKeys)";
+  if (keys.keys.empty()) {
+    throw std::invalid_argument(std::string(function) + ": there are no keys, expected at least 1");
+  }
+  const KeySwitchingKey& first = keys.keys.begin()->second;
+  const Parameters& parameters = first.context()->parameters();
+  for (const auto& [element, key] : keys.keys) {
+    if (key.id() != first.id() || !(key.context()->parameters() == parameters)) {
+      throw std::invalid_argument(std::string(function) +
+                                  ": the keys belong to different secret keys or parameters");
+    }
+  }
+  named(function, [&] {
+    ByteWriter writer(out);
+    write_header(writer, function,
+                 header_of(Kind::kGaloisKeys, parameters, first.id(), parameters.max_level(),
+                           static_cast<int>(keys.keys.size())),
+                 parameters);
+    writer.finish();
+  });
+  for (const auto& [element, key] : keys.keys) {
+    save_switching_key(function, out, Kind::kGaloisKey, element, key, stream);
+  }
+}
+
+GaloisKeys load_galois_keys(std::istream& in, const std::shared_ptr<const Context>& context,
+                            const Stream& stream, const LoadOptions& options) {
+  const char* const function = "load_galois_keys";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header =
+        read_header(reader, Kind::kGaloisKeys, *context, options.expected_key);
+    reader.finish();
+    GaloisKeys keys;
+    std::uint32_t last = 0;
+    for (int i = 0; i < header.count; ++i) {
+      try {
+        LoadedKey loaded = load_switching_key(in, Kind::kGaloisKey, context, header.key_id, stream);
+        if (loaded.galois_element <= last) {
+          throw SerializationError("Galois element = " + std::to_string(loaded.galois_element) +
+                                   ", expected above the one before, " + std::to_string(last));
+        }
+        last = loaded.galois_element;
+        keys.keys.emplace_hint(keys.keys.end(), last, std::move(loaded.key));
+      } catch (const SerializationError& error) {
+        throw SerializationError("key " + std::to_string(i) + " of " +
+                                 std::to_string(header.count) + ": " + error.what());
+      }
+    }
+    return keys;
+  });
+}
+
+// ---- The secret -----------------------------------------------------------------------------
+
+// Two bits a coefficient, in two's complement: 0, 1, and 3 for -1. Neither branches nor addresses
+// depend on them.
+void save_secret_key_unencrypted(std::ostream& out, const SecretKey& key, const Stream& stream) {
+  const char* const function = "save_secret_key_unencrypted";
+  const Context& context = *key.context();
+  context.check_stream(function, stream);
+  named(function, [&] {
+    const std::int64_t degree = context.degree();
+    SecretBuffer<std::int8_t> coefficients(degree, Stream::serial());
+    kernels::copy(Span<const std::int8_t>(key.material().coefficients.span()), coefficients.span(),
+                  stream);
+    kernels::synchronize(stream);
+    SecretBuffer<std::uint8_t> packed(degree / 4, Stream::serial());
+    for (std::int64_t i = 0; i < degree / 4; ++i) {
+      unsigned byte = 0;
+      for (int j = 0; j < 4; ++j) {
+        byte |= (static_cast<unsigned>(coefficients.data()[4 * i + j]) & 3U) << (2 * j);
+      }
+      packed.data()[i] = static_cast<std::uint8_t>(byte);
+    }
+    ByteWriter writer(out);
+    write_header(writer, function,
+                 header_of(Kind::kSecretKey, context.parameters(), key.id(), 0, 1),
+                 context.parameters());
+    writer.write(packed.data(), packed.size());
+    writer.finish();
+  });
+}
+
+SecretKey load_secret_key_unencrypted(std::istream& in,
+                                      const std::shared_ptr<const Context>& context,
+                                      const Stream& stream, const LoadOptions& options) {
+  const char* const function = "load_secret_key_unencrypted";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header =
+        read_header(reader, Kind::kSecretKey, *context, options.expected_key);
+    const std::int64_t degree = context->degree();
+    SecretBuffer<std::uint8_t> packed(degree / 4, Stream::serial());
+    reader.read(packed.data(), packed.size());
+    reader.finish();
+    SecretBuffer<std::int8_t> coefficients(degree, Stream::serial());
+    unsigned refused = 0;
+    for (std::int64_t i = 0; i < degree; ++i) {
+      const unsigned code = static_cast<unsigned>(packed.data()[i / 4]) >> (2 * (i % 4)) & 3U;
+      refused |= (code >> 1) & ~code & 1U;  // 2
+      coefficients.data()[i] = static_cast<std::int8_t>(static_cast<int>(code ^ 2U) - 2);
+    }
+    if (refused != 0) {  // which one is a secret: it is not in the text
+      throw SerializationError("a coefficient is not -1, 0 or 1");
+    }
+    return SecretKey::import_coefficients_secret(
+        context, header.key_id, Span<const std::int8_t>(coefficients.span()), stream);
+  });
+}
+
+// ---- Sizes ----------------------------------------------------------------------------------
+
+std::int64_t serialized_size(const Parameters& parameters) {
+  return object_bytes(parameters, Kind::kParameters, 0, 0);
+}
+std::int64_t serialized_size(const Plaintext& plaintext) {
+  return object_bytes(plaintext.context()->parameters(), Kind::kPlaintext, plaintext.level(), 1);
+}
+std::int64_t serialized_size(const Ciphertext& ciphertext) {
+  return object_bytes(ciphertext.context()->parameters(), Kind::kCiphertext, ciphertext.level(),
+                      ciphertext.size());
+}
+std::int64_t serialized_size(const SeededCiphertext& ciphertext) {
+  return object_bytes(ciphertext.context()->parameters(), Kind::kSeededCiphertext,
+                      ciphertext.level(), 1);
+}
+std::int64_t serialized_size(const PublicKey& key) {
+  const Parameters& parameters = key.context()->parameters();
+  return object_bytes(parameters, Kind::kPublicKey, parameters.max_level(), 1);
+}
+std::int64_t serialized_size(const KeySwitchingKey& key) {
+  const Parameters& parameters = key.context()->parameters();
+  return object_bytes(parameters, Kind::kKeySwitchingKey, parameters.max_level(),
+                      parameters.dnum());
+}
+std::int64_t serialized_size(const RelinearizationKey& key) { return serialized_size(key.key); }
+std::int64_t serialized_size(const GaloisKeys& keys) {
+  std::int64_t bytes = kHeaderBytes + kHashBytes;
+  for (const auto& [element, key] : keys.keys) bytes += serialized_size(key);
+  return bytes;
+}
+std::int64_t serialized_size(const SecretKey& key) {
+  return object_bytes(key.context()->parameters(), Kind::kSecretKey, 0, 1);
+}
+
+void expect_end(std::istream& in) {
+  bool more = false;
+  try {
+    more = in.peek() != std::istream::traits_type::eof();
+  } catch (const std::ios_base::failure&) {  // a stream that throws at its end
+  }
+  if (more || in.bad()) {
+    throw SerializationError(more ? "expect_end: there are bytes behind the last object"
+                                  : "expect_end: the stream failed");
+  }
+}
+
+}  // namespace velum::he

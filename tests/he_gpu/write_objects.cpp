@@ -1,0 +1,115 @@
+// Writes one object of every kind, and the numbers that they hold, into a folder: for
+// decrypt_with_integers.py and for the corpus of the fuzz target. The same bytes every time.
+#include <complex>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "velum/he/ckks/encoder.h"
+#include "velum/he/ckks/evaluator.h"
+#include "velum/he/encryptor.h"
+#include "velum/he/key_generator.h"
+#include "velum/he/serialization.h"
+
+namespace he = velum::he;
+using velum::kernels::Span;
+using velum::kernels::Stream;
+
+namespace {
+
+using Slots = std::vector<std::complex<double>>;
+
+template <typename Save>
+void write_file(const std::string& path, const Save& save) {
+  std::ofstream out(path, std::ios::binary);
+  save(out);
+  out.close();
+  if (!out) throw std::runtime_error("cannot write " + path);
+}
+
+void write_slots(const std::string& path, const Slots& slots) {
+  write_file(path, [&](std::ostream& out) {
+    char line[64];
+    for (const auto& slot : slots) {
+      std::snprintf(line, sizeof line, "%.17g %.17g\n", slot.real(), slot.imag());
+      out << line;
+    }
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: %s FOLDER LOG_N SCALE_BITS\n", argv[0]);
+    return 2;
+  }
+  const std::string folder = std::string(argv[1]) + "/";
+  const Stream stream = Stream::serial();
+  const auto randomness = he::Randomness::insecure_from_seed(2463);
+  const auto context = he::Context::create(he::ParametersBuilder()
+                                               .log_n(std::atoi(argv[2]))
+                                               .scale_bits(std::atoi(argv[3]))
+                                               .depth(1)
+                                               .dnum(2)
+                                               .insecure_without_security_check()
+                                               .build(),
+                                           stream);
+  he::KeyGenerator generator(context, randomness);
+  const auto secret = std::make_shared<const he::SecretKey>(generator.secret_key(stream));
+  const he::SecretKey other = generator.secret_key(stream);
+  const auto public_key =
+      std::make_shared<const he::PublicKey>(generator.public_key(*secret, stream));
+  const he::RelinearizationKey relinearization = generator.relinearization_key(*secret, stream);
+  const he::GaloisKeys galois = generator.galois_keys(*secret, {1}, true, stream);
+  const he::KeySwitchingKey switching = generator.key_switching_key(*secret, other, stream);
+
+  const auto slot_count = static_cast<std::size_t>(context->parameters().max_slots());
+  Slots slots, squares, turned;
+  for (std::size_t i = 0; i < slot_count; ++i) {
+    slots.push_back(std::polar(0.9, 0.37 * static_cast<double>(i)) * (i % 3 == 0 ? 0.5 : 1.0));
+  }
+  for (std::size_t i = 0; i < slot_count; ++i) {
+    squares.push_back(slots[i] * slots[i]);
+    turned.push_back(slots[(i + 1) % slot_count]);
+  }
+  const he::Plaintext plaintext =
+      he::Encoder(context).encode(Span<const std::complex<double>>(slots), stream);
+  const he::Evaluator evaluator(context);
+  const he::Ciphertext ciphertext =
+      he::Encryptor(public_key, randomness).encrypt(plaintext, stream);
+  const he::SeededCiphertext seeded =
+      he::SymmetricEncryptor(secret, randomness).encrypt_seeded(plaintext, stream);
+  const he::Ciphertext product = evaluator.square(seeded.expand(stream), stream);
+  const he::Ciphertext rescaled =
+      evaluator.rescale(evaluator.relinearize(product, relinearization, stream), stream);
+
+  const auto file = [&](const char* name, const auto& save) { write_file(folder + name, save); };
+  using Out = std::ostream;
+  file("parameters", [&](Out& out) { he::save(out, context->parameters()); });
+  file("plaintext", [&](Out& out) { he::save(out, plaintext, stream); });
+  file("ciphertext", [&](Out& out) { he::save(out, ciphertext, stream); });
+  file("product", [&](Out& out) { he::save(out, product, stream); });
+  file("rescaled", [&](Out& out) { he::save(out, rescaled, stream); });
+  file("rotated",
+       [&](Out& out) { he::save(out, evaluator.rotate(ciphertext, 1, galois, stream), stream); });
+  file("seeded_ciphertext", [&](Out& out) { he::save(out, seeded, stream); });
+  file("symmetric", [&](Out& out) { he::save(out, seeded.expand(stream), stream); });
+  file("public_key", [&](Out& out) { he::save(out, *public_key, stream); });
+  file("key_switching_key", [&](Out& out) { he::save(out, switching, stream); });
+  file("relinearization_key", [&](Out& out) { he::save(out, relinearization, stream); });
+  file("galois_keys", [&](Out& out) { he::save(out, galois, stream); });
+  file("galois_key", [&](Out& out) {
+    he::save_galois_key(out, galois.keys.begin()->first, galois.keys.begin()->second, stream);
+  });
+  file("secret_key", [&](Out& out) { he::save_secret_key_unencrypted(out, *secret, stream); });
+  file("other_secret_key", [&](Out& out) { he::save_secret_key_unencrypted(out, other, stream); });
+  write_slots(folder + "slots.txt", slots);
+  write_slots(folder + "squares.txt", squares);
+  write_slots(folder + "turned.txt", turned);
+  return 0;
+}
