@@ -2,46 +2,16 @@
 
 #include <openssl/evp.h>
 
-#include <atomic>
 #include <bit>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
-#include <new>
 #include <sstream>
 
 #include "he_fixture.h"
 #include "serialization/object_header.h"
 #include "serialization/residue_packing.h"
-
-// ---- What the program allocates -------------------------------------------------------------
-
-namespace {
-std::atomic<std::size_t> largest_allocation{0};
-
-void* counted(std::size_t size, std::size_t alignment) {
-  std::size_t seen = largest_allocation.load();
-  while (size > seen && !largest_allocation.compare_exchange_weak(seen, size)) {
-  }
-  const std::size_t rounded = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment;
-  void* const memory = std::aligned_alloc(alignment, rounded * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-}  // namespace
-
-void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
-void* operator new[](std::size_t size) { return counted(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return counted(size, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+#include "support/largest_allocation.h"
 
 namespace velum::he {
 namespace {
@@ -201,7 +171,7 @@ struct Objects {
 /// allocation of the loader, too.
 std::string refusal(const Sample& sample, const std::string& bytes) {
   std::istringstream in(bytes);
-  largest_allocation = 0;
+  reset_largest_allocation();
   try {
     sample.reload(in);
   } catch (const SerializationError& error) {
@@ -469,7 +439,7 @@ TEST_P(SerializationOnEveryBackend, ForgedHeadersAreRefusedBeforeMemoryIsAskedFo
     const Sample& sample = objects.sample(forgery.sample);
     const std::string bytes = patched(sample.bytes, forgery.at, forgery.bytes);
     const std::string complaint = refusal(sample, bytes);
-    const std::size_t asked = largest_allocation;
+    const std::size_t asked = largest_allocation();
     EXPECT_THAT(complaint, HasSubstr(forgery.complaint)) << forgery.sample << " at " << forgery.at;
     EXPECT_LE(asked, 2048U) << forgery.complaint;  // texts; a limb has 4096 bytes
   }
