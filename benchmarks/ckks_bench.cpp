@@ -13,6 +13,7 @@
 #include "support/cuda_event_timer.h"
 #include "velum/he/ckks/encoder.h"
 #include "velum/he/ckks/evaluator.h"
+#include "velum/he/ckks/linear_transform.h"
 #include "velum/he/decryptor.h"
 #include "velum/he/encryptor.h"
 #include "velum/he/key_generator.h"
@@ -188,6 +189,24 @@ void BM_RotateHoisted(benchmark::State& state) {
   });
 }
 
+/// A dense matrix of 64 slots: 64 diagonals, 14 rotations.
+void BM_LinearTransform64(benchmark::State& state) {
+  run(state, [&](const Fixture& f, const Stream& stream) {
+    const Ciphertext a = f.encryptor.encrypt(f.plaintext(stream), stream);
+    std::vector<double> matrix(64 * 64);
+    std::mt19937_64 bits(2);
+    std::uniform_real_distribution<double> uniform(-1.0 / 64, 1.0 / 64);
+    for (double& entry : matrix) entry = uniform(bits);
+    const LinearTransform transform = LinearTransform::from_matrix(
+        f.encoder, kernels::MatrixView<const double>(matrix.data(), 64, 64), stream);
+    const GaloisKeys keys =
+        KeyGenerator(f.context).galois_keys(*f.secret, transform.rotations(), false, stream);
+    benchmarking::measure(state, stream, [&] {
+      benchmark::DoNotOptimize(transform.apply(f.evaluator, a, keys, stream));
+    });
+  });
+}
+
 void rings(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"log_n", "threads"})->UseManualTime()->Unit(benchmark::kMicrosecond);
   for (const std::int64_t threads : {1, 2, 0}) {
@@ -206,6 +225,7 @@ BENCHMARK(BM_MultiplyPlain)->Apply(rings);
 BENCHMARK(BM_MultiplyRelinearizeRescale)->Apply(rings);
 BENCHMARK(BM_Rotate)->Apply(rings);
 BENCHMARK(BM_RotateHoisted)->Apply(rings);
+BENCHMARK(BM_LinearTransform64)->Apply(rings);
 
 }  // namespace
 }  // namespace velum::he

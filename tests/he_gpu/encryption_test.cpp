@@ -1,4 +1,5 @@
 #include <set>
+#include <thread>
 
 #include "he_fixture.h"
 
@@ -181,6 +182,37 @@ TEST_P(EncryptionOnEveryBackend, AReleaseThatCannotBeFloodedIsRefused) {
                                                      scheme.stream);
               }),
               HasSubstr("statistical_bits = 5, expected 10 to 128"));
+}
+
+// A context, its keys and its workspace serve any number of threads.
+TEST(Encryption, ThreadsShareOneContext) {
+  const Scheme scheme(small_insecure_parameters(8, 45, 2), Backend::kCpu, 13, {1});
+  std::vector<std::thread> threads;
+  std::vector<double> errors(4, 1.0);
+  for (std::size_t t = 0; t < errors.size(); ++t) {
+    threads.emplace_back([&, t] {
+      const Stream stream = Stream::serial();
+      double largest = 0.0;
+      for (std::uint64_t round = 0; round < 20; ++round) {
+        const Complexes x = scheme.random_slots(100 * t + round);
+        const Ciphertext a = scheme.encryptor.encrypt(
+            scheme.encoder.encode(Span<const std::complex<double>>(x), stream), stream);
+        const Ciphertext turned = scheme.evaluator.rotate(a, 1, scheme.galois, stream);
+        const Ciphertext product = scheme.evaluator.rescale(
+            scheme.evaluator.relinearize(scheme.evaluator.multiply(a, turned, stream),
+                                         scheme.relinearization, stream),
+            stream);
+        Complexes decoded(x.size()), expected(x.size());
+        scheme.encoder.decode(scheme.decryptor.decrypt_for_owner(product, stream),
+                              Span<std::complex<double>>(decoded), stream);
+        for (std::size_t i = 0; i < x.size(); ++i) expected[i] = x[i] * x[(i + 1) % x.size()];
+        largest = std::max(largest, error_between(decoded, expected).largest);
+      }
+      errors[t] = largest;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const double error : errors) EXPECT_LT(error, 1e-7);
 }
 
 // ---- By hand ---------------------------------------------------------------------------------

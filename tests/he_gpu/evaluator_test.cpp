@@ -234,7 +234,7 @@ TEST_P(EvaluatorOnEveryBackend, WhatDoesNotFitTogetherIsAnErrorThatNamesBoth) {
 // Random programs over a few registers against complex doubles: whatever is computed, its error is
 // within its bound.
 TEST_P(EvaluatorOnEveryBackend, RandomCircuitsStayWithinTheirBounds) {
-  const int circuits = GetParam() == Backend::kCpu ? 400 : 4;
+  const int circuits = GetParam() == Backend::kCpu ? 2000 : 4;
   const Scheme scheme(small_insecure_parameters(6, 45, 3), GetParam(), 15, {1, 2, 5});
   const Evaluator& evaluator = scheme.evaluator;
   for (int circuit = 0; circuit < circuits; ++circuit) {
