@@ -377,7 +377,7 @@ Parameters ParametersFields::restore() const {
   const int q_count = base_count + primes_per_level * max_level;
   expect("special primes", special_count, 0, kernels::LimbIndices::kMaxLimbs - q_count);
   expect("primes of a digit", digit_limbs, special_count == 0 ? q_count : 1, q_count);
-  if (primes.size() != static_cast<std::size_t>(special_count + q_count)) {
+  if (static_cast<std::int64_t>(primes.size()) != special_count + q_count) {
     refuse(std::to_string(primes.size()) + " primes, expected " +
            std::to_string(special_count + q_count));
   }
