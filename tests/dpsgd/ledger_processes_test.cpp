@@ -95,6 +95,33 @@ TEST_F(LedgerProcesses, EightOfThemNeverOverspendTogether) {
 
 // A process that waits for the lock decides by what stands there when it has it. (The pause only
 // makes sure that the child waits by then; without it the test still holds.)
+// What fits is searched without the lock. The child finds room for 20 while the parent, which holds
+// the lock, takes most of it.
+TEST_F(LedgerProcesses, ASearchBesideOthersIsCheckedUnderTheLock) {
+  make_ledger(1000);
+  sqlite3* other = nullptr;
+  const pid_t child = start([&] {
+    Ledger ledger = Ledger::open(path_);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // until the parent has the lock
+    try {
+      ledger.reserve_up_to(request(20, kMean));
+    } catch (const BudgetExceeded&) {
+      std::_Exit(7);
+    }
+  });
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &other), SQLITE_OK);
+  sqlite3_busy_timeout(other, 10'000);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE; UPDATE data_set SET epsilon = 1e-9", nullptr,
+                         nullptr, nullptr),
+            SQLITE_OK);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1000));
+  ASSERT_EQ(sqlite3_exec(other, "COMMIT", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(other);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
 TEST_F(LedgerProcesses, ACheckSeesWhatWasEnteredWhileItWaited) {
   make_ledger(1000);
   sqlite3* other = nullptr;
