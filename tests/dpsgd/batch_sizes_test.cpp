@@ -16,7 +16,6 @@
 namespace velum::testing {
 namespace {
 
-namespace nn = torch::nn;
 using dpsgd::detail::SampleFactors;
 using dpsgd::detail::Tape;
 using Expected = std::vector<std::vector<at::Tensor>>;  // [sample][parameter]

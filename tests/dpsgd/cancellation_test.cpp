@@ -1,5 +1,6 @@
 // Records whose gradient is a small sum of huge, opposite terms: what rounding leaves of the terms
 // in the weighted sum must not exceed what the record's clipped gradient may.
+#include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include <cmath>

@@ -77,7 +77,8 @@ Tensor numbers(at::IntArrayRef sizes, double offset) {
 }
 
 TEST_P(NormAffineGradients, OfGroupNormEqualSingleSampleBackwards) {
-  const auto& [c, dtype] = GetParam();
+  const auto& c = std::get<0>(GetParam());  // clang 14 captures no structured binding
+  const auto dtype = std::get<1>(GetParam());
   torch::manual_seed(7);
   const std::int64_t batch = c.sizes[0], channels = c.sizes[1];
   const Tensor x = numbers(c.sizes, 3.0), g = numbers(c.sizes, 0.0);
@@ -111,7 +112,8 @@ TEST_P(NormAffineGradients, OfGroupNormEqualSingleSampleBackwards) {
 }
 
 TEST_P(NormAffineGradients, OfLayerNormEqualSingleSampleBackwards) {
-  const auto& [c, dtype] = GetParam();
+  const auto& c = std::get<0>(GetParam());  // clang 14 captures no structured binding
+  const auto dtype = std::get<1>(GetParam());
   torch::manual_seed(8);
   const Tensor x = numbers(c.sizes, -2.0), g = numbers(c.sizes, 0.0);
   const auto split = c.sizes.end() - c.normalized_dims;
@@ -136,7 +138,8 @@ TEST_P(NormAffineGradients, OfLayerNormEqualSingleSampleBackwards) {
 }
 
 TEST_P(NormAffineGradients, OfAnEmptyBatchAreEmpty) {
-  const auto& [c, dtype] = GetParam();
+  const auto& c = std::get<0>(GetParam());  // clang 14 captures no structured binding
+  const auto dtype = std::get<1>(GetParam());
   std::vector<std::int64_t> sizes = c.sizes;
   sizes[0] = 0;
   const Tensor x = torch::zeros(sizes, dtype), none = torch::zeros({0}, dtype);
@@ -151,7 +154,8 @@ TEST_P(NormAffineGradients, OfAnEmptyBatchAreEmpty) {
 }
 
 TEST_P(NormAffineGradients, AreTheSameBitsForAnyNumberOfThreads) {
-  const auto& [c, dtype] = GetParam();
+  const auto& c = std::get<0>(GetParam());  // clang 14 captures no structured binding
+  const auto dtype = std::get<1>(GetParam());
   const Tensor x = torch::randn(c.sizes, dtype), g = torch::randn(c.sizes, dtype);
   const Tensor group = torch::randn({c.sizes[0], c.groups}, dtype);
   std::int64_t rows = 1;

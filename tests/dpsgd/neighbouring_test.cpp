@@ -1,5 +1,6 @@
 // What one sample can do: on real models, through the real step, a sample that is added, removed or
 // replaced moves the sum of clipped gradients by what the accounting assumes, and by no more.
+#include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include <cmath>

@@ -1,4 +1,5 @@
 // Every rule of the tape, through the real engine, against single-sample backwards in float64.
+#include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include <algorithm>

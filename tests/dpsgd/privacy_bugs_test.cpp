@@ -1,5 +1,7 @@
 // The mistakes that would make training only look private; tests/README.md lists which test
 // catches which.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include <cmath>

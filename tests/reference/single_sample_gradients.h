@@ -44,6 +44,7 @@ inline std::vector<at::Tensor> clipped_sum(const std::vector<std::vector<at::Ten
                                            const std::vector<at::Tensor>& parameters,
                                            double clipping_norm) {
   std::vector<at::Tensor> sum;
+  sum.reserve(parameters.size());
   for (const at::Tensor& parameter : parameters) {
     sum.push_back(torch::zeros(parameter.sizes(), torch::kFloat64));
   }
