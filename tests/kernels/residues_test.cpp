@@ -66,11 +66,12 @@ std::uint64_t expected_residue(std::uint32_t q, std::uint64_t step, std::uint32_
       test_key(), {kPosition.purpose, kPosition.key_epoch, step, tensor}, DrawKind::kInteger);
   const std::int64_t first_block = 48 * (i / 256) + i % 16;
   const std::int64_t slot = i / 16 % 16;
-  std::vector<std::uint32_t> words;
+  std::vector<std::uint32_t> words(3);
   for (int w = 0; w < 3; ++w) {
-    words.push_back(slot == 15 ? stream_word(state, first_block + 16 * w, 15)
-                               : stream_word(state, first_block + 16 * (slot / 5),
-                                             static_cast<int>(3 * (slot % 5) + w)));
+    words[static_cast<std::size_t>(w)] = slot == 15
+                                             ? stream_word(state, first_block + 16 * w, 15)
+                                             : stream_word(state, first_block + 16 * (slot / 5),
+                                                           static_cast<int>(3 * (slot % 5) + w));
   }
   return product_shifted(words, q);
 }
@@ -78,9 +79,10 @@ std::uint64_t expected_residue(std::uint64_t q, std::uint64_t step, std::uint32_
                                std::int64_t i) {
   const ChaCha20State state = stream_state(
       test_key(), {kPosition.purpose, kPosition.key_epoch, step, tensor}, DrawKind::kInteger);
-  std::vector<std::uint32_t> words;
+  std::vector<std::uint32_t> words(4);
   for (int w = 0; w < 4; ++w) {
-    words.push_back(stream_word(state, i / 4, static_cast<int>(4 * (i % 4)) + w));
+    words[static_cast<std::size_t>(w)] =
+        stream_word(state, i / 4, static_cast<int>(4 * (i % 4)) + w);
   }
   return product_shifted(words, q);
 }

@@ -563,9 +563,14 @@ double chi_square_z(const std::vector<double>& counts, const std::vector<double>
 
 constexpr std::int64_t kDraws = std::int64_t{1} << 22;
 
+/// The cell of x among 2 cut + 1, of which the outer two hold the tails.
+std::size_t cell_of(std::int64_t x, std::int64_t cut) {
+  return static_cast<std::size_t>(std::clamp(x, -cut, cut) + cut);
+}
+
 TEST(TernaryStatistics, ValuesHaveTheirShares) {
   std::vector<double> counts(3);
-  for (const int x : drawn(kTernary, kDraws)) counts.at(static_cast<std::size_t>(x + 1)) += 1;
+  for (const std::int8_t x : drawn(kTernary, kDraws)) counts.at(cell_of(x, 1)) += 1;
   EXPECT_LT(std::abs(chi_square_z(counts, {1.0 / 3, 1.0 / 3, 1.0 / 3})), 6);
   // Mean 0, variance 2/3; squares: mean 2/3, variance 2/9.
   const double n = static_cast<double>(kDraws);
@@ -579,7 +584,7 @@ TEST(TernaryStatistics, NeighboursAreIndependent) {
     std::vector<double> counts(9);
     for (std::size_t i = 0; i + 2 * distance <= draws.size(); i += 2 * distance) {
       for (std::size_t j = i; j < i + distance; ++j) {
-        counts.at(static_cast<std::size_t>(3 * (draws[j] + 1) + draws[j + distance] + 1)) += 1;
+        counts.at(3 * cell_of(draws[j], 1) + cell_of(draws[j + distance], 1)) += 1;
       }
     }
     EXPECT_LT(std::abs(chi_square_z(counts, std::vector<double>(9, 1.0 / 9))), 6)
@@ -588,12 +593,12 @@ TEST(TernaryStatistics, NeighboursAreIndependent) {
 }
 
 /// P(X = x) for |x| < cut, and both tails from `cut` on as one cell each: 2 cut + 1 cells.
-std::vector<double> gaussian_cells(int cut) {
+std::vector<double> gaussian_cells(std::int64_t cut) {
   std::vector<double> cells(static_cast<std::size_t>(2 * cut + 1));
   double total = 0;
   for (int x = -100; x <= 100; ++x) {
     const double weight = std::exp(-static_cast<double>(x) * x / (2 * 3.19 * 3.19));
-    cells[static_cast<std::size_t>(std::clamp(x, -cut, cut) + cut)] += weight;
+    cells[cell_of(x, cut)] += weight;
     total += weight;
   }
   for (double& cell : cells) cell /= total;
@@ -603,9 +608,9 @@ std::vector<double> gaussian_cells(int cut) {
 TEST(DiscreteGaussianStatistics, ValuesHaveTheirShares) {
   constexpr int kCut = 14;  // beyond: 2 * 10^-5 of all draws, 40 a side
   std::vector<double> counts(2 * kCut + 1);
-  for (const int x : drawn(kGaussian, kDraws)) {
+  for (const std::int8_t x : drawn(kGaussian, kDraws)) {
     ASSERT_LE(std::abs(x), DiscreteGaussian::kBound);
-    counts.at(static_cast<std::size_t>(std::clamp(x, -kCut, kCut) + kCut)) += 1;
+    counts.at(cell_of(x, kCut)) += 1;
   }
   EXPECT_LT(std::abs(chi_square_z(counts, gaussian_cells(kCut))), 6);
 }
@@ -615,7 +620,7 @@ TEST(DiscreteGaussianStatistics, MomentsAreThoseOfTheDistribution) {
   const double s2 = DiscreteGaussian::kVariance;
   const double n = static_cast<double>(kDraws);
   std::array<double, 5> sums{};
-  for (const int x : drawn(kGaussian, kDraws)) {
+  for (const std::int8_t x : drawn(kGaussian, kDraws)) {
     double power = 1;
     for (double& sum : sums) {
       sum += power;
@@ -636,16 +641,13 @@ TEST(DiscreteGaussianStatistics, NeighboursAreIndependent) {
   for (const double a : cells) {
     for (const double b : cells) pairs.push_back(a * b);
   }
-  const auto cell = [&](int x) {
-    return static_cast<std::size_t>(std::clamp(x, -kCut, kCut) + kCut);
-  };
   for (const std::size_t distance : {1, 2, 3, 4, 16, 64, 256}) {
     std::vector<double> counts(pairs.size());
     double product = 0;
     double used = 0;
     for (std::size_t i = 0; i + 2 * distance <= draws.size(); i += 2 * distance) {
       for (std::size_t j = i; j < i + distance; ++j) {
-        counts.at(cell(draws[j]) * cells.size() + cell(draws[j + distance])) += 1;
+        counts.at(cell_of(draws[j], kCut) * cells.size() + cell_of(draws[j + distance], kCut)) += 1;
         product += draws[j] * draws[j + distance];
         used += 1;
       }
