@@ -93,6 +93,7 @@ void BM_Elementwise(benchmark::State& state) {
   const Buffer<Word> b = c.random(2, 0, c.primes);
   const Buffer<Word> out = c.random(2, 0, c.primes);
   std::vector<ShoupFactor<Word>> host;
+  host.reserve(static_cast<std::size_t>(c.primes));
   for (int i = 0; i < c.primes; ++i) host.push_back(shoup_factor<Word>(12345, c.chain[i].value));
   Buffer<ShoupFactor<Word>> factors(c.primes, c.stream);
   copy(Span<const ShoupFactor<Word>>(host), factors.span(), c.stream);

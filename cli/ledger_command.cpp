@@ -459,18 +459,18 @@ void note(const Arguments& arguments) {
 /// The error about the argument that gave the value.
 std::invalid_argument named_by_arguments(const std::invalid_argument& error,
                                          const Arguments& arguments) {
-  const std::invalid_argument named = about_argument(error, {{"data set", "--dataset-id"},
-                                                             {"unit", "--unit"},
-                                                             {"public_size", "--size"},
-                                                             {"name", "--accountant"},
-                                                             {"accountant", "--accountant"},
-                                                             {"description", "--description"},
-                                                             {"actor", "--actor"},
-                                                             {"label", "--label"},
-                                                             {"reason", "--reason"},
-                                                             {"text", "--text"},
-                                                             {"head", "--head"},
-                                                             {"hash", "--head"}});
+  std::invalid_argument named = about_argument(error, {{"data set", "--dataset-id"},
+                                                       {"unit", "--unit"},
+                                                       {"public_size", "--size"},
+                                                       {"name", "--accountant"},
+                                                       {"accountant", "--accountant"},
+                                                       {"description", "--description"},
+                                                       {"actor", "--actor"},
+                                                       {"label", "--label"},
+                                                       {"reason", "--reason"},
+                                                       {"text", "--text"},
+                                                       {"head", "--head"},
+                                                       {"hash", "--head"}});
   // The others may stand in what --mechanism or a file says.
   if (!arguments.mechanism.empty() || !arguments.file.empty()) return named;
   return about_argument(named, {{"epsilon", "--epsilon"},

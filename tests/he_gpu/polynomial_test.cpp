@@ -104,8 +104,9 @@ TEST(PolynomialOfSlots, WhatIsOutOfRangeIsNamed) {
   EXPECT_THAT(
       error({.basis = Polynomial::Basis::kChebyshev, .coefficients = {0, 1}, .bound = 0.5}),
       HasSubstr("message_bound = 1.000000, expected at most the polynomial's bound = 0.500000"));
-  EXPECT_THAT(error_of([] { Polynomial::chebyshev([](double v) { return std::sqrt(v); }, 1.0, 2); }),
-              HasSubstr("not finite"));
+  EXPECT_THAT(
+      error_of([] { Polynomial::chebyshev([](double v) { return std::sqrt(v); }, 1.0, 2); }),
+      HasSubstr("not finite"));
   EXPECT_THAT(error_of([] { Polynomial::chebyshev([](double v) { return v; }, 0.0, 2); }),
               HasSubstr("bound = 0"));
 }

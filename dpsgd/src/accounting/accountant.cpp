@@ -61,7 +61,8 @@ void Accountant::compose(const Composition& composition) {
         "Accountant::compose: neighbouring = " + to_string(composition.neighbouring()) +
         ", expected " + to_string(composition_.neighbouring()));
   }
-  const std::vector<Phase> phases = composition.phases();  // which may be this accountant's own
+  // A copy: the phases may be this accountant's own.
+  const std::vector<Phase> phases(composition.phases().begin(), composition.phases().end());
   for (const Phase& phase : phases) compose(phase.mechanism, phase.count, phase.label);
 }
 

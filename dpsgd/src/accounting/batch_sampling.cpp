@@ -81,7 +81,7 @@ std::int64_t steps_of_an_example(std::int64_t steps, double sampling_rate) {
 }
 
 Mechanism mechanism_of_batches(const BatchPlan& plan) {
-  const Mechanism mechanism = [&]() -> Mechanism {
+  Mechanism mechanism = [&]() -> Mechanism {
     switch (plan.sampling) {
       case BatchSampling::kPoisson:
         if (plan.sampling_rate == 1.0) return GaussianMechanism{plan.noise_multiplier};

@@ -33,7 +33,7 @@ std::string scientific(double value) {
 /// Four digits, not above `delta` >= 0.
 std::string delta_text_rounded_down(double delta) {
   if (delta == 0.0) return "0";
-  const std::string text = scientific(delta);
+  std::string text = scientific(delta);
   if (std::stod(text) <= delta) return text;
   return scientific(delta - std::stod("1" + text.substr(text.find('e'))) * 1e-3);
 }
@@ -219,7 +219,7 @@ std::string epsilon_text(double epsilon) {
 
 std::string delta_text(double delta) {
   if (delta == 0.0) return "0";
-  const std::string text = scientific(delta);
+  std::string text = scientific(delta);
   if (std::stod(text) >= delta) return text;
   return scientific(delta + std::stod("1" + text.substr(text.find('e'))) * 1e-3);
 }

@@ -171,7 +171,10 @@ std::string TrainingReport::to_text() const {
   if (!versions.empty()) {
     std::string list;
     for (const auto& [name, version] : versions) {
-      list += (list.empty() ? "" : ", ") + name + " " + version;
+      if (!list.empty()) list += ", ";
+      list += name;
+      list += ' ';
+      list += version;
     }
     out += "\nVersions\n\n";
     out += wrapped("  ", "  ", list);
