@@ -248,6 +248,7 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   return statistics;
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): handles that count references
 PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
                              PrivacyOptions options)
     : impl_(std::make_unique<Impl>(std::move(parameters), sampler, std::move(options))) {}

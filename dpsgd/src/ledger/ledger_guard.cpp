@@ -11,7 +11,9 @@
 namespace velum::dpsgd {
 
 LedgerGuard::LedgerGuard(std::shared_ptr<Ledger> ledger, std::string data_set, std::string run,
-                         std::int64_t block, std::string description, std::string actor)
+                         std::int64_t block,
+                         std::string description,  // NOLINT(performance-unnecessary-value-param)
+                         std::string actor)
     : ledger_(std::move(ledger)),
       data_set_(std::move(data_set)),
       run_(std::move(run)),
