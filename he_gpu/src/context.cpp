@@ -77,6 +77,7 @@ Context::Context(Parameters parameters, const Stream& stream)
     radices_.emplace_back(moduli(), limbs, stream);
   }
   std::vector<kernels::ShoupFactor<Word>> products;
+  products.reserve(static_cast<std::size_t>(special_product_.size()));
   for (int i = 0; i < parameters_.limbs(parameters_.max_level()); ++i) {
     const kernels::Modulus<Word>& q = moduli()[special.count + i];
     Word product = 1;

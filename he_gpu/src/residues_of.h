@@ -34,6 +34,7 @@ inline Word residue_of(double whole, Word q) {
 inline Buffer<Word> residues_of(double whole, const LimbIndices& limbs,
                                 const kernels::ModulusChain<Word>& moduli, const Stream& stream) {
   std::vector<Word> residues;
+  residues.reserve(static_cast<std::size_t>(limbs.count));
   for (int i = 0; i < limbs.count; ++i)
     residues.push_back(residue_of(whole, moduli[limbs[i]].value));
   return resident(residues, stream);
@@ -43,6 +44,7 @@ inline Buffer<kernels::ShoupFactor<Word>> factors_of(std::int64_t factor, const 
                                                      const kernels::ModulusChain<Word>& moduli,
                                                      const Stream& stream) {
   std::vector<kernels::ShoupFactor<Word>> factors;
+  factors.reserve(static_cast<std::size_t>(limbs.count));
   for (int i = 0; i < limbs.count; ++i) {
     const std::int64_t q = moduli[limbs[i]].value;
     factors.push_back(

@@ -41,7 +41,7 @@ class SecretBuffer {
       : data_(std::exchange(other.data_, nullptr)),
         size_(std::exchange(other.size_, 0)),
         bytes_(std::exchange(other.bytes_, 0)),
-        stream_(other.stream_),
+        stream_(std::move(other.stream_)),
         device_(std::move(other.device_)) {}
   SecretBuffer& operator=(SecretBuffer&& other) noexcept {
     SecretBuffer taken(std::move(other));

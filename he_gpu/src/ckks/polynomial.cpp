@@ -52,7 +52,9 @@ class Tree {
       return sum(coefficients, degree, level, scale);
     int giant = 1;
     while (2 * giant <= degree) giant *= 2;
-    const auto [quotient, remainder] = divide(coefficients, degree, giant);
+    const auto parts = divide(coefficients, degree, giant);
+    const std::vector<double>& quotient = parts.first;
+    const std::vector<double>& remainder = parts.second;
     const Ciphertext& power = this->power(giant);
     const double modulus = parameters_.level_modulus(level + 1);
     const Ciphertext factor = evaluator_.drop_to_level(power, level + 1, stream_);

@@ -209,7 +209,7 @@ Coefficients read_coefficients(const char* function, RnsView<const std::uint32_t
   kernels::copy(Span<const double>(low.span()), host.low.span(), stream);
   kernels::synchronize(stream);
   return host;
-}
+}  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the destructors free what they own
 
 template <typename Slot>
 void decode_slots(const CanonicalEmbedding& embedding, RnsView<const std::uint32_t> in,

@@ -57,6 +57,7 @@ Reciprocal<Word> reciprocal_of(const Modulus<Word>& modulus) {
 template <typename Word>
 std::vector<Reciprocal<Word>> reciprocals_of(const std::vector<Modulus<Word>>& from) {
   std::vector<Reciprocal<Word>> reciprocals;
+  reciprocals.reserve(from.size());
   for (const Modulus<Word>& modulus : from) reciprocals.push_back(reciprocal_of(modulus));
   return reciprocals;
 }

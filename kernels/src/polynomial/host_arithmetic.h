@@ -43,6 +43,7 @@ Word product_modulo(const std::vector<Modulus<Word>>& moduli, std::size_t left_o
 template <typename Word>
 std::vector<Modulus<Word>> moduli_of(const ModulusChain<Word>& chain, const LimbIndices& limbs) {
   std::vector<Modulus<Word>> moduli;
+  moduli.reserve(static_cast<std::size_t>(limbs.count));
   for (int i = 0; i < limbs.count; ++i) moduli.push_back(chain[limbs[i]]);
   return moduli;
 }
