@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs a benchmark program several times and keeps minima, with the machine and the commit.
 
-For random_bench, gradients_bench, accounting_bench and scattering_bench; the step of DP-SGD beside
-Opacus has a script of its own, compare_opacus.py. The benchmarks of a program, a peer's among them,
+For the programs listed in PROGRAMS; the step of DP-SGD beside Opacus has a script of its own,
+compare_opacus.py. The benchmarks of a program, a peer's among them,
 run interleaved in random order in the same process. Writes JSON: an object with
 
   program, command  what ran
@@ -22,7 +22,17 @@ from pathlib import Path
 
 from support.recording import ROOT, Failure, commit, find_program, machine, run, write_json
 
-PROGRAMS = ["random_bench", "gradients_bench", "accounting_bench", "scattering_bench"]
+PROGRAMS = [
+    "random_bench",
+    "gradients_bench",
+    "accounting_bench",
+    "scattering_bench",
+    "ntt_bench",
+    "rns_bench",
+    "sampling_bench",
+    "ckks_encoder_bench",
+    "ckks_bench",
+]
 MS_PER = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
