@@ -243,7 +243,8 @@ TEST_P(ConvWeightGradientsGrid, AnyStridesOfMemoryGiveTheSameBits) {
 }
 
 TEST_P(ConvWeightGradientsGrid, AZeroFactorSelectsASampleAwayWhateverItHolds) {
-  const auto& [conv, dtype] = GetParam();
+  const auto& conv = std::get<0>(GetParam());  // clang 14 captures no structured binding
+  const auto dtype = std::get<1>(GetParam());
   if (conv.batch < 3) GTEST_SKIP() << "needs three samples";
   const Problem p(conv);
   const Tensor factors = factors_of(conv.batch).to(dtype);
@@ -262,7 +263,8 @@ TEST_P(ConvWeightGradientsGrid, AZeroFactorSelectsASampleAwayWhateverItHolds) {
 }
 
 TEST_P(ConvWeightGradientsGrid, ANonFiniteSampleHasANonFiniteNormAndLeavesTheOthersAlone) {
-  const auto& [conv, dtype] = GetParam();
+  const auto& conv = std::get<0>(GetParam());  // clang 14 captures no structured binding
+  const auto dtype = std::get<1>(GetParam());
   if (conv.batch < 3) GTEST_SKIP() << "needs three samples";
   const Problem p(conv);
   const Tensor x = p.input.to(dtype);
@@ -299,7 +301,8 @@ TEST_P(ConvWeightGradientsGrid, AnEmptyBatchGivesNoNormsAndAZeroSum) {
 }
 
 TEST_P(ConvWeightGradientsGrid, AnyNumberOfThreadsGivesTheSameBits) {
-  const auto& [conv, dtype] = GetParam();
+  const auto& conv = std::get<0>(GetParam());  // clang 14 captures no structured binding
+  const auto dtype = std::get<1>(GetParam());
   const Problem p(conv);
   const Tensor x = p.input.to(dtype), g = p.grad_output.to(dtype);
   const Tensor factors = factors_of(conv.batch).to(dtype);

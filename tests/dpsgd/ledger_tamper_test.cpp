@@ -7,11 +7,9 @@
 namespace velum::dpsgd {
 namespace {
 
-using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 
 /// A ledger with events of every kind, and someone who edits its file.
 class LedgerTamperTest : public LedgerFixture {

@@ -200,8 +200,10 @@ std::vector<double> product(const std::vector<float>& a, const std::vector<doubl
 
 TEST(PreconditionRows, IsTheProductByDefinitionScaledToNormOneWithTheBias) {
   Numbers numbers(5);
-  for (const auto& [channels, positions] :
+  for (const auto& shape :
        std::vector<std::pair<std::size_t, std::size_t>>{{1, 1}, {2, 3}, {7, 33}, {81, 49}}) {
+    const auto channels = shape.first;  // clang 14 captures no structured binding
+    const auto positions = shape.second;
     SCOPED_TRACE(std::to_string(channels) + " x " + std::to_string(positions));
     const std::size_t size = channels * positions;
     Preconditioner preconditioner{
