@@ -206,7 +206,8 @@ TEST(RdpWithoutReplacement, IsExactAtOrdersFarBeyondTheTable) {
   const struct {
     double q, sigma, order;
   } points[] = {{1.4e-8, 808.0, 2.1220724e7}, {1e-9, 300.0, 2e6}, {1e-6, 50.0, 4e4}};
-  for (const auto& [q, sigma, order] : points) {
+  for (const auto& point : points) {
+    const double q = point.q, sigma = point.sigma, order = point.order;
     const long double c = 1.0L / sigma;
     const auto integrand = [&](long double v) {
       const long double t = v + 0.5L * c;

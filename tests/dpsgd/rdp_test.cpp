@@ -14,7 +14,6 @@
 namespace velum::dpsgd {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::kRdpValues;
 using testing::likelihood_ratio_moment;
 using testing::RdpValue;
