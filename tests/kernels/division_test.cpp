@@ -186,8 +186,10 @@ TEST_P(DivisionOnEveryBackend, HasTheKnownDigests) {
   const NttTables<std::uint32_t> tables(8, values, stream);
   HostRns<std::uint32_t> input(2, 8, 256);
   fill_uniform(input, values, 1);
-  for (const auto& [count, digest] :
+  for (const auto& answer :
        {std::pair{3, rns_answers::kDivision}, std::pair{1, rns_answers::kRescale}}) {
+    const auto count = answer.first;  // clang 14 captures no structured binding
+    const auto digest = answer.second;
     const LimbIndices kept = LimbIndices::range(0, 8 - count);
     const RnsDivision<std::uint32_t> division(tables, kept, LimbIndices::range(8 - count, count),
                                               stream);

@@ -38,6 +38,7 @@ class GuardedBuffer {
     const T expected = pattern();
     for (std::int64_t i = 0; i < memory_.size(); ++i) {
       const bool inside = i >= kMargin && i < kMargin + size_;
+      // Bytes, not values. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
       if (!inside && std::memcmp(&all[static_cast<std::size_t>(i)], &expected, sizeof(T)) != 0) {
         return ::testing::AssertionFailure()
                << "element " << i - kMargin << " of " << size_ << " was overwritten";
