@@ -22,7 +22,6 @@ using pld::ComposedLoss;
 using pld::Direction;
 using pld::LossLattice;
 using pld::LossPieces;
-using pld::LossProfile;
 using testing::EnumeratedDelta;
 using testing::kPldValueError;
 using testing::MixedDelta;

@@ -17,7 +17,6 @@ using detail::RowMapping;
 using detail::Tape;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::Throws;
 using ::testing::ThrowsMessage;
 using torch::Tensor;
 using ::velum::testing::relative_difference;
