@@ -61,7 +61,7 @@ class Parameters {
   int dnum() const { return digit_count(max_level_); }
 
   /// The scale of a ciphertext of this level that came there by rescaling squares: S_(l-1) = S_l^2
-  /// / (product of the primes of level l), S_L = 2^scale_bits. Within 1 % of 2^scale_bits, see
+  /// / (product of the primes of level l), S_L = 2^scale_bits. Within 1/4 bit of that, see
   /// `ParametersBuilder::scale_bits`.
   double scale(int level) const;
   int scale_bits() const { return scale_bits_; }
