@@ -4,11 +4,14 @@ velum_add_library(dpsgd
   HEADERS_DIR include
   HEADERS
     include/velum/dpsgd/clipping.h
+    include/velum/dpsgd/image_views.h
     include/velum/dpsgd/per_sample_gradients.h
     include/velum/dpsgd/privacy_engine.h
     include/velum/dpsgd/torch_bridge.h
+    include/velum/dpsgd/weight_average.h
   SOURCES
     src/clipping.cpp
+    src/image_views.cpp
     src/per_sample_gradients.cpp
     src/privacy_engine.cpp
     src/tape/graph.cpp
@@ -20,6 +23,7 @@ velum_add_library(dpsgd
     src/tape/rules.cpp
     src/tape/tape.cpp
     src/torch_bridge.cpp
+    src/weight_average.cpp
   PUBLIC velum::accounting velum::kernels velum::sampling velum::torch
   PRIVATE velum::torch_threads)
 if(VELUM_TORCH_HAS_CUDA)

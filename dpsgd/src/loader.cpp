@@ -92,8 +92,9 @@ PhysicalBatch PoissonLoader::next() {
   const std::size_t count =
       std::min(static_cast<std::size_t>(physical_batch_size_), logical_batch_.size() - position_);
   PhysicalBatch batch;
-  std::tie(batch.inputs, batch.targets) =
-      source_->rows(c10::ArrayRef<std::int64_t>(logical_batch_.data() + position_, count));
+  const c10::ArrayRef<std::int64_t> indices(logical_batch_.data() + position_, count);
+  std::tie(batch.inputs, batch.targets) = source_->rows(indices);
+  batch.indices = indices.vec();
   position_ += count;
   batch.last_of_step = position_ == logical_batch_.size();
   inside_step_ = !batch.last_of_step;

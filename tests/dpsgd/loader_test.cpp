@@ -56,6 +56,7 @@ void expect_step(PoissonLoader& loader, const std::vector<std::int64_t>& expecte
       EXPECT_EQ(batch.inputs[i].min().item<float>(), static_cast<float>(index));
       EXPECT_EQ(batch.inputs[i].max().item<float>(), static_cast<float>(index));
       EXPECT_EQ(batch.targets[i].item<std::int64_t>(), 10 * index);
+      EXPECT_EQ(batch.indices[static_cast<std::size_t>(i)], index);
     }
     position += count;
     ASSERT_EQ(batch.last_of_step, position == expected.size());

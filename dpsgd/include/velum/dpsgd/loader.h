@@ -18,9 +18,10 @@ namespace velum::dpsgd {
 
 /// As much of a logical batch as is computed at once.
 struct PhysicalBatch {
-  at::Tensor inputs;          // [b, ...], 0 <= b <= physical_batch_size
-  at::Tensor targets;         // [b, ...]
-  bool last_of_step = false;  // the logical batch ends here: noise, step
+  at::Tensor inputs;                       // [b, ...], 0 <= b <= physical_batch_size
+  at::Tensor targets;                      // [b, ...]
+  std::vector<std::int64_t> indices = {};  // [b], ascending: which samples these are; private
+  bool last_of_step = false;               // the logical batch ends here: noise, step
 };
 
 /// A map-style `torch::data` dataset: `size()` and `get_batch(indices)`, which gives a vector of

@@ -1,0 +1,74 @@
+#include "velum/dpsgd/weight_average.h"
+
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace velum::dpsgd {
+
+WeightAverage::WeightAverage(std::vector<at::Tensor> parameters, double decay)
+    : parameters_(std::move(parameters)), decay_(decay) {
+  if (!(decay >= 0.0 && decay < 1.0)) {
+    std::ostringstream text;
+    text << "WeightAverage: decay = " << decay << ", expected >= 0 and < 1";
+    throw std::invalid_argument(text.str());
+  }
+  const c10::AutoGradMode no_grad(false);
+  values_.reserve(parameters_.size());
+  for (const at::Tensor& parameter : parameters_) {
+    if (!parameter.defined()) {
+      throw std::invalid_argument("WeightAverage: a parameter is undefined, expected a tensor");
+    }
+    values_.push_back(parameter.detach().clone());
+  }
+}
+
+void WeightAverage::update() {
+  if (swapped_) {
+    throw std::logic_error(
+        "WeightAverage::update: the model holds the average; call swap() before training goes on");
+  }
+  const c10::AutoGradMode no_grad(false);
+  ++updates_;
+  const auto t = static_cast<double>(updates_);
+  const double decay = std::min(decay_, (1 + t) / (10 + t));
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    values_[i].mul_(decay).add_(parameters_[i], 1 - decay);
+  }
+}
+
+void WeightAverage::swap() {
+  const c10::AutoGradMode no_grad(false);
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    const at::Tensor kept = parameters_[i].detach().clone();
+    parameters_[i].copy_(values_[i]);
+    values_[i].copy_(kept);
+  }
+  swapped_ = !swapped_;
+}
+
+void WeightAverage::restore(const std::vector<at::Tensor>& values, std::int64_t updates) {
+  const auto refuse = [](const std::string& text) {
+    throw std::invalid_argument("WeightAverage::restore: " + text);
+  };
+  if (values.size() != values_.size()) {
+    refuse("values.size() = " + std::to_string(values.size()) + ", expected " +
+           std::to_string(values_.size()));
+  }
+  if (updates < 0) refuse("updates = " + std::to_string(updates) + ", expected >= 0");
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!values[i].defined() || values[i].sizes() != values_[i].sizes()) {
+      refuse("values[" + std::to_string(i) + "] has not the sizes of the parameter");
+    }
+  }
+  const c10::AutoGradMode no_grad(false);
+  for (std::size_t i = 0; i < values.size(); ++i) values_[i].copy_(values[i]);
+  updates_ = updates;
+  swapped_ = false;
+}
+
+}  // namespace velum::dpsgd
