@@ -10,6 +10,7 @@ find_package(ZLIB REQUIRED)
 pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET "sqlite3>=3.37") # STRICT tables
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(nlohmann_json 3.10 REQUIRED)
+find_package(Boost 1.74 REQUIRED CONFIG) # headers alone: Math; big integers of the oracles
 # Header only, of the type that the user names; the compiled library is of floats.
 find_path(KISSFFT_INCLUDE_DIR kissfft/kissfft.hh REQUIRED)
 if(VELUM_BUILD_CLI OR VELUM_BUILD_BENCHMARKS)
@@ -17,7 +18,6 @@ if(VELUM_BUILD_CLI OR VELUM_BUILD_BENCHMARKS)
 endif()
 if(VELUM_BUILD_TESTS)
   find_package(GTest REQUIRED)
-  find_package(Boost 1.74 REQUIRED CONFIG) # headers alone: big integers of the oracles
   include(GoogleTest)
 endif()
 if(VELUM_BUILD_BENCHMARKS)

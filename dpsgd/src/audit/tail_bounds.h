@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+namespace velum::dpsgd::detail {
+
+// Tail probabilities of the statistics that audits look at, rounded up: a p-value made of them is
+// never too small.
+
+/// Allowance for the rounding of the incomplete beta and gamma functions (relative).
+inline constexpr double kTailError = 1e-9;
+
+/// P[Binomial(trials, probability) >= count], at most 1.
+double binomial_upper_tail(std::int64_t trials, double probability, std::int64_t count);
+/// P[Binomial(trials, probability) <= count], at most 1.
+double binomial_lower_tail(std::int64_t trials, double probability, std::int64_t count);
+/// Twice the smaller tail at `count`, at most 1.
+double binomial_p_value(std::int64_t trials, double probability, std::int64_t count);
+
+/// Twice the smaller tail of a chi-squared variable of `degrees` degrees of freedom, at most 1; 0
+/// for a NaN.
+double chi_squared_p_value(double degrees, double value);
+
+/// At most P[|sum_i x_i y_i| >= |value|] for `count` independent pairs of independent standard
+/// normals: Chernoff's bound with E exp(s x y) = (1 - s^2)^(-1/2). 0 for a NaN.
+double inner_product_p_value(std::int64_t count, double value);
+
+/// At most P[sup |F_n - F| >= distance] for the empirical distribution of `count` draws:
+/// 2 exp(-2 n d^2) (Dvoretzky, Kiefer and Wolfowitz 1956, with Massart's constant of 1990).
+double empirical_distribution_p_value(std::int64_t count, double distance);
+
+}  // namespace velum::dpsgd::detail

@@ -1,0 +1,4 @@
+velum_add_test(dpsgd_epsilon_lower_bound_test
+  SOURCES epsilon_lower_bound_test.cpp LIBRARIES velum::audit_bounds)
+target_include_directories(dpsgd_epsilon_lower_bound_test_objects
+  PRIVATE "${PROJECT_SOURCE_DIR}/dpsgd/src")
