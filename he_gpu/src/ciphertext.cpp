@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "noise.h"
 #include "rns_random.h"
 
 namespace velum::he {
@@ -49,7 +50,7 @@ void Ciphertext::declare_message_bound(double bound) {
     throw std::invalid_argument("Ciphertext::declare_message_bound: bound = " +
                                 std::to_string(bound) + ", expected finite and > 0");
   }
-  noise_.message_bound = bound;
+  noise_ = noise::with_message_bound(noise_, bound);
 }
 
 Ciphertext Ciphertext::copy(const Stream& stream) const {

@@ -103,7 +103,7 @@ Plaintext Decryptor::decrypt(const char* function, const Ciphertext& ciphertext,
     kernels::synchronize(stream);
     const double sigma = sigma_of_draws(draw_count);
     const noise::Error added = noise::sum_error(static_cast<double>(degree), sigma * sigma);
-    noise = noise::estimate(noise::error_of(noise) + added, noise.message_bound);
+    noise = noise::with_error(noise, noise::error_of(noise) + added);
   }
   return {key_->context(), std::move(residues), ciphertext.level(), ciphertext.scale(),
           noise,           ciphertext.history()};
@@ -135,13 +135,18 @@ Plaintext Decryptor::decrypt_for_release(const Ciphertext& ciphertext, const Rel
                           std::sqrt(12.0 * static_cast<double>(policy.queries)) *
                           std::exp2(0.5 * policy.statistical_bits);
   const int draw_count = draws_for(flooding);
-  // The largest draw that there is and the message must fit into half of the modulus.
-  const double room = std::exp2(ciphertext.context()->parameters().log_q(ciphertext.level()) - 2.0);
-  if (!(flooding > 0.0 && draw_count <= kMostDraws && 41.0 * std::exp2(draw_count) < room)) {
+  // The message, its error and the largest draw that there is must fit into half of the modulus.
+  const Parameters& parameters = ciphertext.context()->parameters();
+  const double message = noise::largest_coefficient(ciphertext.noise(), ciphertext.scale(),
+                                                    static_cast<double>(parameters.ring_degree()));
+  const double log_q = parameters.log_q(ciphertext.level());
+  if (!(flooding > 0.0 && draw_count <= kMostDraws &&
+        std::log2(message + 41.0 * std::exp2(draw_count)) + 1.0 < log_q)) {
     throw std::invalid_argument(
         function + ": noise of standard deviation 2^" + std::to_string(std::log2(flooding)) +
-        " is needed, expected at most 2^57 and about 2^-7 of the modulus 2^" +
-        std::to_string(std::log2(room) + 2.0) +
+        " is needed beside a message of up to 2^" + std::to_string(std::log2(message)) +
+        ", expected at most 2^57 and with the message about 2^-7 of the modulus 2^" +
+        std::to_string(log_q) +
         ": release at a higher level and a larger scale, fewer queries, or fewer "
         "statistical_bits");
   }

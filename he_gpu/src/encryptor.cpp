@@ -31,8 +31,7 @@ void check_plaintext(const char* function, const Context& context, const Plainte
 }
 
 NoiseEstimate fresh_noise(const Plaintext& plaintext, const noise::Error& error) {
-  return noise::estimate(noise::error_of(plaintext.noise()) + error,
-                         plaintext.noise().message_bound);
+  return noise::with_error(plaintext.noise(), noise::error_of(plaintext.noise()) + error);
 }
 
 }  // namespace

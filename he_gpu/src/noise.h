@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "velum/he/ciphertext.h"
@@ -76,8 +77,34 @@ inline Error key_switching(const Parameters& parameters, int level) {
 inline Error error_of(const NoiseEstimate& noise) {
   return {noise.slot_variance, noise.slot_bound};
 }
-inline NoiseEstimate estimate(const Error& error, double message_bound) {
-  return {error.variance, error.bound, message_bound};
+inline NoiseEstimate estimate(const Error& error, double message_bound, MessageForm form) {
+  return {error.variance, error.bound, message_bound, form};
+}
+/// Another error of the same message.
+inline NoiseEstimate with_error(const NoiseEstimate& noise, const Error& error) {
+  return estimate(error, noise.message_bound, noise.form);
+}
+
+/// The same with a bound that is known of the message. Coefficients are not known to shrink with
+/// the bound of the slots.
+inline NoiseEstimate with_message_bound(NoiseEstimate noise, double bound) {
+  if (noise.form == MessageForm::kCoefficients && bound < noise.message_bound)
+    noise.form = MessageForm::kAny;
+  noise.message_bound = bound;
+  return noise;
+}
+
+/// Of a sum of both, and of a product slot by slot.
+inline MessageForm form_of_sum(MessageForm a, MessageForm b) {
+  return a == b ? a : MessageForm::kAny;
+}
+inline MessageForm form_of_product(MessageForm, MessageForm) { return MessageForm::kAny; }
+
+/// A bound of every coefficient of message and error, scaled: a coefficient is a mean of N slots,
+/// each times a root of unity. Decryption gives what is below half of the modulus.
+inline double largest_coefficient(const NoiseEstimate& noise, double scale, double n) {
+  const double slots = noise.message_bound * scale;
+  return (noise.form == MessageForm::kCoefficients ? slots / n : slots) + noise.slot_bound;
 }
 
 /// (m_1 + e_1)(m_2 + e_2) - m_1 m_2, with messages of at most b_1 S_1 and b_2 S_2 after scaling.

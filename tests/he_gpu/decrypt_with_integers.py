@@ -16,7 +16,7 @@ import pathlib
 import struct
 import sys
 
-HEADER = struct.Struct("<8sII32s16siiIIddddqQ")
+HEADER = struct.Struct("<8sII32s16siiIIddddqII")
 PARAMETERS, CIPHERTEXT, SECRET_KEY = 1, 3, 10
 NTT, COEFFICIENT = 1, 2
 
@@ -26,7 +26,7 @@ class Object:
         data = path.read_bytes()
         (
             magic, version, self.kind, self.parameters_id, self.key_id, self.level, self.count, self.form, _,
-            self.scale, _, self.slot_bound, _, payload_bytes, reserved,
+            self.scale, _, self.slot_bound, _, payload_bytes, reserved, _,
         ) = HEADER.unpack_from(data)  # fmt: skip
         self.payload = data[HEADER.size : -32]
         assert magic == b"\x89VHE\r\n\x1a\n" and version == 1 and reserved == 0, path

@@ -184,6 +184,24 @@ TEST_P(EncryptionOnEveryBackend, AReleaseThatCannotBeFloodedIsRefused) {
               HasSubstr("statistical_bits = 5, expected 10 to 128"));
 }
 
+// The message is next to half of the modulus; the noise, up to about 2^25, must fit beside it.
+TEST_P(EncryptionOnEveryBackend, AReleaseWhoseNoiseDoesNotFitBesideTheMessageIsRefused) {
+  const Scheme scheme(small_insecure_parameters(8, 36, 0), GetParam(), 12);
+  const Parameters& parameters = scheme.context->parameters();
+  const double limit = std::exp2(parameters.log_q(0) - 1.0);
+  const auto released = [&](double room) {
+    const double m = (limit - room) / parameters.scale(0);
+    const Ciphertext a = scheme.symmetric.encrypt(
+        scheme.encode(Complexes(128, m), {.message_bound = m}), scheme.stream);
+    const Plaintext plaintext = scheme.decryptor.decrypt_for_release(
+        a, {.queries = 1, .statistical_bits = 20}, scheme.stream);
+    EXPECT_LE(error_between(scheme.decode(plaintext), Complexes(128, m)).largest, 1.0);
+  };
+  released(0x1p27);
+  EXPECT_THAT(error_of([&] { released(0x1p24); }),
+              HasSubstr("Decryptor::decrypt_for_release: noise of standard deviation 2^"));
+}
+
 // A context, its keys and its workspace serve any number of threads.
 TEST(Encryption, ThreadsShareOneContext) {
   const Scheme scheme(small_insecure_parameters(8, 45, 2), Backend::kCpu, 13, {1});

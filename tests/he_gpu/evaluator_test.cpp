@@ -231,6 +231,150 @@ TEST_P(EvaluatorOnEveryBackend, WhatDoesNotFitTogetherIsAnErrorThatNamesBoth) {
               HasSubstr("the switching key leads to"));
 }
 
+/// What a slot may reach at this scale: half of the modulus of the level.
+double limit_of(const Scheme& scheme, int level, double scale) {
+  return std::exp2(scheme.context->parameters().log_q(level) - 1.0) / scale;
+}
+
+// Two messages of m in every slot are added. The constant polynomial 2 m is all that there is of
+// their sum, so that 2 m is also its largest coefficient: it wraps around where the limit is.
+TEST_P(EvaluatorOnEveryBackend, ASumThatDoesNotFitTheModulusIsRefusedAndOneJustBelowIsRight) {
+  const Scheme scheme(small_insecure_parameters(6, 45, 1), GetParam(), 17, {1});
+  const Evaluator& e = scheme.evaluator;
+  const Stream& s = scheme.stream;
+  const auto plain = [&](double value, int level) {
+    return scheme.encode(Complexes(32, value), {.level = level, .message_bound = std::abs(value)});
+  };
+  const auto encrypted = [&](double value, int level = 0) {
+    return scheme.encryptor.encrypt(plain(value, level), s);
+  };
+  struct Sum {
+    const char* function;
+    int level;
+    std::function<Ciphertext(double)> run;
+  };
+  const Sum sums[] = {
+      {"add", 0, [&](double m) { return e.add(encrypted(m), encrypted(m), s); }},
+      {"subtract", 0, [&](double m) { return e.subtract(encrypted(m), encrypted(-m), s); }},
+      {"add_plain", 0, [&](double m) { return e.add_plain(encrypted(m), plain(m, 0), s); }},
+      {"subtract_plain", 0,
+       [&](double m) { return e.subtract_plain(encrypted(m), plain(-m, 0), s); }},
+      {"add_constant", 0, [&](double m) { return e.add_constant(encrypted(m), m, s); }},
+      {"sum_slots", 0, [&](double m) { return e.sum_slots(encrypted(m), 2, scheme.galois, s); }},
+      {"multiply_plain_accumulate", 1,
+       [&](double m) {
+         Ciphertext sum = e.multiply_plain(encrypted(m, 1), plain(1.0, 1), s);
+         e.multiply_plain_accumulate(encrypted(m, 1), plain(1.0, 1), sum, s);
+         return sum;
+       }},
+      {"add", 1,  // three polynomials and two
+       [&](double m) {
+         return e.add(e.multiply_plain(encrypted(m, 1), plain(1.0, 1), s),
+                      e.multiply(encrypted(m, 1), encrypted(1.0, 1), s), s);
+       }},
+      {"subtract", 1,
+       [&](double m) {
+         return e.subtract(e.multiply_plain(encrypted(m, 1), plain(1.0, 1), s),
+                           e.multiply(encrypted(-m, 1), encrypted(1.0, 1), s), s);
+       }},
+  };
+  for (const Sum& sum : sums) {
+    SCOPED_TRACE(std::string(sum.function) + " at level " + std::to_string(sum.level));
+    const double scale = std::exp2(45.0 * (sum.level + 1));
+    const double limit = limit_of(scheme, sum.level, scale);
+    const double below = 0.49999 * limit;
+    const Ciphertext fits = sum.run(below);
+    EXPECT_DOUBLE_EQ(fits.noise().message_bound, 2.0 * below);
+    EXPECT_LE(error_between(scheme.decrypt(fits), Complexes(32, 2.0 * below)).largest,
+              fits.noise().slot_bound / fits.scale());
+    EXPECT_LE(fits.noise().slot_bound / fits.scale(), 1e-3);
+    EXPECT_THAT(error_of([&] { sum.run(0.50001 * limit); }),
+                AllOf(HasSubstr(std::string("Evaluator::") + sum.function + ": a message of "),
+                      HasSubstr("does not fit the modulus of 2^"),
+                      HasSubstr("give SumOptions::message_bound")));
+  }
+}
+
+TEST_P(EvaluatorOnEveryBackend, ASumThatIsKnownToBeSmallerThanItsOperandsIsTaken) {
+  const Scheme scheme(small_insecure_parameters(6, 45, 1), GetParam(), 18, {1, 2, 4, 8, 16});
+  const Evaluator& e = scheme.evaluator;
+  const Stream& s = scheme.stream;
+  const double limit = limit_of(scheme, 0, std::exp2(45));
+  const double m = 0.9 * limit;
+  const auto encrypted = [&](const Complexes& x) {
+    return scheme.encrypt(x, {.level = 0, .message_bound = m});
+  };
+  const Ciphertext a = encrypted(Complexes(32, m)), b = encrypted(Complexes(32, 1.0 - m));
+  const auto check = [&](const Ciphertext& sum) {
+    EXPECT_EQ(sum.noise().message_bound, 1.0);
+    EXPECT_LE(error_between(scheme.decrypt(sum), Complexes(32, 1.0)).largest,
+              sum.noise().slot_bound / sum.scale());
+  };
+  EXPECT_THROW(e.add(a, b, s), std::invalid_argument);
+  check(e.add(a, b, s, {.message_bound = 1.0}));
+  check(e.subtract(a, e.negate(b, s), s, {.message_bound = 1.0}));
+  const Plaintext plain = scheme.encode(Complexes(32, 1.0 - m), {.level = 0, .message_bound = m});
+  check(e.add_plain(a, plain, s, {.message_bound = 1.0}));
+  check(e.add_constant(a, 1.0 - m, s, {.message_bound = 1.0}));
+  // Sums of one, two, .. slots that do not fit, of which the whole does.
+  Complexes slots(32, -m);
+  for (std::size_t i = 0; i < 16; ++i) slots[i] = m;
+  slots[16] = 1.0 - m;
+  check(e.sum_slots(encrypted(slots), 32, scheme.galois, s, {.message_bound = 1.0}));
+  // A bound above what the operands add up to says nothing.
+  const Ciphertext one = scheme.encrypt({0.5}, {.level = 0});
+  EXPECT_EQ(e.add(one, one, s, {.message_bound = 7.0}).noise().message_bound, 2.0);
+  // A false one is not seen: what would be refused is wrong.
+  EXPECT_GE(
+      error_between(scheme.decrypt(e.add(a, a, s, {.message_bound = 1.0})), Complexes(32, 2.0 * m))
+          .largest,
+      limit);
+  for (const double bad : {-1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    EXPECT_THAT(error_of([&] { e.add(a, b, s, {.message_bound = bad}); }),
+                AllOf(HasSubstr("Evaluator::add: SumOptions::message_bound = "),
+                      HasSubstr("expected finite and > 0, or 0")));
+  }
+}
+
+// The slots of coefficients are up to N times as large, but it is coefficients that must fit.
+TEST_P(EvaluatorOnEveryBackend, SumsOfCoefficientsAreHeldToTheBoundOfCoefficients) {
+  const Scheme scheme(small_insecure_parameters(6, 45, 1), GetParam(), 19, {1});
+  const Evaluator& e = scheme.evaluator;
+  const Stream& s = scheme.stream;
+  const double limit = limit_of(scheme, 0, std::exp2(45));
+  const auto encrypted = [&](double value) {
+    const std::vector<double> values(64, value);
+    return scheme.encryptor.encrypt(
+        scheme.encoder.encode_coefficients(Span<const double>(values), s,
+                                           {.level = 0, .message_bound = std::abs(value)}),
+        s);
+  };
+  const auto coefficients_of = [&](const Ciphertext& a) {
+    std::vector<double> values(64);
+    scheme.encoder.decode_coefficients(scheme.decryptor.decrypt_for_owner(a, s),
+                                       Span<double>(values), s);
+    return values;
+  };
+  const double m = 0.2 * limit;
+  const Ciphertext a = encrypted(m);
+  const Ciphertext sum = e.add(e.add(a, a, s), e.multiply_integer(encrypted(-m), -2, s), s);
+  EXPECT_EQ(sum.noise().form, MessageForm::kCoefficients);
+  for (const double value : coefficients_of(sum)) EXPECT_NEAR(value, 4.0 * m, 1e-6);
+  EXPECT_THAT(error_of([&] { e.add(sum, e.add(a, a, s), s); }),
+              HasSubstr("does not fit the modulus"));
+  std::vector<double> shifted = coefficients_of(e.add_constant(e.add(a, a, s), 2.0 * m, s));
+  EXPECT_NEAR(shifted[0], 4.0 * m, 1e-6);
+  EXPECT_NEAR(shifted[1], 2.0 * m, 1e-6);
+  EXPECT_THROW(e.add_constant(e.add(a, a, s), 4.0 * m, s), std::invalid_argument);
+  // With slots, of which a sum is no sum of coefficients, N times as much is all that is known.
+  EXPECT_THROW(e.add(a, scheme.encrypt({0.5}, {.level = 0}), s), std::invalid_argument);
+  // A bound of the slots that says less of the coefficients than was known.
+  Ciphertext declared = a.copy(s);
+  declared.declare_message_bound(0.9 * limit);
+  EXPECT_EQ(declared.noise().form, MessageForm::kAny);
+  EXPECT_THROW(e.add(declared, a, s), std::invalid_argument);
+}
+
 // Random programs over a few registers against complex doubles: whatever is computed, its error is
 // within its bound.
 TEST_P(EvaluatorOnEveryBackend, RandomCircuitsStayWithinTheirBounds) {

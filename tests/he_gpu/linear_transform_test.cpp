@@ -74,6 +74,36 @@ TEST_P(LinearTransformOnEveryBackend, LeavesOutDiagonalsThatAreZero) {
   check_transform(GetParam(), 64, {5, 17, 63}, 2);
 }
 
+// The largest entries of the diagonals add up to 32 here, the magnitudes of a row to `per_row`:
+// only the rows count.
+TEST_P(LinearTransformOnEveryBackend, AProductThatDoesNotFitIsRefusedAndOneJustBelowIsRight) {
+  Scheme scheme(small_insecure_parameters(6, 45, 1), GetParam(), 28);
+  const Parameters& parameters = scheme.context->parameters();
+  const double limit = std::exp2(parameters.log_q(0) - 1.0) / parameters.scale(0);
+  const Stream& s = scheme.stream;
+  for (const int per_row : {1, 2}) {
+    Complexes matrix(32 * 32);
+    for (std::size_t j = 0; j < 32; ++j) {
+      for (std::size_t i = 0; i < static_cast<std::size_t>(per_row); ++i)
+        matrix[j * 32 + (2 * j + 3 * i) % 32] = 1.0;
+    }
+    const LinearTransform transform = LinearTransform::from_matrix(
+        scheme.encoder, {matrix.data(), 32, 32}, s, {.row_bound = static_cast<double>(per_row)});
+    scheme.galois = scheme.generator.galois_keys(*scheme.secret, transform.rotations(), false, s);
+    const auto product = [&](double m) {
+      const Ciphertext a = scheme.encrypt(Complexes(32, m), {.message_bound = m});
+      return transform.apply(scheme.evaluator, a, scheme.galois, s);
+    };
+    const double below = 0.99999 * limit / per_row;
+    const Ciphertext y = product(below);
+    EXPECT_DOUBLE_EQ(y.noise().message_bound, per_row * below);
+    EXPECT_LE(error_between(scheme.decrypt(y), Complexes(32, per_row * below)).largest,
+              y.noise().slot_bound / y.scale());
+    EXPECT_THAT(error_of([&] { product(1.00001 * limit / per_row); }),
+                HasSubstr("does not fit the modulus"));
+  }
+}
+
 TEST_P(LinearTransformOnEveryBackend, RealMatricesAndDiagonalsGiveTheSame) {
   Scheme scheme(small_insecure_parameters(6, 45, 1), GetParam(), 24, {1, 2, 3});
   const std::vector<double> matrix{0.5, 0.25, 0.0, 0.0,  0.0,  0.5, 0.25, 0.0,

@@ -86,6 +86,43 @@ TEST_P(PolynomialOnEveryBackend, AFunctionIsEvaluatedByItsInterpolation) {
   check_polynomial(scheme, p);
 }
 
+// At the lowest level, whose modulus leaves least room.
+TEST_P(PolynomialOnEveryBackend, AValueThatDoesNotFitIsRefusedAndOneJustBelowIsRight) {
+  const Scheme scheme(small_insecure_parameters(6, 45, 2), GetParam(), 34);
+  const Parameters& parameters = scheme.context->parameters();
+  const double limit = std::exp2(parameters.log_q(0) - 1.0) / parameters.scale(0);
+  const auto value = [&](const Polynomial& p, double x) {
+    const std::vector<double> slots(32, x);
+    const Ciphertext a = scheme.encryptor.encrypt(
+        scheme.encoder.encode(Span<const double>(slots), scheme.stream, {.message_bound = x}),
+        scheme.stream);
+    return evaluate(scheme.evaluator, a, p, scheme.relinearization, scheme.stream);
+  };
+  const auto check = [&](const Polynomial& p, double x, double expected) {
+    const Ciphertext y = value(p, x);
+    EXPECT_NEAR(y.noise().message_bound, expected, 1e-9 * expected);
+    EXPECT_LE(error_between(scheme.decrypt(y), Complexes(32, expected)).largest,
+              y.noise().slot_bound / y.scale());
+  };
+  const auto refused = [&](const Polynomial& p, double x) {
+    EXPECT_THAT(error_of([&] { value(p, x); }), HasSubstr("does not fit the modulus"));
+  };
+  // x^2 + x, of which each fits.
+  const Polynomial monomials{.coefficients = {0.0, 1.0, 1.0}};
+  const double root = std::sqrt(limit + 0.25) - 0.5;
+  check(monomials, 0.99999 * root, 0.99999 * root * (0.99999 * root + 1.0));
+  refused(monomials, 1.00001 * root);
+  const auto chebyshev = [](const std::vector<double>& coefficients) {
+    return Polynomial{Polynomial::Basis::kChebyshev, coefficients, 1.0};
+  };
+  check(chebyshev({0.0, 0.49999 * limit, 0.49999 * limit}), 1.0, 0.99998 * limit);
+  refused(chebyshev({0.0, 0.50001 * limit, 0.50001 * limit}), 1.0);
+  check(chebyshev({0.49999 * limit, 0.0, 0.49999 * limit}), 1.0, 0.99998 * limit);
+  refused(chebyshev({0.50001 * limit, 0.0, 0.50001 * limit}), 1.0);
+  // T_3 = 2 T_1 T_2 - T_1: the bounds of the parts add up to three times its own.
+  check(chebyshev({0.0, 0.0, 0.0, 0.45 * limit}), 1.0, 0.45 * limit);
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, PolynomialOnEveryBackend, ::testing::ValuesIn(every_backend()),
                          BackendName());
 

@@ -59,7 +59,8 @@ std::string f64(double value) { return u64(std::bit_cast<std::uint64_t>(value));
 /// Offsets of docs/serialization.md.
 constexpr std::size_t kVersion = 8, kKind = 12, kParametersId = 16, kKeyId = 48, kLevel = 64,
                       kCount = 68, kForm = 72, kGaloisElement = 76, kScale = 80, kSlotVariance = 88,
-                      kSlotBound = 96, kMessageBound = 104, kPayload = 112, kReserved = 120;
+                      kSlotBound = 96, kMessageBound = 104, kPayload = 112, kReserved = 120,
+                      kMessageForm = 124;
 
 template <typename Object>
 std::string saved(const Object& object, const Stream& stream) {
@@ -251,6 +252,24 @@ TEST_P(SerializationOnEveryBackend, WhatWasLoadedComputesAsWhatWasSaved) {
   EXPECT_LE(error.largest, 1e-6);
 }
 
+TEST_P(SerializationOnEveryBackend, TheFormOfAMessageComesBack) {
+  const Scheme scheme(small_insecure_parameters(6, 45, 1), GetParam(), 4);
+  const Stream& stream = scheme.stream;
+  const std::vector<double> values(64, 0.25);
+  const Plaintext plaintext =
+      scheme.encoder.encode_coefficients(Span<const double>(values), stream);
+  EXPECT_EQ(plaintext.noise().form, MessageForm::kCoefficients);
+  std::stringstream file;
+  save(file, plaintext, stream);
+  save(file, scheme.symmetric.encrypt_seeded(plaintext, stream), stream);
+  save(file, scheme.encryptor.encrypt(plaintext, stream), stream);
+  EXPECT_EQ(file.str().substr(kMessageForm, 4), u32(2));
+  EXPECT_EQ(load_plaintext(file, scheme.context, stream).noise().form, MessageForm::kCoefficients);
+  EXPECT_EQ(load_seeded_ciphertext(file, scheme.context, stream).expand(stream).noise().form,
+            MessageForm::kCoefficients);
+  EXPECT_EQ(load_ciphertext(file, scheme.context, stream).noise().form, MessageForm::kCoefficients);
+}
+
 // Known answers: what is on people's disks. The same on every backend, in this release and later.
 TEST_P(SerializationOnEveryBackend, FilesHaveTheKnownBytes) {
   const Objects objects(GetParam(), 6, 40, 1);
@@ -293,7 +312,7 @@ TEST_P(SerializationOnEveryBackend, TheHeaderIsWhereTheDocumentationSays) {
     payload +=
         3U * 32U / 8U * static_cast<unsigned>(std::bit_width(parameters.ciphertext_prime(i)));
   }
-  expected += u64(payload) + u64(0);
+  expected += u64(payload) + u32(0) + u32(0);
   ASSERT_EQ(expected.size(), kHeaderBytes);
   EXPECT_EQ(hexadecimal(bytes.substr(0, kHeaderBytes)), hexadecimal(expected));
   EXPECT_EQ(bytes.size(), kHeaderBytes + payload + kHashBytes);
@@ -414,6 +433,10 @@ TEST_P(SerializationOnEveryBackend, ForgedHeadersAreRefusedBeforeMemoryIsAskedFo
       {ct, kPayload, u64(~std::uint64_t{0} >> 1), "a payload of 9223372036854775807 bytes"},
       {ct, kPayload, u64(~std::uint64_t{0}), "bytes, expected below 2^63"},
       {ct, kReserved, u64(1), "the reserved field = 1, expected 0"},
+      {ct, kMessageForm, u32(3), "message form = 3, expected 0 or 2"},
+      {ct, kMessageForm, u32(1U << 31), "message form = 2147483648, expected 0 or 2"},
+      {"PublicKey", kMessageForm, u32(2), "message form = 2, expected 0"},
+      {"Parameters", kMessageForm, u32(2), "message form = 2, expected 0"},
       {"Plaintext at level 1", kKeyId, "a", "a plaintext belongs to no key"},
       {"Plaintext at level 1", kCount, u32(2), "polynomials = 2, expected 1"},
       {"SeededCiphertext at level 1", kCount, u32(2), "polynomials = 2, expected 1"},

@@ -78,13 +78,13 @@ Plaintext Encoder::encode_slots(const char* function, Span<const Slot> slots, co
   kernels::synchronize(stream);
   // Of fewer slots n only 2n coefficients are rounded.
   const double rounded = 2.0 * static_cast<double>(slots.size());
-  return {
-      context_,
-      std::move(residues),
-      target.level,
-      target.scale,
-      noise::estimate(noise::sum_error(rounded, noise::kRoundingVariance), options.message_bound),
-      History::kKnown};
+  return {context_,
+          std::move(residues),
+          target.level,
+          target.scale,
+          noise::estimate(noise::sum_error(rounded, noise::kRoundingVariance),
+                          options.message_bound, MessageForm::kAny),
+          History::kKnown};
 }
 
 Plaintext Encoder::encode(Span<const std::complex<double>> slots, const Stream& stream,
@@ -115,7 +115,8 @@ Plaintext Encoder::encode_coefficients(Span<const double> values, const Stream& 
           target.scale,
           noise::estimate(
               noise::sum_error(static_cast<double>(context_->degree()), noise::kRoundingVariance),
-              options.message_bound * static_cast<double>(context_->degree())),
+              options.message_bound * static_cast<double>(context_->degree()),
+              MessageForm::kCoefficients),
           History::kKnown};
 }
 

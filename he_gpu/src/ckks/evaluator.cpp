@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "ckks/format_number.h"
 #include "noise.h"
 #include "residues_of.h"
 #include "velum/kernels/polynomial/automorphism.h"
@@ -33,9 +34,10 @@ std::string scale_text(double scale, int level) {
   throw std::invalid_argument(std::string("Evaluator::") + function + ": " + text);
 }
 
-NoiseEstimate sum_of(const NoiseEstimate& a, const NoiseEstimate& b) {
-  return noise::estimate(noise::error_of(a) + noise::error_of(b),
-                         a.message_bound + b.message_bound);
+NoiseEstimate product_of(const NoiseEstimate& a, double scale_a, const NoiseEstimate& b,
+                         double scale_b) {
+  return noise::estimate(noise::multiplied(a, scale_a, b, scale_b),
+                         a.message_bound * b.message_bound, noise::form_of_product(a.form, b.form));
 }
 
 }  // namespace
@@ -64,47 +66,84 @@ void Evaluator::check_pair(const char* function, const Ciphertext& a, const Ciph
   }
 }
 
-void Evaluator::check_fits(const char* function, int level, double scale,
-                           double message_bound) const {
-  const double needed = std::log2(scale) + std::log2(std::max(message_bound, 0x1p-60)) + 1.0;
-  if (!(needed < context_->parameters().log_q(level))) {
-    reject(function, "a message of magnitude " + std::to_string(message_bound) + " at " +
-                         scale_text(scale, level) + " does not fit the modulus of 2^" +
-                         std::to_string(context_->parameters().log_q(level)) +
-                         "; rescale earlier, or take parameters with more levels or base_bits");
+NoiseEstimate Evaluator::fitting(const char* function, int level, double scale,
+                                 const NoiseEstimate& noise, const char* remedy) const {
+  const double largest =
+      noise::largest_coefficient(noise, scale, static_cast<double>(context_->degree()));
+  if (!(std::log2(largest) + 1.0 < context_->parameters().log_q(level))) {
+    reject(function, "a message of magnitude " + format_number(noise.message_bound) + " at " +
+                         scale_text(scale, level) + " with an error of up to " +
+                         format_number(noise.slot_bound / scale) +
+                         " does not fit the modulus of 2^" +
+                         std::to_string(context_->parameters().log_q(level)) + "; " + remedy);
   }
+  return noise;
 }
 
-Ciphertext Evaluator::add(const Ciphertext& a, const Ciphertext& b, const Stream& stream) const {
+NoiseEstimate Evaluator::fitting(const char* function, int level, double scale,
+                                 const NoiseEstimate& noise) const {
+  return fitting(function, level, scale, noise,
+                 "rescale earlier, or take parameters with more levels or base_bits");
+}
+
+NoiseEstimate Evaluator::sum_of(const char* function, int level, double scale,
+                                const NoiseEstimate& a, const NoiseEstimate& b,
+                                const SumOptions& options) const {
+  if (!(options.message_bound >= 0.0 && std::isfinite(options.message_bound))) {
+    reject(function, "SumOptions::message_bound = " + format_number(options.message_bound) +
+                         ", expected finite and > 0, or 0");
+  }
+  NoiseEstimate sum =
+      noise::estimate(noise::error_of(a) + noise::error_of(b), a.message_bound + b.message_bound,
+                      noise::form_of_sum(a.form, b.form));
+  if (options.message_bound > 0.0 && options.message_bound < sum.message_bound)
+    sum = noise::with_message_bound(sum, options.message_bound);
+  return fitting(function, level, scale, sum,
+                 "add at a higher level or a smaller scale, give SumOptions::message_bound if the "
+                 "sum is known to be smaller, or take parameters with more base_bits");
+}
+
+NoiseEstimate Evaluator::switched(const char* function, int level, double scale,
+                                  const NoiseEstimate& noise) const {
+  return fitting(function, level, scale,
+                 noise::with_error(noise, noise::error_of(noise) +
+                                              noise::key_switching(context_->parameters(), level)));
+}
+
+Ciphertext Evaluator::add(const Ciphertext& a, const Ciphertext& b, const Stream& stream,
+                          const SumOptions& options) const {
   check_pair("add", a, b, stream);
   if (!scales_match(a.scale(), b.scale())) {
     reject("add",
            scale_text(a.scale(), a.level()) + " and " + scale_text(b.scale(), b.level()) +
                " differ; bring one to the other with adjust, or rescale the second operand first");
   }
-  if (a.size() < b.size()) return add(b, a, stream);
+  if (a.size() < b.size()) return add(b, a, stream, options);
+  const NoiseEstimate noise = sum_of("add", a.level(), a.scale(), a.noise(), b.noise(), options);
   Ciphertext out = a.copy(stream);
   const RnsView<Word> head = out.mutable_view().poly_range(0, b.size());
   kernels::add<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
                      stream);
-  out.set_noise(sum_of(a.noise(), b.noise()), combined(a.history(), b.history()));
+  out.set_noise(noise, combined(a.history(), b.history()));
   return out;
 }
 
-Ciphertext Evaluator::subtract(const Ciphertext& a, const Ciphertext& b,
-                               const Stream& stream) const {
+Ciphertext Evaluator::subtract(const Ciphertext& a, const Ciphertext& b, const Stream& stream,
+                               const SumOptions& options) const {
   check_pair("subtract", a, b, stream);
   if (!scales_match(a.scale(), b.scale())) {
     reject("subtract",
            scale_text(a.scale(), a.level()) + " and " + scale_text(b.scale(), b.level()) +
                " differ; bring one to the other with adjust, or rescale the second operand first");
   }
-  if (a.size() < b.size()) return add(negate(b, stream), a, stream);
+  const NoiseEstimate noise =
+      sum_of("subtract", a.level(), a.scale(), a.noise(), b.noise(), options);
+  if (a.size() < b.size()) return add(negate(b, stream), a, stream, options);
   Ciphertext out = a.copy(stream);
   const RnsView<Word> head = out.mutable_view().poly_range(0, b.size());
   kernels::subtract<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
                           stream);
-  out.set_noise(sum_of(a.noise(), b.noise()), combined(a.history(), b.history()));
+  out.set_noise(noise, combined(a.history(), b.history()));
   return out;
 }
 
@@ -128,56 +167,64 @@ void Evaluator::check_plain(const char* function, const Ciphertext& a, const Pla
   }
 }
 
-Ciphertext Evaluator::add_plain(const Ciphertext& a, const Plaintext& b,
-                                const Stream& stream) const {
+Ciphertext Evaluator::add_plain(const Ciphertext& a, const Plaintext& b, const Stream& stream,
+                                const SumOptions& options) const {
   check_plain("add_plain", a, b, stream);
   if (!scales_match(a.scale(), b.scale())) {
     reject("add_plain", scale_text(a.scale(), a.level()) + " and a plaintext of " +
                             scale_text(b.scale(), b.level()) +
                             " differ; encode the plaintext at the ciphertext's scale");
   }
+  const NoiseEstimate noise =
+      sum_of("add_plain", a.level(), a.scale(), a.noise(), b.noise(), options);
   Ciphertext out = a.copy(stream);
   const RnsView<Word> head = out.mutable_view().poly_range(0, 1);
   kernels::add<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
                      stream);
-  out.set_noise(sum_of(a.noise(), b.noise()), combined(a.history(), b.history()));
+  out.set_noise(noise, combined(a.history(), b.history()));
   return out;
 }
 
-Ciphertext Evaluator::subtract_plain(const Ciphertext& a, const Plaintext& b,
-                                     const Stream& stream) const {
+Ciphertext Evaluator::subtract_plain(const Ciphertext& a, const Plaintext& b, const Stream& stream,
+                                     const SumOptions& options) const {
   check_plain("subtract_plain", a, b, stream);
   if (!scales_match(a.scale(), b.scale())) {
     reject("subtract_plain", scale_text(a.scale(), a.level()) + " and a plaintext of " +
                                  scale_text(b.scale(), b.level()) +
                                  " differ; encode the plaintext at the ciphertext's scale");
   }
+  const NoiseEstimate noise =
+      sum_of("subtract_plain", a.level(), a.scale(), a.noise(), b.noise(), options);
   Ciphertext out = a.copy(stream);
   const RnsView<Word> head = out.mutable_view().poly_range(0, 1);
   kernels::subtract<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
                           stream);
-  out.set_noise(sum_of(a.noise(), b.noise()), combined(a.history(), b.history()));
+  out.set_noise(noise, combined(a.history(), b.history()));
   return out;
 }
 
-Ciphertext Evaluator::add_constant(const Ciphertext& a, double value, const Stream& stream) const {
+Ciphertext Evaluator::add_constant(const Ciphertext& a, double value, const Stream& stream,
+                                   const SumOptions& options) const {
   check("add_constant", a, stream);
   const double scaled = value * a.scale();
   if (!std::isfinite(scaled))
     reject("add_constant", "value = " + std::to_string(value) + ", expected finite");
-  const double message_bound = a.noise().message_bound + std::abs(value);
-  check_fits("add_constant", a.level(), a.scale(), message_bound);
+  const double rounding = std::max(0.5, std::abs(scaled) * 0x1p-53);
+  // Of coefficients it is the first: N times as much may count, so that they stay coefficients.
+  const bool coefficients = a.noise().form == MessageForm::kCoefficients;
+  const NoiseEstimate constant = noise::estimate(
+      {rounding * rounding, rounding},
+      std::abs(value) * (coefficients ? static_cast<double>(context_->degree()) : 1.0),
+      a.noise().form);
+  const NoiseEstimate noise =
+      sum_of("add_constant", a.level(), a.scale(), a.noise(), constant, options);
   const LimbIndices limbs = context_->q_limbs(a.level());
   Ciphertext out = a.copy(stream);
   const Buffer<Word> constants =
       residues_of(std::nearbyint(scaled), limbs, context_->moduli(), stream);
   const RnsView<Word> head = out.mutable_view().poly_range(0, 1);
   kernels::add_constants<Word>(head, constants.span(), head, limbs, context_->moduli(), stream);
-  const double rounding = std::max(0.5, std::abs(scaled) * 0x1p-53);
-  out.set_noise(
-      noise::estimate(noise::error_of(a.noise()) + noise::Error{rounding * rounding, rounding},
-                      message_bound),
-      a.history());
+  out.set_noise(noise, a.history());
   return out;
 }
 
@@ -190,8 +237,8 @@ Ciphertext Evaluator::multiply(const Ciphertext& a, const Ciphertext& b,
                            " polynomials, expected 2 and 2; relinearize first");
   }
   const double scale = a.scale() * b.scale();
-  const double message_bound = a.noise().message_bound * b.noise().message_bound;
-  check_fits("multiply", a.level(), scale, message_bound);
+  const NoiseEstimate noise =
+      fitting("multiply", a.level(), scale, product_of(a.noise(), a.scale(), b.noise(), b.scale()));
   const LimbIndices limbs = context_->q_limbs(a.level());
   const auto& moduli = context_->moduli();
   Buffer<Word> residues(3 * limbs.count * context_->degree(), stream);
@@ -205,15 +252,14 @@ Ciphertext Evaluator::multiply(const Ciphertext& a, const Ciphertext& b,
                                      limbs, moduli, stream);
   kernels::multiply<Word>(x.poly_range(1, 1), y.poly_range(1, 1), out.poly_range(2, 1), limbs,
                           moduli, stream);
-  return {
-      context_,
-      a.key_id(),
-      std::move(residues),
-      3,
-      a.level(),
-      scale,
-      noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()), message_bound),
-      combined(a.history(), b.history())};
+  return {context_,
+          a.key_id(),
+          std::move(residues),
+          3,
+          a.level(),
+          scale,
+          noise,
+          combined(a.history(), b.history())};
 }
 
 Ciphertext Evaluator::square(const Ciphertext& a, const Stream& stream) const {
@@ -223,8 +269,10 @@ Ciphertext Evaluator::square(const Ciphertext& a, const Stream& stream) const {
                          " polynomials, expected 2; relinearize first");
   }
   const double scale = a.scale() * a.scale();
-  const double message_bound = a.noise().message_bound * a.noise().message_bound;
-  check_fits("square", a.level(), scale, message_bound);
+  NoiseEstimate noise =
+      fitting("square", a.level(), scale, product_of(a.noise(), a.scale(), a.noise(), a.scale()));
+  // The two factors have the same error: twice the message times it, not sqrt(2) times.
+  noise.slot_variance *= 2.0;
   const LimbIndices limbs = context_->q_limbs(a.level());
   const auto& moduli = context_->moduli();
   Buffer<Word> residues(3 * limbs.count * context_->degree(), stream);
@@ -238,38 +286,26 @@ Ciphertext Evaluator::square(const Ciphertext& a, const Stream& stream) const {
                      moduli, stream);
   kernels::multiply<Word>(x.poly_range(1, 1), x.poly_range(1, 1), out.poly_range(2, 1), limbs,
                           moduli, stream);
-  // The two factors have the same error: twice the message times it, not sqrt(2) times.
-  noise::Error error = noise::multiplied(a.noise(), a.scale(), a.noise(), a.scale());
-  error.variance *= 2.0;
-  return {context_,
-          a.key_id(),
-          std::move(residues),
-          3,
-          a.level(),
-          scale,
-          noise::estimate(error, message_bound),
-          a.history()};
+  return {context_, a.key_id(), std::move(residues), 3, a.level(), scale, noise, a.history()};
 }
 
 Ciphertext Evaluator::multiply_plain(const Ciphertext& a, const Plaintext& b,
                                      const Stream& stream) const {
   check_plain("multiply_plain", a, b, stream);
   const double scale = a.scale() * b.scale();
-  const double message_bound = a.noise().message_bound * b.noise().message_bound;
-  check_fits("multiply_plain", a.level(), scale, message_bound);
+  const NoiseEstimate noise = fitting("multiply_plain", a.level(), scale,
+                                      product_of(a.noise(), a.scale(), b.noise(), b.scale()));
   const LimbIndices limbs = context_->q_limbs(a.level());
   Ciphertext out = a.copy(stream);
   kernels::multiply<Word>(out.view(), b.view(), out.mutable_view(), limbs, context_->moduli(),
                           stream);
   out.set_scale(scale);
-  out.set_noise(
-      noise::estimate(noise::multiplied(a.noise(), a.scale(), b.noise(), b.scale()), message_bound),
-      combined(a.history(), b.history()));
+  out.set_noise(noise, combined(a.history(), b.history()));
   return out;
 }
 
 void Evaluator::multiply_plain_accumulate(const Ciphertext& a, const Plaintext& b, Ciphertext& sum,
-                                          const Stream& stream) const {
+                                          const Stream& stream, const SumOptions& options) const {
   check_plain("multiply_plain_accumulate", a, b, stream);
   check_pair("multiply_plain_accumulate", a, sum, stream);
   const double scale = a.scale() * b.scale();
@@ -278,14 +314,12 @@ void Evaluator::multiply_plain_accumulate(const Ciphertext& a, const Plaintext& 
                                             scale_text(scale, a.level()) +
                                             " of the product differ");
   }
-  const double message_bound = a.noise().message_bound * b.noise().message_bound;
-  check_fits("multiply_plain_accumulate", a.level(), scale, message_bound);
+  const NoiseEstimate noise =
+      sum_of("multiply_plain_accumulate", a.level(), scale, sum.noise(),
+             product_of(a.noise(), a.scale(), b.noise(), b.scale()), options);
   kernels::multiply_accumulate<Word>(a.view(), b.view(), sum.mutable_view(),
                                      context_->q_limbs(a.level()), context_->moduli(), stream);
-  sum.set_noise(sum_of(sum.noise(), noise::estimate(noise::multiplied(a.noise(), a.scale(),
-                                                                      b.noise(), b.scale()),
-                                                    message_bound)),
-                combined(sum.history(), combined(a.history(), b.history())));
+  sum.set_noise(noise, combined(sum.history(), combined(a.history(), b.history())));
 }
 
 Ciphertext Evaluator::multiply_integer(const Ciphertext& a, std::int64_t factor,
@@ -295,17 +329,17 @@ Ciphertext Evaluator::multiply_integer(const Ciphertext& a, std::int64_t factor,
     reject("multiply_integer",
            "factor = " + std::to_string(factor) + ", expected a magnitude below 2^62");
   }
-  const double message_bound = a.noise().message_bound * std::abs(static_cast<double>(factor));
-  check_fits("multiply_integer", a.level(), a.scale(), message_bound);
+  const auto magnitude = std::abs(static_cast<double>(factor));
+  const NoiseEstimate noise =
+      fitting("multiply_integer", a.level(), a.scale(),
+              noise::estimate(noise::scaled(noise::error_of(a.noise()), magnitude),
+                              a.noise().message_bound * magnitude, a.noise().form));
   const LimbIndices limbs = context_->q_limbs(a.level());
   Ciphertext out = a.copy(stream);
   const auto factors = factors_of(factor, limbs, context_->moduli(), stream);
   kernels::multiply_factors<Word>(out.view(), factors.span(), out.mutable_view(), limbs,
                                   context_->moduli(), stream);
-  out.set_noise(
-      noise::estimate(noise::scaled(noise::error_of(a.noise()), static_cast<double>(factor)),
-                      message_bound),
-      a.history());
+  out.set_noise(noise, a.history());
   return out;
 }
 
@@ -321,20 +355,20 @@ Ciphertext Evaluator::multiply_constant(const Ciphertext& a, double value, doubl
                                     std::to_string(scale) +
                                     ", expected |value| * scale below 2^62");
   }
-  const double message_bound = a.noise().message_bound * std::abs(value);
-  check_fits("multiply_constant", a.level(), a.scale() * scale, message_bound);
+  const double rounding = std::abs(scaled - value * scale) * a.noise().message_bound * a.scale();
+  const NoiseEstimate noise =
+      fitting("multiply_constant", a.level(), a.scale() * scale,
+              noise::estimate(noise::scaled(noise::error_of(a.noise()), scaled) +
+                                  noise::Error{rounding * rounding, rounding},
+                              a.noise().message_bound * std::abs(value), a.noise().form));
   const LimbIndices limbs = context_->q_limbs(a.level());
   Ciphertext out = a.copy(stream);
   const auto factors =
       factors_of(static_cast<std::int64_t>(scaled), limbs, context_->moduli(), stream);
   kernels::multiply_factors<Word>(out.view(), factors.span(), out.mutable_view(), limbs,
                                   context_->moduli(), stream);
-  const double rounding = std::abs(scaled - value * scale) * a.noise().message_bound * a.scale();
   out.set_scale(a.scale() * scale);
-  out.set_noise(noise::estimate(noise::scaled(noise::error_of(a.noise()), scaled) +
-                                    noise::Error{rounding * rounding, rounding},
-                                message_bound),
-                a.history());
+  out.set_noise(noise, a.history());
   return out;
 }
 
@@ -344,7 +378,7 @@ Ciphertext Evaluator::drop_to_level(const Ciphertext& a, int level, const Stream
     reject("drop_to_level", "level = " + std::to_string(level) + ", expected 0 to " +
                                 std::to_string(a.level()) + ": no level can be regained");
   }
-  check_fits("drop_to_level", level, a.scale(), a.noise().message_bound);
+  fitting("drop_to_level", level, a.scale(), a.noise());
   const std::int64_t limbs = context_->parameters().limbs(level);
   Buffer<Word> residues(a.size() * limbs * context_->degree(), stream);
   kernels::copy_limbs<Word>(a.view().limb_range(0, limbs),
@@ -374,6 +408,9 @@ Ciphertext Evaluator::adjust(const Ciphertext& a, int level, double scale,
                          scale_text(scale, level) + " is a factor of " + std::to_string(factor) +
                          ", expected 1 to 2^62; adjust by fewer levels");
   }
+  const NoiseEstimate scaled_noise =
+      fitting("adjust", level + 1, a.scale() * factor,
+              noise::with_error(a.noise(), noise::scaled(noise::error_of(a.noise()), factor)));
   Ciphertext scaled = above.copy(stream);
   const LimbIndices limbs = context_->q_limbs(level + 1);
   const auto factors =
@@ -381,17 +418,13 @@ Ciphertext Evaluator::adjust(const Ciphertext& a, int level, double scale,
   kernels::multiply_factors<Word>(scaled.view(), factors.span(), scaled.mutable_view(), limbs,
                                   context_->moduli(), stream);
   scaled.set_scale(a.scale() * factor);
-  scaled.set_noise(
-      noise::estimate(noise::scaled(noise::error_of(a.noise()), factor), a.noise().message_bound),
-      a.history());
-  check_fits("adjust", level + 1, scaled.scale(), a.noise().message_bound);
+  scaled.set_noise(scaled_noise, a.history());
   Ciphertext out = rescale(scaled, stream);
   const double mismatch = std::abs(out.scale() - scale) * a.noise().message_bound;
   out.set_scale(scale);
-  out.set_noise(
-      noise::estimate(noise::error_of(out.noise()) + noise::Error{mismatch * mismatch, mismatch},
-                      out.noise().message_bound),
-      a.history());
+  out.set_noise(noise::with_error(out.noise(), noise::error_of(out.noise()) +
+                                                   noise::Error{mismatch * mismatch, mismatch}),
+                a.history());
   return out;
 }
 
@@ -449,6 +482,7 @@ Ciphertext Evaluator::relinearize(const Ciphertext& a, const RelinearizationKey&
   check("relinearize", a, stream);
   check_key("relinearize", a, key.key);
   if (a.size() == 2) return a.copy(stream);
+  const NoiseEstimate noise = switched("relinearize", a.level(), a.scale(), a.noise());
   const Parameters& parameters = context_->parameters();
   const LimbIndices limbs = context_->q_limbs(a.level());
   const std::int64_t degree = context_->degree();
@@ -466,8 +500,7 @@ Ciphertext Evaluator::relinearize(const Ciphertext& a, const RelinearizationKey&
           2,
           a.level(),
           a.scale(),
-          noise::estimate(noise::error_of(a.noise()) + noise::key_switching(parameters, a.level()),
-                          a.noise().message_bound),
+          noise,
           combined(a.history(), key.key.history())};
 }
 
@@ -478,6 +511,13 @@ Ciphertext Evaluator::rescale(const Ciphertext& a, const Stream& stream) const {
            "the ciphertext is at level 0, expected at least 1: no primes are left to divide by");
   const Parameters& parameters = context_->parameters();
   const std::int64_t degree = context_->degree();
+  const double modulus = parameters.level_modulus(a.level());
+  const double scale = a.scale() / modulus;
+  const NoiseEstimate noise =
+      fitting("rescale", a.level() - 1, scale,
+              noise::with_error(
+                  a.noise(), noise::scaled(noise::error_of(a.noise()), 1.0 / modulus) +
+                                 noise::division_rounding(static_cast<double>(degree), a.size())));
   const int kept = parameters.limbs(a.level() - 1), dropped = parameters.limbs(a.level()) - kept;
   const Workspace::Lease scratch = context_->workspace().take(a.size() * dropped * degree, stream);
   Buffer<Word> residues(a.size() * kept * degree, stream);
@@ -485,17 +525,8 @@ Ciphertext Evaluator::rescale(const Ciphertext& a, const Stream& stream) const {
                                   {scratch.data(), a.size(), dropped, degree},
                                   {residues.data(), a.size(), kept, degree},
                                   context_->rescaling(a.level()), stream);
-  const double modulus = parameters.level_modulus(a.level());
-  return {context_,
-          a.key_id(),
-          std::move(residues),
-          a.size(),
-          a.level() - 1,
-          a.scale() / modulus,
-          noise::estimate(noise::scaled(noise::error_of(a.noise()), 1.0 / modulus) +
-                              noise::division_rounding(static_cast<double>(degree), a.size()),
-                          a.noise().message_bound),
-          a.history()};
+  return {context_, a.key_id(), std::move(residues), a.size(), a.level() - 1,
+          scale,    noise,      a.history()};
 }
 
 Ciphertext Evaluator::apply_automorphism(const Ciphertext& a, std::uint32_t element,
@@ -507,6 +538,7 @@ Ciphertext Evaluator::apply_automorphism(const Ciphertext& a, std::uint32_t elem
   if (element == 1) return a.copy(stream);
   const KeySwitchingKey& key = keys.at(element);
   check_key("rotate", a, key);
+  const NoiseEstimate noise = switched("rotate", a.level(), a.scale(), a.noise());
   const Parameters& parameters = context_->parameters();
   const LimbIndices limbs = context_->q_limbs(a.level());
   const std::int64_t degree = context_->degree();
@@ -528,8 +560,7 @@ Ciphertext Evaluator::apply_automorphism(const Ciphertext& a, std::uint32_t elem
           2,
           a.level(),
           a.scale(),
-          noise::estimate(noise::error_of(a.noise()) + noise::key_switching(parameters, a.level()),
-                          a.noise().message_bound),
+          noise,
           combined(a.history(), key.history())};
 }
 
@@ -568,6 +599,7 @@ Ciphertext Evaluator::rotate(const HoistedCiphertext& a, std::int64_t steps, con
   const KeySwitchingKey& key = keys.at(element);
   if (key.context() != context_ || key.id() != a.key_id)
     reject("rotate", "the switching key is not of this ciphertext's key");
+  const NoiseEstimate noise = switched("rotate", a.level, a.scale, a.noise);
   const int digit_count = parameters.digit_count(a.level);
   const std::int64_t all = parameters.special_prime_count() + limbs.count;
   const Workspace::Lease turned = context_->workspace().take(digit_count * all * degree, stream);
@@ -585,8 +617,7 @@ Ciphertext Evaluator::rotate(const HoistedCiphertext& a, std::int64_t steps, con
           2,
           a.level,
           a.scale,
-          noise::estimate(noise::error_of(a.noise) + noise::key_switching(parameters, a.level),
-                          a.noise.message_bound),
+          noise,
           combined(a.history, key.history())};
 }
 
@@ -602,6 +633,7 @@ Ciphertext Evaluator::switch_key(const Ciphertext& a, const KeySwitchingKey& key
     reject("switch_key", "the operand has " + std::to_string(a.size()) +
                              " polynomials, expected 2; relinearize first");
   }
+  const NoiseEstimate noise = switched("switch_key", a.level(), a.scale(), a.noise());
   const Parameters& parameters = context_->parameters();
   const LimbIndices limbs = context_->q_limbs(a.level());
   const std::int64_t degree = context_->degree();
@@ -620,8 +652,7 @@ Ciphertext Evaluator::switch_key(const Ciphertext& a, const KeySwitchingKey& key
           2,
           a.level(),
           a.scale(),
-          noise::estimate(noise::error_of(a.noise()) + noise::key_switching(parameters, a.level()),
-                          a.noise().message_bound),
+          noise,
           combined(a.history(), key.history())};
 }
 
@@ -640,15 +671,23 @@ Ciphertext Evaluator::conjugate(const Ciphertext& a, const GaloisKeys& keys,
 }
 
 Ciphertext Evaluator::sum_slots(const Ciphertext& a, std::int64_t slots, const GaloisKeys& keys,
-                                const Stream& stream) const {
+                                const Stream& stream, const SumOptions& options) const {
   check("sum_slots", a, stream);
   if (slots < 1 || slots > context_->parameters().max_slots() || (slots & (slots - 1)) != 0) {
     reject("sum_slots", "slots = " + std::to_string(slots) + ", expected a power of two, 1 to " +
                             std::to_string(context_->parameters().max_slots()));
   }
+  const auto count = static_cast<double>(slots);
+  NoiseEstimate others = a.noise();  // the sum of the other slots
+  others.slot_variance *= (count - 1.0) * (count - 1.0);
+  others.slot_bound *= count - 1.0;
+  others.message_bound *= count - 1.0;
+  const SumOptions whole{
+      .message_bound =
+          sum_of("sum_slots", a.level(), a.scale(), a.noise(), others, options).message_bound};
   Ciphertext sum = a.copy(stream);
   for (std::int64_t step = 1; step < slots; step *= 2)
-    sum = add(sum, rotate(sum, step, keys, stream), stream);
+    sum = add(sum, rotate(sum, step, keys, stream), stream, whole);
   return sum;
 }
 

@@ -158,6 +158,9 @@ Ciphertext LinearTransform::apply(const Evaluator& evaluator, const Ciphertext& 
         turned.emplace(baby, evaluator.rotate(hoisted, baby, keys, stream));
     }
   }
+  // Every sum below is of a part of the row's products: less than the largest entries of its
+  // diagonals add up to.
+  const SumOptions row{.message_bound = row_bound_ * argument.noise().message_bound};
   std::vector<Ciphertext> sum;  // none or one
   for (const auto& [giant, babies] : diagonals_) {
     std::vector<Ciphertext> inner;  // none or one
@@ -166,19 +169,16 @@ Ciphertext LinearTransform::apply(const Evaluator& evaluator, const Ciphertext& 
       if (inner.empty()) {
         inner.push_back(evaluator.multiply_plain(factor, diagonal, stream));
       } else {
-        evaluator.multiply_plain_accumulate(factor, diagonal, inner.front(), stream);
+        evaluator.multiply_plain_accumulate(factor, diagonal, inner.front(), stream, row);
       }
     }
     const Ciphertext rotated = evaluator.rotate(inner.front(), giant, keys, stream);
     if (sum.empty()) {
       sum.push_back(rotated.copy(stream));
     } else {
-      sum.front() = evaluator.add(sum.front(), rotated, stream);
+      sum.front() = evaluator.add(sum.front(), rotated, stream, row);
     }
   }
-  NoiseEstimate noise = sum.front().noise();
-  noise.message_bound = row_bound_ * argument.noise().message_bound;
-  sum.front().set_noise(noise, sum.front().history());
   Ciphertext out = evaluator.rescale(sum.front(), stream);
   out.set_scale(argument.scale());
   return out;

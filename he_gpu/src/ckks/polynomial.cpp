@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "noise.h"
+
 namespace velum::he {
 namespace {
 
@@ -29,6 +31,13 @@ int degree_of(const std::vector<double>& coefficients) {
   return degree;
 }
 
+/// The same with a bound of its message that is known beside what the operations say.
+Ciphertext bounded(Ciphertext a, double bound) {
+  if (bound < a.noise().message_bound)
+    a.set_noise(noise::with_message_bound(a.noise(), bound), a.history());
+  return a;
+}
+
 /// Evaluates parts of one polynomial at one argument.
 class Tree {
  public:
@@ -40,6 +49,7 @@ class Tree {
         key_(key),
         stream_(stream),
         top_(x.level()) {
+    argument_bound_ = x.noise().message_bound;
     powers_.emplace(1, std::move(x));
   }
 
@@ -70,12 +80,28 @@ class Tree {
     }();
     result = evaluator_.rescale(result, stream_);
     result.set_scale(scale);
+    // Quotient and remainder may be larger than the polynomial that they make.
+    const SumOptions whole{.message_bound = bound_of(coefficients)};
     if (degree_of(remainder) > 0) {
-      result = evaluator_.add(result, evaluate(remainder, level, scale), stream_);
+      result = evaluator_.add(result, evaluate(remainder, level, scale), stream_, whole);
     } else if (remainder.front() != 0.0) {
-      result = evaluator_.add_constant(result, remainder.front(), stream_);
+      result = evaluator_.add_constant(result, remainder.front(), stream_, whole);
     }
-    return result;
+    return bounded(std::move(result), whole.message_bound);
+  }
+
+  /// Of x^i or T_i: no slot's magnitude is above it.
+  double bound_of_power(int i) const {
+    return chebyshev_ ? 1.0 : std::pow(argument_bound_, static_cast<double>(i));
+  }
+  /// Of sum_i coefficients[i] x^i (or T_i).
+  double bound_of(const std::vector<double>& coefficients) const {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < coefficients.size(); ++i) {
+      if (coefficients[i] != 0.0)
+        sum += std::abs(coefficients[i]) * bound_of_power(static_cast<int>(i));
+    }
+    return sum;
   }
 
   void set_baby_limit(int limit) { baby_limit_ = limit; }
@@ -137,15 +163,13 @@ class Tree {
             key_, stream_),
         stream_);
     if (chebyshev_) {  // 2 T_a T_b - T_(a-b)
+      const SumOptions whole{.message_bound = bound_of_power(i)};
       product = evaluator_.multiply_integer(product, 2, stream_);
-      product = a == b ? evaluator_.add_constant(product, -1.0, stream_)
+      product = a == b ? evaluator_.add_constant(product, -1.0, stream_, whole)
                        : evaluator_.subtract(product,
                                              evaluator_.adjust(powers_.at(1), product.level(),
                                                                product.scale(), stream_),
-                                             stream_);
-      NoiseEstimate noise = product.noise();
-      noise.message_bound = 1.0;  // of a real argument in [-1, 1]
-      product.set_noise(noise, product.history());
+                                             stream_, whole);
     }
     return powers_.emplace(i, std::move(product)).first->second;
   }
@@ -162,6 +186,7 @@ class Tree {
   const RelinearizationKey& key_;
   Stream stream_;
   int top_;
+  double argument_bound_ = 0.0;
   int baby_limit_ = 2;
   std::map<int, Ciphertext> powers_;
 };
@@ -257,22 +282,13 @@ Ciphertext evaluate(const Evaluator& evaluator, const Ciphertext& argument,
     x = evaluator.rescale(evaluator.multiply_constant(x, 1.0 / polynomial.bound,
                                                       parameters.level_modulus(x.level()), stream),
                           stream);
-    NoiseEstimate noise = x.noise();
-    noise.message_bound = std::min(noise.message_bound, 1.0);
-    x.set_noise(noise, x.history());
+    x = bounded(std::move(x), 1.0);
   }
   const int levels = ceil_log2(degree + 1);
   const int level = x.level() - levels;
   Tree tree(evaluator, std::move(x), polynomial.basis, key, stream);
   tree.set_baby_limit(1 << (levels + 1) / 2);
-  Ciphertext out = tree.evaluate(polynomial.coefficients, level, parameters.scale(level));
-  if (chebyshev) {  // |T_i| <= 1
-    NoiseEstimate noise = out.noise();
-    noise.message_bound = 0.0;
-    for (const double c : polynomial.coefficients) noise.message_bound += std::abs(c);
-    out.set_noise(noise, out.history());
-  }
-  return out;
+  return tree.evaluate(polynomial.coefficients, level, parameters.scale(level));
 }
 
 }  // namespace velum::he

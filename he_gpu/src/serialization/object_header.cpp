@@ -27,6 +27,7 @@ enum Offset : std::size_t {
   kMessageBoundAt = 104,
   kPayloadBytesAt = 112,
   kReservedAt = 120,
+  kMessageFormAt = 124,
 };
 
 std::string hexadecimal(const std::uint8_t* bytes, std::size_t size) {
@@ -94,6 +95,7 @@ std::array<std::uint8_t, kHeaderBytes> encode(const ObjectHeader& header) {
   store_u64(bytes.data() + kMessageBoundAt,
             std::bit_cast<std::uint64_t>(header.noise.message_bound));
   store_u64(bytes.data() + kPayloadBytesAt, static_cast<std::uint64_t>(header.payload_bytes));
+  store_u32(bytes.data() + kMessageFormAt, static_cast<std::uint32_t>(header.noise.form));
   return bytes;
 }
 
@@ -138,10 +140,17 @@ ObjectHeader decode(const std::array<std::uint8_t, kHeaderBytes>& bytes) {
                              " bytes, expected below 2^63");
   }
   header.payload_bytes = static_cast<std::int64_t>(payload);
-  const std::uint64_t reserved = load_u64(bytes.data() + kReservedAt);
+  const std::uint32_t reserved = load_u32(bytes.data() + kReservedAt);
   if (reserved != 0) {
     throw SerializationError("the reserved field = " + std::to_string(reserved) + ", expected 0");
   }
+  const std::uint32_t message_form = load_u32(bytes.data() + kMessageFormAt);
+  if (message_form != static_cast<std::uint32_t>(MessageForm::kAny) &&
+      message_form != static_cast<std::uint32_t>(MessageForm::kCoefficients)) {
+    throw SerializationError("message form = " + std::to_string(message_form) +
+                             ", expected 0 or 2");
+  }
+  header.noise.form = static_cast<MessageForm>(message_form);
   return header;
 }
 

@@ -43,7 +43,7 @@ struct ObjectHeader {
   Form form = Form::kNone;
   std::uint32_t galois_element = 0;
   double scale = 0.0;
-  NoiseEstimate noise;
+  NoiseEstimate noise;  ///< with the message's form
   std::int64_t payload_bytes = 0;
 };
 

@@ -47,6 +47,15 @@ void check_zero(const char* name, double value) {
                            ", expected 0: this kind has none");
 }
 
+/// Of a kind that has no message.
+void check_no_message(const ObjectHeader& header) {
+  check_zero("scale", header.scale);
+  check_zero("slot_variance", header.noise.slot_variance);
+  check_zero("slot_bound", header.noise.slot_bound);
+  check_zero("message_bound", header.noise.message_bound);
+  check_range("message form", static_cast<std::int64_t>(header.noise.form), 0, 0);
+}
+
 /// All but the kind and the ids of a header, against the parameters.
 void check_header(const ObjectHeader& header, const Parameters& parameters) {
   const Kind kind = header.kind;
@@ -97,10 +106,7 @@ void check_header(const ObjectHeader& header, const Parameters& parameters) {
     check_estimate("slot_bound", header.noise.slot_bound);
     check_estimate("message_bound", header.noise.message_bound);
   } else {
-    check_zero("scale", header.scale);
-    check_zero("slot_variance", header.noise.slot_variance);
-    check_zero("slot_bound", header.noise.slot_bound);
-    check_zero("message_bound", header.noise.message_bound);
+    check_no_message(header);
   }
   const std::int64_t expected = payload_bytes(parameters, kind, header.level, header.count);
   if (header.payload_bytes != expected) {
@@ -313,10 +319,7 @@ Parameters load_any_parameters(const char* function, std::istream& in, bool inse
     check_range("level", header.level, 0, 0);
     check_range("form", static_cast<std::int64_t>(header.form), 0, 0);
     check_range("Galois element", header.galois_element, 0, 0);
-    check_zero("scale", header.scale);
-    check_zero("slot_variance", header.noise.slot_variance);
-    check_zero("slot_bound", header.noise.slot_bound);
-    check_zero("message_bound", header.noise.message_bound);
+    check_no_message(header);
     if (header.key_id != KeyId{}) {
       throw SerializationError("key id " + to_string(header.key_id) +
                                ", expected zeros: parameters belong to no key");

@@ -8,6 +8,13 @@
 
 namespace velum::he {
 
+/// What is known of a message beside its bound. A public fact, as the bound: of how it was encoded,
+/// not of what it is.
+enum class MessageForm : std::uint32_t {
+  kAny = 0,           ///< nothing
+  kCoefficients = 2,  ///< coefficients, of which none is above message_bound / N
+};
+
 /// What is known, without a key and without the message, about the error and the size of an
 /// encrypted message. All of it follows from public facts: parameters, declared bounds, and what
 /// was computed.
@@ -24,6 +31,7 @@ struct NoiseEstimate {
   /// The declared bound of a slot's magnitude, before scaling. The encoder enforces it; it is
   /// public.
   double message_bound = 0.0;
+  MessageForm form = MessageForm::kAny;
 };
 
 /// A message that is encoded but not encrypted: [1, limbs(level), N], NTT form.
@@ -87,7 +95,8 @@ class Ciphertext {
 
   /// Says what the caller knows of the message: that no slot's magnitude is above `bound`, which
   /// may be less than what follows from the operations. Nothing can check it: estimates of noise,
-  /// and with them the flooding of a release, rely on it.
+  /// and with them the flooding of a release, rely on it. A bound that is less than what follows is
+  /// all that is known of the message then (`MessageForm`).
   /// @throws std::invalid_argument unless bound is finite and > 0.
   void declare_message_bound(double bound);
 

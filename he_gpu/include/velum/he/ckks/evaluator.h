@@ -35,6 +35,14 @@ class HoistedCiphertext {
   Buffer<Word> digits;       // [digit_count(level), special primes + limbs(level), N], NTT form
 };
 
+/// Of a sum.
+struct SumOptions {
+  /// What the caller knows of the sum: no slot's magnitude is above it, which may be less than what
+  /// the bounds of the operands add up to. 0: nothing but those. Nothing can check it, as
+  /// `Ciphertext::declare_message_bound`.
+  double message_bound = 0.0;
+};
+
 /// Arithmetic on CKKS ciphertexts. Immutable; any number of threads may use one.
 ///
 /// In all of these:
@@ -45,22 +53,29 @@ class HoistedCiphertext {
 /// - a product has the product of the scales; `rescale` divides by the primes of the level and the
 /// scale by exactly their
 ///   product.
-/// - the result's `NoiseEstimate` follows; a product that could not be decrypted, because its
-/// scaled message would not fit
-///   the modulus of its level, is std::invalid_argument before it is computed.
+/// - the result's `NoiseEstimate` follows. A result that could not be decrypted, because half of
+/// the modulus of its level
+///   is not above its scaled `message_bound` and `slot_bound` together, is std::invalid_argument
+///   before it is computed: it would wrap around to a wrong message. (Of coefficients, which
+///   `encode_coefficients` makes, `message_bound` / N counts: `MessageForm`.)
 /// - the result's history is known if that of every operand and key is.
 /// - a CUDA call returns before the work is done.
 class Evaluator {
  public:
   explicit Evaluator(std::shared_ptr<const Context> context);
 
-  Ciphertext add(const Ciphertext& a, const Ciphertext& b, const Stream& stream) const;
-  Ciphertext subtract(const Ciphertext& a, const Ciphertext& b, const Stream& stream) const;
+  Ciphertext add(const Ciphertext& a, const Ciphertext& b, const Stream& stream,
+                 const SumOptions& options = {}) const;
+  Ciphertext subtract(const Ciphertext& a, const Ciphertext& b, const Stream& stream,
+                      const SumOptions& options = {}) const;
   Ciphertext negate(const Ciphertext& a, const Stream& stream) const;
-  Ciphertext add_plain(const Ciphertext& a, const Plaintext& b, const Stream& stream) const;
-  Ciphertext subtract_plain(const Ciphertext& a, const Plaintext& b, const Stream& stream) const;
+  Ciphertext add_plain(const Ciphertext& a, const Plaintext& b, const Stream& stream,
+                       const SumOptions& options = {}) const;
+  Ciphertext subtract_plain(const Ciphertext& a, const Plaintext& b, const Stream& stream,
+                            const SumOptions& options = {}) const;
   /// The same real number in every slot, at the ciphertext's own scale.
-  Ciphertext add_constant(const Ciphertext& a, double value, const Stream& stream) const;
+  Ciphertext add_constant(const Ciphertext& a, double value, const Stream& stream,
+                          const SumOptions& options = {}) const;
 
   /// Three polynomials: `relinearize` brings them back to two. Both operands have two.
   Ciphertext multiply(const Ciphertext& a, const Ciphertext& b, const Stream& stream) const;
@@ -68,7 +83,7 @@ class Evaluator {
   Ciphertext multiply_plain(const Ciphertext& a, const Plaintext& b, const Stream& stream) const;
   /// sum <- sum + a b, in place.
   void multiply_plain_accumulate(const Ciphertext& a, const Plaintext& b, Ciphertext& sum,
-                                 const Stream& stream) const;
+                                 const Stream& stream, const SumOptions& options = {}) const;
   /// The same real number in every slot. The scale is multiplied by `scale`; the number is rounded
   /// to a multiple of 1/scale, which the noise estimate counts.
   /// @throws std::invalid_argument also if |value| * scale is 2^62 or more, or scale is not in [1,
@@ -102,10 +117,11 @@ class Evaluator {
   Ciphertext rotate(const HoistedCiphertext& a, std::int64_t steps, const GaloisKeys& keys,
                     const Stream& stream) const;
   /// Slot j of the result is the sum of slots j, j + 1, .., j + slots - 1 of `a`, cyclically:
-  /// log2(slots) rotations, by 1, 2, 4, ...
+  /// log2(slots) rotations, by 1, 2, 4, ... Only the sum need fit the modulus: sums of fewer slots
+  /// that do not come back, being sums modulo Q.
   /// @throws std::invalid_argument also if `slots` is no power of two up to N/2.
   Ciphertext sum_slots(const Ciphertext& a, std::int64_t slots, const GaloisKeys& keys,
-                       const Stream& stream) const;
+                       const Stream& stream, const SumOptions& options = {}) const;
   /// To the key that `key` switches to; `from` is the id of the key that it switches from.
   Ciphertext switch_key(const Ciphertext& a, const KeySwitchingKey& key, const KeyId& from,
                         const Stream& stream) const;
@@ -118,7 +134,17 @@ class Evaluator {
                   const Stream& stream) const;
   void check_plain(const char* function, const Ciphertext& a, const Plaintext& b,
                    const Stream& stream) const;
-  void check_fits(const char* function, int level, double scale, double message_bound) const;
+  /// The estimate of what an operation gives.
+  /// @throws std::invalid_argument if that could not be decrypted; the text ends with the remedy.
+  NoiseEstimate fitting(const char* function, int level, double scale, const NoiseEstimate& noise,
+                        const char* remedy) const;
+  NoiseEstimate fitting(const char* function, int level, double scale,
+                        const NoiseEstimate& noise) const;
+  NoiseEstimate sum_of(const char* function, int level, double scale, const NoiseEstimate& a,
+                       const NoiseEstimate& b, const SumOptions& options) const;
+  /// After a key switch.
+  NoiseEstimate switched(const char* function, int level, double scale,
+                         const NoiseEstimate& noise) const;
 
   void check_key(const char* function, const Ciphertext& a, const KeySwitchingKey& key) const;
 
