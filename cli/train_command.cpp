@@ -159,6 +159,14 @@ void add_train_command(CLI::App& program, int* exit_code) {
   add(training.momentum, "--momentum", "of SGD", recipe);
   add(training.physical_batch_size, "--physical-batch-size",
       "most examples computed at once; changes memory and speed only", recipe);
+  add(training.views, "--views",
+      "random views of each image, averaged before the clip; 0: the image itself", recipe);
+  add(training.average_decay, "--average",
+      "decay of the moving average of the weights that the run ends with; 0: the last weights",
+      recipe);
+  add(training.held_out, "--held-out",
+      "test on the last so many training images, which are left out and unprotected", recipe)
+      ->type_name("N");
 
   const char* running = "Running";
   add(arguments->out, "--out", "folder of the run; otherwise runs/ and the date", running)

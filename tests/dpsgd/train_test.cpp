@@ -85,6 +85,22 @@ class Train : public ::testing::Test {
   RunOptions run_{.directory = directory_ / "run", .threads = 2, .checkpoint_seconds = 1e9};
 };
 
+/// Percent of the images first .. end - 1 that a network classifies rightly, one by one.
+double accuracy_one_by_one(torch::nn::Sequential& model, const LabelledImages& images,
+                           std::int64_t first) {
+  int correct = 0;
+  for (std::int64_t i = first; i < images.count; ++i) {
+    torch::Tensor image = torch::empty({1, 1, 28, 28});
+    for (std::int64_t pixel = 0; pixel < 784; ++pixel) {
+      image.view({784})[pixel] =
+          static_cast<float>(images.images[static_cast<std::size_t>(784 * i + pixel)]) / 255.0f;
+    }
+    correct += model->forward(image).argmax(1).item<std::int64_t>() ==
+               images.labels[static_cast<std::size_t>(i)];
+  }
+  return 100.0 * correct / static_cast<double>(images.count - first);
+}
+
 TEST_F(Train, TheSavedModelHasTheReportedAccuracy) {
   for (const ModelKind kind : {ModelKind::kCnn, ModelKind::kMlp}) {
     run_.directory = directory_ / std::string(to_string(kind));
@@ -93,19 +109,8 @@ TEST_F(Train, TheSavedModelHasTheReportedAccuracy) {
     torch::nn::Sequential model = make_model(kind, 0, 0);
     torch::load(model, (run_.directory / "model.pt").string());
     const ImageData images = load_image_data("idx", directory_.path());
-    int correct = 0;
-    for (std::int64_t i = 0; i < images.test.count; ++i) {
-      torch::Tensor image = torch::empty({1, 1, 28, 28});
-      for (std::int64_t pixel = 0; pixel < 784; ++pixel) {
-        image.view({784})[pixel] =
-            static_cast<float>(images.test.images[static_cast<std::size_t>(784 * i + pixel)]) /
-            255.0f;
-      }
-      correct += model->forward(image).argmax(1).item<std::int64_t>() ==
-                 images.test.labels[static_cast<std::size_t>(i)];
-    }
     ASSERT_TRUE(outcome.report.test_accuracy.has_value());
-    EXPECT_DOUBLE_EQ(*outcome.report.test_accuracy, 100.0 * correct / kTestCount);
+    EXPECT_DOUBLE_EQ(*outcome.report.test_accuracy, accuracy_one_by_one(model, images.test, 0));
   }
 }
 
@@ -283,6 +288,72 @@ TEST_F(Train, PhysicalBatchesDoNotChangeTheResult) {
   const torch::Tensor whole = parameters(1000), cut = parameters(7);
   // Same samples, same noise; only the order of float additions differs.
   EXPECT_LT((whole - cut).abs().max().item<float>(), 1e-4 * whole.abs().max().item<float>());
+}
+
+// Views and averages of weights survive a stop: the average has taken in every step, once.
+TEST_F(Train, ViewsAndAveragesSurviveAStop) {
+  TrainingOptions training = options(ModelKind::kCnn, 6);
+  training.views = 3;
+  training.average_decay = 0.5;
+  StopAfter observer(3);
+  start(training, observer);
+  EXPECT_EQ(load_checkpoint(run_.directory / "checkpoint.pt").average_updates, 3);
+  const TrainingReport report = resume().report;
+  const Checkpoint last = load_checkpoint(run_.directory / "checkpoint.pt");
+  EXPECT_EQ(last.step, 6);
+  EXPECT_EQ(last.average_updates, 6);
+  EXPECT_THAT(report.model, HasSubstr("views 3, averaged weights"));
+
+  // The result is the average, not the last weights.
+  torch::nn::Sequential model = make_model(ModelKind::kCnn, 0, 0);
+  torch::load(model, (run_.directory / "model.pt").string());
+  torch::nn::Sequential trained = make_model(ModelKind::kCnn, 0, 0);
+  torch::optim::SGD optimizer(trained->parameters(), torch::optim::SGDOptions(0.1).momentum(0.9));
+  load_checkpoint(run_.directory / "checkpoint.pt", trained, optimizer);
+  ASSERT_EQ(last.average.size(), model->parameters().size());
+  for (std::size_t i = 0; i < last.average.size(); ++i) {
+    EXPECT_TRUE(torch::equal(model->parameters()[i], last.average[i])) << i;
+    EXPECT_FALSE(torch::equal(trained->parameters()[i], last.average[i])) << i;
+  }
+  const ImageData images = load_image_data("idx", directory_.path());
+  EXPECT_DOUBLE_EQ(*report.test_accuracy, accuracy_one_by_one(model, images.test, 0));
+}
+
+// The views are drawn anew at every step and enter the training.
+TEST_F(Train, ViewsChangeTheModelAndNotTheBooks) {
+  const auto run_with = [&](std::int64_t views) {
+    run_.directory = directory_ / std::to_string(views);
+    TrainingOptions training = options(ModelKind::kCnn, 3);
+    training.insecure_seed = 5;
+    training.views = views;
+    const TrainingReport report = start(training).report;
+    torch::nn::Sequential model = make_model(ModelKind::kCnn, 0, 0);
+    torch::load(model, (run_.directory / "model.pt").string());
+    return std::pair(report, torch::nn::utils::parameters_to_vector(model->parameters()));
+  };
+  const auto without = run_with(0), with = run_with(2);
+  EXPECT_FALSE(torch::equal(without.second, with.second));
+  EXPECT_EQ(without.first.composition, with.first.composition);
+  EXPECT_EQ(without.first.guarantee.epsilon, with.first.guarantee.epsilon);
+}
+
+TEST_F(Train, WhatIsHeldOutIsTestedOnAndNotTrainedOn) {
+  TrainingOptions training = options(ModelKind::kMlp, 4);
+  training.held_out = 30;
+  StopAfter observer(2);
+  start(training, observer);
+  const TrainingReport report = resume().report;
+  EXPECT_EQ(report.dataset_size, kTrainCount - 30);
+  torch::nn::Sequential model = make_model(ModelKind::kMlp, 0, 0);
+  torch::load(model, (run_.directory / "model.pt").string());
+  const ImageData images = load_image_data("idx", directory_.path());
+  EXPECT_DOUBLE_EQ(*report.test_accuracy,
+                   accuracy_one_by_one(model, images.train, kTrainCount - 30));
+  EXPECT_THAT(report.to_text(), HasSubstr("held out"));
+
+  run_.directory = directory_ / "all-held-out";
+  training.held_out = kTrainCount;
+  EXPECT_THROW(start(training), std::invalid_argument);
 }
 
 TEST_F(Train, ARunWithoutAPlanIsNotResumed) {

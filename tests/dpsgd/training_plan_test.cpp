@@ -99,6 +99,17 @@ TEST_P(TrainingPlanOverModels, JsonGivesThePlanBack) {
   expect_same();
   plan.insecure_seed = ~std::uint64_t{0};
   expect_same();
+  plan.ledger = LedgerUse{"/a/ledger", "id", "images", "run"};
+  expect_same();
+  plan.views = 4;
+  plan.average_decay = 0.25;
+  plan.held_out = 1000;
+  expect_same();
+  const TrainingPlan copy = TrainingPlan::from_json(plan.to_json());
+  EXPECT_EQ(copy.views, 4);
+  EXPECT_EQ(copy.average_decay, 0.25);
+  EXPECT_EQ(copy.held_out, 1000);
+  EXPECT_EQ(copy.ledger->data_set, "images");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TrainingPlanOverModels,
@@ -172,6 +183,13 @@ TEST(TrainingPlan, OptionsThatDoNotFitAreRefused) {
   expect_refused({.epsilon = 1.0, .batch_size = 101},
                  "batch_size = 101, expected at most the size of the data set, 100");
   expect_refused({.noise_multiplier = 1e-300}, "noise_multiplier = 1e-300");
+  expect_refused({.epsilon = 1.0, .views = 2}, "views belong to a model that sees images");
+  expect_refused({.model = ModelKind::kCnn, .epsilon = 1.0, .views = 1025},
+                 "views = 1025, expected 0 to 1024");
+  expect_refused({.epsilon = 1.0, .average_decay = 1.0}, "average_decay = 1, expected");
+  expect_refused({.epsilon = 1.0, .held_out = -1}, "held_out = -1, expected at least 0");
+  expect_refused({.epsilon = 1.0, .held_out = 1, .ledger_file = "l", .ledger_data_set = "d"},
+                 "held_out does not go with a ledger");
 }
 
 TEST(TrainingPlan, TextThatIsNoPlanIsRefused) {

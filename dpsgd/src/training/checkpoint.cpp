@@ -64,6 +64,14 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
     archive.write(key + "_label", c10::IValue(label));
     archive.write(key, value, /*is_buffer=*/true);
   }
+  if (!checkpoint.average.empty()) {
+    archive.write("average_count",
+                  c10::IValue(static_cast<std::int64_t>(checkpoint.average.size())));
+    archive.write("average_updates", c10::IValue(checkpoint.average_updates));
+    for (std::size_t i = 0; i < checkpoint.average.size(); ++i) {
+      archive.write("average_" + std::to_string(i), checkpoint.average[i], /*is_buffer=*/true);
+    }
+  }
   write_file_atomically(path, to_bytes(archive));
 }
 
@@ -85,6 +93,14 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
       archive.read(key + "_label", value);
       archive.read(key, tensor, /*is_buffer=*/true);
       checkpoint.released.emplace(value.toStringRef(), tensor);
+    }
+    if (archive.try_read("average_count", value)) {
+      checkpoint.average.resize(static_cast<std::size_t>(value.toInt()));
+      archive.read("average_updates", value);
+      checkpoint.average_updates = value.toInt();
+      for (std::size_t i = 0; i < checkpoint.average.size(); ++i) {
+        archive.read("average_" + std::to_string(i), checkpoint.average[i], /*is_buffer=*/true);
+      }
     }
     if (checkpoint.step < 0 || checkpoint.releases < checkpoint.step) {
       throw std::runtime_error("fewer releases than steps");

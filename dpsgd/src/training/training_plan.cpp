@@ -21,6 +21,8 @@ using Json = nlohmann::json;
 constexpr int kPlanFormat = 1;
 /// A velum that knows no ledger must not go on with a run that keeps one.
 constexpr int kLedgerPlanFormat = 2;
+/// As the former, with views of the images, averages of the weights or images held out.
+constexpr int kViewsPlanFormat = 3;
 constexpr double kDefaultClippingNorm = 0.1;
 constexpr double kDefaultMomentum = 0.9;
 
@@ -45,6 +47,11 @@ void require_positive(const char* name, const std::optional<double>& value) {
 
 void require_at_least_one(const char* name, const std::optional<std::int64_t>& value) {
   if (value && *value < 1) refuse(name, *value, "at least 1");
+}
+
+int format_of(const TrainingPlan& plan) {
+  if (plan.views > 0 || plan.average_decay > 0 || plan.held_out > 0) return kViewsPlanFormat;
+  return plan.ledger ? kLedgerPlanFormat : kPlanFormat;
 }
 
 void require_not_both(const char* a, bool has_a, const char* b, bool has_b) {
@@ -77,12 +84,17 @@ struct NetworkDefaults {
   double batch_size;  // expected; at most a quarter of the data set
   double epochs;
   double learning_rate;  // at kDefaultClippingNorm
+  std::int64_t views;
+  double average_decay;
 };
 NetworkDefaults network_defaults(ModelKind model) {
-  if (model == ModelKind::kMlp) return {4096, 60, 8};
-  return {2048, 40, 4};
+  if (model == ModelKind::kMlp) return {4096, 60, 8, 0, 0};
+  return {2048, 40, 4, 0, 0};
 }
 constexpr double kScatterEpochs = 60;
+constexpr std::int64_t kMaxViews = 1024;
+/// Most images in a physical batch of a network, all views counted.
+constexpr std::int64_t kPhysicalImages = 512;
 
 bool is_scatter(const TrainingPlan& plan) { return plan.model == ModelKind::kScatterLinear; }
 
@@ -212,7 +224,7 @@ std::string TrainingPlan::to_json() const {
     releases.push_back({{"label", release.label}, {"noise_multiplier", release.noise_multiplier}});
   }
   Json json{
-      {"format", ledger ? kLedgerPlanFormat : kPlanFormat},
+      {"format", format_of(*this)},
       {"dataset", dataset},
       {"data_directory", data_directory.string()},
       {"dataset_size", dataset_size},
@@ -232,6 +244,11 @@ std::string TrainingPlan::to_json() const {
       {"physical_batch_size", physical_batch_size},
       {"insecure_seed", insecure_seed ? Json(*insecure_seed) : Json(nullptr)},
   };
+  if (format_of(*this) == kViewsPlanFormat) {
+    json["views"] = views;
+    json["average_decay"] = average_decay;
+    json["held_out"] = held_out;
+  }
   if (ledger) {
     json["ledger"] = {{"file", ledger->file.string()},
                       {"ledger_id", ledger->ledger_id},
@@ -245,7 +262,7 @@ TrainingPlan TrainingPlan::from_json(std::string_view text) {
   try {
     const Json json = Json::parse(text);
     const int format = json.at("format").get<int>();
-    if (format != kPlanFormat && format != kLedgerPlanFormat) refuse("format", format, "1 or 2");
+    if (format < kPlanFormat || format > kViewsPlanFormat) refuse("format", format, "1 to 3");
     TrainingPlan plan;
     json.at("dataset").get_to(plan.dataset);
     plan.data_directory = json.at("data_directory").get<std::string>();
@@ -270,7 +287,12 @@ TrainingPlan TrainingPlan::from_json(std::string_view text) {
     if (!json.at("insecure_seed").is_null()) {
       plan.insecure_seed = json.at("insecure_seed").get<std::uint64_t>();
     }
-    if (format == kLedgerPlanFormat) {
+    if (format == kViewsPlanFormat) {
+      json.at("views").get_to(plan.views);
+      json.at("average_decay").get_to(plan.average_decay);
+      json.at("held_out").get_to(plan.held_out);
+    }
+    if (format == kLedgerPlanFormat || json.contains("ledger")) {
       const Json& ledger = json.at("ledger");
       plan.ledger =
           LedgerUse{ledger.at("file").get<std::string>(), ledger.at("ledger_id").get<std::string>(),
@@ -318,6 +340,21 @@ void validate(const TrainingOptions& options) {
     refuse("momentum", *options.momentum, "at least 0 and below 1");
   }
   require_at_least_one("physical_batch_size", options.physical_batch_size);
+  if (options.views && (*options.views < 0 || *options.views > kMaxViews)) {
+    refuse("views", *options.views, "0 to 1024");
+  }
+  if (options.views.value_or(0) > 0 && options.model == ModelKind::kScatterLinear) {
+    throw std::invalid_argument(
+        "views belong to a model that sees images, not to scatter-linear: leave them out");
+  }
+  if (options.average_decay && !(*options.average_decay >= 0.0 && *options.average_decay < 1.0)) {
+    refuse("average_decay", *options.average_decay, "at least 0 and below 1");
+  }
+  if (options.held_out < 0) refuse("held_out", options.held_out, "at least 0");
+  if (options.held_out > 0 && !options.ledger_file.empty()) {
+    throw std::invalid_argument(
+        "held_out does not go with a ledger: what is held out is read without noise");
+  }
   if (options.ledger_file.empty() != options.ledger_data_set.empty()) {
     throw std::invalid_argument(
         "a ledger and a data set in it (--ledger, --dataset-id) go together");
@@ -339,6 +376,7 @@ TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dat
   plan.recipe = options.recipe;
   plan.delta = options.delta;
   plan.insecure_seed = options.insecure_seed;
+  plan.held_out = options.held_out;
 
   const NetworkDefaults network = network_defaults(plan.model);
   const auto size = static_cast<double>(dataset_size);
@@ -383,7 +421,13 @@ TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dat
   plan.moment_floor = is_scatter(plan) && plan.recipe == FeatureRecipe::kMoments
                           ? power_law(kMomentFloor, std::min(plan.epsilon, 3.0))
                           : 1e-3;
-  plan.physical_batch_size = options.physical_batch_size.value_or(is_scatter(plan) ? 10000 : 512);
+  plan.views = options.views.value_or(is_scatter(plan) ? 0 : network.views);
+  plan.average_decay = options.average_decay.value_or(is_scatter(plan) ? 0 : network.average_decay);
+  const std::int64_t rows =
+      is_scatter(plan)
+          ? 10000
+          : std::max<std::int64_t>(1, kPhysicalImages / std::max<std::int64_t>(1, plan.views));
+  plan.physical_batch_size = options.physical_batch_size.value_or(rows);
   return plan;
 }
 

@@ -17,6 +17,7 @@
 
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/atomic_file.h"
+#include "velum/dpsgd/image_views.h"
 #include "velum/dpsgd/ledger/ledger.h"
 #include "velum/dpsgd/ledger/ledger_guard.h"
 #include "velum/dpsgd/loader.h"
@@ -29,6 +30,7 @@
 #include "velum/dpsgd/training/release_journal.h"
 #include "velum/dpsgd/training/release_labels.h"
 #include "velum/dpsgd/training/scatter_features.h"
+#include "velum/dpsgd/weight_average.h"
 #include "velum/kernels/random/key_source.h"
 #include "velum/kernels/stream.h"
 
@@ -290,6 +292,10 @@ class Run final : public PreparatoryReleases {
         model_->parameters(),
         torch::optim::SGDOptions(plan_.learning_rate).momentum(plan_.momentum));
     if (fs::exists(files_.checkpoint)) load_checkpoint(files_.checkpoint, model_, *optimizer_);
+    average_ = std::make_unique<WeightAverage>(model_->parameters(), plan_.average_decay);
+    if (!checkpoint_.average.empty()) {
+      average_->restore(checkpoint_.average, checkpoint_.average_updates);
+    }
     if (plan_.model == ModelKind::kScatterLinear) map_features(data);
     train(data);
     save();
@@ -379,6 +385,18 @@ class Run final : public PreparatoryReleases {
     }
     PoissonSampler sampler(plan_.dataset_size, plan_.sampling_rate, new_key(plan_),
                            journal_.key_epoch(), checkpoint_.step);
+    const kernels::RandomKey views_key = new_key(plan_);
+    const ImageViews views({.count = std::max<std::int64_t>(1, plan_.views)}, views_key,
+                           journal_.key_epoch());
+    const auto losses_of = [&](const PhysicalBatch& batch) {
+      const auto per_sample = functional::CrossEntropyFuncOptions().reduction(torch::kNone);
+      if (plan_.views == 0) {
+        return functional::cross_entropy(model_->forward(batch.inputs), batch.targets, per_sample);
+      }
+      return views.mean(functional::cross_entropy(
+          model_->forward(views(batch.inputs, batch.indices, checkpoint_.step)),
+          views.repeat(batch.targets), per_sample));
+    };
     PoissonLoader loader(sampler, data.train_inputs, data.train_targets, plan_.physical_batch_size);
     PrivacyOptions privacy{.clipping = Clipping::flat(plan_.clipping_norm),
                            .noise_multiplier = plan_.noise_multiplier,
@@ -393,15 +411,14 @@ class Run final : public PreparatoryReleases {
     while (checkpoint_.step < end && !observer_.stop_requested() &&
            budget_allows(engine.mechanism(), end - checkpoint_.step)) {
       for (const PhysicalBatch& batch : loader.steps(1)) {
-        engine.accumulate(functional::cross_entropy(
-            model_->forward(batch.inputs), batch.targets,
-            functional::CrossEntropyFuncOptions().reduction(torch::kNone)));
+        engine.accumulate(losses_of(batch));
       }
       engine.finish_step();  // asks the books first
       if (accountant_->composition().total_count() != journal_.history().total_count()) {
         throw std::logic_error("the accountant and the record of releases differ");
       }
       optimizer_->step();
+      average_->update();
       ++checkpoint_.step;
       const double epsilon = accountant_->epsilon(plan_.delta);
       observer_.step_done({checkpoint_.step, end, epsilon});
@@ -414,13 +431,23 @@ class Run final : public PreparatoryReleases {
       if (epoch_ends) {
         const EpochMetrics line{
             (checkpoint_.step + plan_.steps_per_epoch - 1) / plan_.steps_per_epoch,
-            checkpoint_.step, epsilon,
-            accuracy_percent(model_, data.test_inputs, data.test_targets), seconds()};
+            checkpoint_.step, epsilon, test_accuracy(data), seconds()};
         metrics.append(to_json_line(line));
         observer_.epoch_done(line);
       }
     }
     complete_ = checkpoint_.step >= end;
+  }
+
+  /// Of the weights that a run ends with: the average, where one is kept.
+  double test_accuracy(const ModelData& data) {
+    if (plan_.average_decay == 0) {
+      return accuracy_percent(model_, data.test_inputs, data.test_targets);
+    }
+    average_->swap();
+    const double accuracy = accuracy_percent(model_, data.test_inputs, data.test_targets);
+    average_->swap();
+    return accuracy;
   }
 
   /// False, with a note, where the ledger's budget is out. A run without a step is an error.
@@ -459,6 +486,10 @@ class Run final : public PreparatoryReleases {
   void save() {
     checkpoint_.releases = journal_.history().total_count();
     checkpoint_.seconds = seconds();
+    if (plan_.average_decay > 0) {
+      checkpoint_.average = average_->values();
+      checkpoint_.average_updates = average_->updates();
+    }
     save_checkpoint(files_.checkpoint, checkpoint_, model_, *optimizer_);
   }
 
@@ -478,6 +509,11 @@ class Run final : public PreparatoryReleases {
       report.model += ", recipe " + std::string(to_string(plan_.recipe));
     }
     report.dataset = plan_.dataset;
+    if (plan_.views > 0) report.model += ", views " + std::to_string(plan_.views);
+    if (plan_.average_decay > 0) {
+      average_->swap();  // for good: the average is what the run ends with
+      report.model += ", averaged weights";
+    }
     report.test_accuracy = accuracy_percent(model_, data.test_inputs, data.test_targets);
     report.training_seconds = seconds();
     report.backend = "cpu";
@@ -490,8 +526,11 @@ class Run final : public PreparatoryReleases {
           " training steps; the others were lost by interruptions and are counted.");
     }
     report.assumptions.push_back(
-        "The test accuracy is computed from the test set without noise: the test set is not "
-        "protected.");
+        plan_.held_out == 0
+            ? "The test accuracy is computed from the test set without noise: the test set is not "
+              "protected."
+            : "The test accuracy is of the last " + std::to_string(plan_.held_out) +
+                  " training images, which were held out, without noise: they are not protected.");
     if (fs::exists(files_.directory / "releases.1.jsonl")) {
       report.assumptions.push_back(
           "Earlier runs in this folder released results from the same data; their books are "
@@ -525,11 +564,32 @@ class Run final : public PreparatoryReleases {
   Checkpoint checkpoint_;
   torch::nn::Sequential model_{nullptr};
   std::unique_ptr<torch::optim::SGD> optimizer_;
+  std::unique_ptr<WeightAverage> average_;
   Clock::time_point begin_;
   double seconds_before_ = 0.0;
   bool complete_ = false;
   bool budget_exhausted_ = false;
 };
+
+/// The last `count` training images take the place of the test images.
+void hold_out(ImageData& images, std::int64_t count) {
+  if (count == 0) return;
+  LabelledImages& train = images.train;
+  if (count >= train.count) {
+    throw std::invalid_argument("held_out = " + std::to_string(count) +
+                                ", expected fewer than the " + std::to_string(train.count) +
+                                " training images");
+  }
+  const std::int64_t kept = train.count - count, pixels = kept * train.height * train.width;
+  LabelledImages& test = images.test;
+  test = train;
+  test.count = count;
+  test.images.erase(test.images.begin(), test.images.begin() + pixels);
+  test.labels.erase(test.labels.begin(), test.labels.begin() + kept);
+  train.count = kept;
+  train.images.resize(static_cast<std::size_t>(pixels));
+  train.labels.resize(static_cast<std::size_t>(kept));
+}
 
 void validate(const RunOptions& run) {
   if (run.directory.empty()) throw std::invalid_argument("the run needs a directory");
@@ -569,7 +629,8 @@ TrainingOutcome start_training(const TrainingOptions& options, const RunOptions&
     }
   };
   refuse_existing_run();
-  const ImageData images = load_image_data(options.dataset, options.data_directory);
+  ImageData images = load_image_data(options.dataset, options.data_directory);
+  hold_out(images, options.held_out);
   TrainingPlan plan = make_training_plan(options, images.train.count);
   if (!options.ledger_file.empty()) {
     plan.ledger = choose_ledger(options, plan, observer);
@@ -601,7 +662,8 @@ TrainingOutcome resume_training(const RunOptions& run, TrainingObserver& observe
     open_ledger(*plan.ledger, plan);
     write_file_atomically(files.plan, plan.to_json());
   }
-  const ImageData images = load_image_data(plan.dataset, plan.data_directory);
+  ImageData images = load_image_data(plan.dataset, plan.data_directory);
+  hold_out(images, plan.held_out);
   if (images.train.count != plan.dataset_size) {
     throw std::runtime_error("the data set has " + std::to_string(images.train.count) +
                              " training examples, but the run began with " +

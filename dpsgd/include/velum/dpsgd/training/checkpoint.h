@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace velum::dpsgd {
 
@@ -18,6 +19,8 @@ struct Checkpoint {
   std::int64_t releases = 0;  ///< in the journal when this was written
   double seconds = 0.0;       ///< spent on the run so far
   std::map<std::string, at::Tensor> released = {};  ///< by label, such as the mean of the features
+  std::vector<at::Tensor> average = {};  ///< of the weights, in the order of the parameters
+  std::int64_t average_updates = 0;
 };
 
 /// Writes the file atomically.

@@ -49,6 +49,13 @@ struct TrainingOptions {
   std::optional<double> learning_rate = std::nullopt;
   std::optional<double> momentum = std::nullopt;
   std::optional<std::int64_t> physical_batch_size = std::nullopt;
+  /// Random views of each image, averaged before the clip (image_views.h); 0: the image itself.
+  std::optional<std::int64_t> views = std::nullopt;
+  /// Decay of the average of the weights that is the result (weight_average.h); 0: the last ones.
+  std::optional<double> average_decay = std::nullopt;
+  /// Train without the last so many training images and test on them instead of the test images:
+  /// for choosing all the rest. They are not protected.
+  std::int64_t held_out = 0;
   /// Makes the run reproducible, and therefore not private.
   std::optional<std::uint64_t> insecure_seed = std::nullopt;
   /// A ledger that every release is entered into, and whose budget ends the run; with
@@ -91,6 +98,9 @@ struct TrainingPlan {
   double learning_rate = 0.0;
   double momentum = 0.0;
   std::int64_t physical_batch_size = 0;
+  std::int64_t views = 0;
+  double average_decay = 0.0;
+  std::int64_t held_out = 0;  ///< not in dataset_size
   std::optional<std::uint64_t> insecure_seed;
   std::optional<LedgerUse> ledger;
 
@@ -118,7 +128,7 @@ void validate(const TrainingOptions& options);
 ///   mean, 0.20 and 0.15 for the second moments over positions and over channels.
 /// - cnn, mlp: batch_size 2048 (at most N / 4), 40 epochs, learning rate 4, times 0.1 / C.
 ///
-/// @param dataset_size  N >= 1.
+/// @param dataset_size  N >= 1: images to train on, without those held out.
 /// @throws std::invalid_argument as `validate`, or where the budget allows no training.
 TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dataset_size);
 
