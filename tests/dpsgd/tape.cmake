@@ -14,3 +14,9 @@ velum_add_test(dpsgd_image_views_test TORCH
   SOURCES image_views_test.cpp LIBRARIES velum::dpsgd)
 velum_add_test(dpsgd_weight_average_test TORCH
   SOURCES weight_average_test.cpp LIBRARIES velum::dpsgd)
+# Compares its list of modules with those of the installed torch, and its table with docs/layers.md.
+velum_add_test(dpsgd_catalogue_test TORCH
+  SOURCES catalogue_test.cpp catalogue_ways.cpp LIBRARIES velum::dpsgd)
+target_compile_definitions(dpsgd_catalogue_test_objects PRIVATE
+  VELUM_TORCH_MODULES="${VELUM_TORCH_DIR}/include/torch/csrc/api/include/torch/nn/modules"
+  VELUM_LAYERS_TABLE="${PROJECT_SOURCE_DIR}/docs/layers.md")

@@ -17,10 +17,11 @@ namespace velum::testing {
 inline std::vector<at::Tensor> clipped_sum_of_micro_batches(
     const std::vector<at::Tensor>& parameters,
     const std::function<at::Tensor(const at::Tensor&)>& losses,
-    const std::vector<at::Tensor>& batches, double clipping_norm) {
+    const std::vector<at::Tensor>& batches, double clipping_norm, bool allow_slow_rules = false) {
   const dpsgd::PoissonSampler sampler(1, 1.0);
   const dpsgd::PrivacyOptions options{.clipping = dpsgd::Clipping::flat(clipping_norm),
-                                      .noise_multiplier = 0.0};
+                                      .noise_multiplier = 0.0,
+                                      .allow_slow_rules = allow_slow_rules};
   dpsgd::PrivacyEngine engine(parameters, sampler, options);
   for (const at::Tensor& batch : batches) engine.accumulate(losses(batch));
   engine.finish_step();
@@ -31,9 +32,11 @@ inline std::vector<at::Tensor> clipped_sum_of_micro_batches(
 
 inline std::vector<at::Tensor> clipped_sum_of_one_batch(const std::vector<at::Tensor>& parameters,
                                                         const at::Tensor& losses,
-                                                        double clipping_norm) {
+                                                        double clipping_norm,
+                                                        bool allow_slow_rules = false) {
   return clipped_sum_of_micro_batches(
-      parameters, [&](const at::Tensor&) { return losses; }, {at::Tensor()}, clipping_norm);
+      parameters, [&](const at::Tensor&) { return losses; }, {at::Tensor()}, clipping_norm,
+      allow_slow_rules);
 }
 
 }  // namespace velum::testing

@@ -1,0 +1,794 @@
+// The ways of using torch::nn that docs/layers.md lists. Written as a user would write them.
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "dpsgd/support/catalogue.h"
+
+namespace velum::testing {
+namespace {
+
+namespace nn = torch::nn;
+namespace F = torch::nn::functional;
+using problems::inputs;
+using problems::parameter;
+using problems::time_major;
+using problems::tokens;
+using Make = std::function<Problem(at::ScalarType)>;
+using Type = at::ScalarType;
+
+class Catalogue {
+ public:
+  void module(std::string name) { module_ = std::move(name); }
+  void exact(const std::string& use, Make make) {
+    add(use, Verdict::kExact, {}, "", std::move(make));
+  }
+  void slow(const std::string& use, const std::string& operation, const std::string& remedy,
+            Make make) {
+    add(use, Verdict::kSlow, {operation, "allow_slow_rules"}, remedy, std::move(make));
+  }
+  void refused(const std::string& use, std::vector<std::string> named, const std::string& remedy,
+               Make make) {
+    add(use, Verdict::kRefused, std::move(named), remedy, std::move(make));
+  }
+  std::vector<Way> ways() && { return std::move(ways_); }
+
+ private:
+  void add(const std::string& use, Verdict verdict, std::vector<std::string> named,
+           const std::string& remedy, Make make) {
+    std::string name;
+    for (const char c : module_) {
+      if (std::isalnum(static_cast<unsigned char>(c)) != 0) name += c;
+    }
+    name += std::to_string(++count_[module_]);
+    ways_.push_back({module_, use, verdict, std::move(named), remedy, {name, std::move(make)}});
+  }
+
+  std::string module_;
+  std::map<std::string, int> count_;
+  std::vector<Way> ways_;
+};
+
+/// A module with the initial parameters made large enough that every path matters.
+template <typename Holder>
+Holder lively(Holder module) {
+  const torch::NoGradGuard no_grad;
+  for (at::Tensor& p : module->parameters()) p.add_(torch::randn_like(p) * 0.3);
+  return module;
+}
+
+template <typename Holder, typename Forward>
+Problem use_of(Holder module, Type type, at::Tensor batch, Forward forward) {
+  module = lively(std::move(module));
+  module->to(type);
+  const auto losses = [module, forward](const at::Tensor& x) mutable {
+    return reduce_to_losses(forward(module, x));
+  };
+  return {module->parameters(), losses, std::move(batch)};
+}
+template <typename Holder>
+Problem plain(Holder module, Type type, at::Tensor batch) {
+  return use_of(std::move(module), type, std::move(batch),
+                [](Holder& m, const at::Tensor& x) { return m->forward(x); });
+}
+
+// Linear and bilinear maps
+
+void linear(Catalogue& list) {
+  list.module("Linear");
+  for (const bool bias : {true, false}) {
+    const std::string with = bias ? "" : ", without bias";
+    const auto layer = [bias] { return nn::Linear(nn::LinearOptions(5, 4).bias(bias)); };
+    list.exact("rows [B, in]" + with, [=](Type t) { return plain(layer(), t, inputs({7, 5})); });
+    list.exact("sequences [B, T, in]" + with, [=](Type t) {
+      return plain(layer(), t, inputs({5, 6, 5}));
+    });
+    list.exact("grids [B, H, W, in]" + with, [=](Type t) {
+      return plain(layer(), t, inputs({4, 2, 3, 5}));
+    });
+    list.exact("time-major sequences [T, B, in]" + with, [=](Type t) {
+      return use_of(layer(), t, inputs({5, 3, 5}), [](nn::Linear& m, const at::Tensor& x) {
+        return time_major(m->forward(time_major(x).contiguous()));
+      });
+    });
+  }
+  list.exact("the same layer at every step of a loop", [](Type t) {
+    return use_of(nn::Linear(9, 4), t, inputs({5, 6, 5}), [](nn::Linear& m, const at::Tensor& x) {
+      at::Tensor h = torch::zeros({x.size(0), 4}, x.options());
+      for (std::int64_t step = 0; step < x.size(1); ++step) {
+        h = torch::tanh(m->forward(torch::cat({x.select(1, step), h}, 1)));
+      }
+      return h;
+    });
+  });
+
+  list.module("Bilinear");
+  for (const bool bias : {true, false}) {
+    const std::string with = bias ? "" : ", without bias";
+    const auto layer = [bias] { return nn::Bilinear(nn::BilinearOptions(3, 4, 5).bias(bias)); };
+    list.slow("rows [B, in1], [B, in2]" + with, "TrilinearBackward0", "allow_slow_rules",
+              [=](Type t) {
+                return use_of(layer(), t, inputs({6, 7}), [](nn::Bilinear& m, const at::Tensor& x) {
+                  return m->forward(x.slice(1, 0, 3), x.slice(1, 3, 7));
+                });
+              });
+    list.slow("sequences [B, T, in1], [B, T, in2]" + with, "TrilinearBackward0", "allow_slow_rules",
+              [=](Type t) {
+                return use_of(layer(), t, inputs({4, 5, 7}),
+                              [](nn::Bilinear& m, const at::Tensor& x) {
+                                return m->forward(x.slice(2, 0, 3), x.slice(2, 3, 7));
+                              });
+              });
+  }
+}
+
+// Convolutions
+
+/// D = 1, 2, 3: images [batch, channels, 6, 7, 5] of the first D extents.
+at::Tensor images(std::int64_t batch, std::int64_t channels, std::size_t dims) {
+  std::vector<std::int64_t> sizes{batch, channels, 6, 7, 5};
+  sizes.resize(dims + 2);
+  return inputs(sizes);
+}
+
+/// Frames of each sample through the module as if they were samples: [B, T, ..] to [B T, ..].
+template <typename Holder>
+Problem on_frames(Holder module, Type t, std::size_t dims) {
+  at::Tensor x = images(3 * 2, 4, dims);
+  std::vector<std::int64_t> sizes = x.sizes().vec();
+  sizes.front() = 2;
+  sizes.insert(sizes.begin(), 3);
+  return use_of(std::move(module), t, x.view(sizes), [](Holder& m, const at::Tensor& frames) {
+    return m->forward(frames.flatten(0, 1)).unflatten(0, {frames.size(0), frames.size(1)});
+  });
+}
+
+template <typename Holder, typename Options, std::size_t D>
+void convolution(Catalogue& list, const std::string& name) {
+  list.module(name);
+  const auto options = [] { return Options(4, 6, 3); };
+  const auto on = [&](const std::string& use, Options with) {
+    list.exact(use, [with](Type t) { return plain(Holder(with), t, images(4, 4, D)); });
+  };
+  on("images [B, C, ..]", options());
+  on("without bias", options().bias(false));
+  on("groups", options().groups(2));
+  on("stride, padding and dilation", options().stride(2).padding(2).dilation(2));
+  on("padding same", options().padding(torch::kSame));
+  on("padding mode circular", options().padding(1).padding_mode(torch::kCircular));
+  on("padding mode replicate", options().padding(1).padding_mode(torch::kReplicate));
+  on("padding mode reflect", options().padding(1).padding_mode(torch::kReflect));
+  if constexpr (D < 3) {
+    list.exact("frames of a sample [B T, C, ..]",
+               [=](Type t) { return on_frames(Holder(options()), t, D); });
+  } else {
+    list.slow("frames of a sample [B T, C, ..]", "ConvolutionBackward0", "allow_slow_rules",
+              [=](Type t) { return on_frames(Holder(options()), t, D); });
+  }
+}
+
+template <typename Holder, typename Options, std::size_t D>
+void transposed_convolution(Catalogue& list, const std::string& name) {
+  list.module(name);
+  const auto options = [] { return Options(4, 6, 3); };
+  const auto on = [&](const std::string& use, Options with) {
+    list.exact(use, [with](Type t) { return plain(Holder(with), t, images(4, 4, D)); });
+  };
+  on("images [B, C, ..]", options());
+  on("without bias", options().bias(false));
+  on("groups", options().groups(2));
+  on("stride, padding, output padding and dilation",
+     options().stride(2).padding(1).output_padding(1).dilation(2));
+  if constexpr (D < 3) {
+    list.exact("frames of a sample [B T, C, ..]",
+               [=](Type t) { return on_frames(Holder(options()), t, D); });
+  } else {
+    list.slow("frames of a sample [B T, C, ..]", "ConvolutionBackward0", "allow_slow_rules",
+              [=](Type t) { return on_frames(Holder(options()), t, D); });
+  }
+}
+
+// Tables
+
+void embedding(Catalogue& list) {
+  list.module("Embedding");
+  list.exact("sequences [B, T]", [](Type t) {
+    return plain(nn::Embedding(6, 4), t, tokens({6, 9}, 6));
+  });
+  list.exact("one index a sample [B]",
+             [](Type t) { return plain(nn::Embedding(9, 4), t, tokens({6}, 9)); });
+  list.exact("time-major sequences [T, B]", [](Type t) {
+    return use_of(nn::Embedding(7, 4), t, tokens({5, 6}, 7),
+                  [](nn::Embedding& m, const at::Tensor& x) {
+                    return time_major(m->forward(time_major(x).contiguous()));
+                  });
+  });
+  list.exact("padding_idx", [](Type t) {
+    return plain(nn::Embedding(nn::EmbeddingOptions(5, 4).padding_idx(2)), t, tokens({6, 9}, 5));
+  });
+  list.exact("positions shared by all samples", [](Type t) {
+    return use_of(nn::Embedding(6, 4), t, inputs({5, 6, 4}),
+                  [](nn::Embedding& m, const at::Tensor& x) {
+                    return torch::tanh(x + m->forward(torch::arange(6, torch::kInt64)));
+                  });
+  });
+  list.exact("tied to the output layer", [](Type t) {
+    return use_of(nn::Embedding(7, 4), t, tokens({5, 6}, 7),
+                  [](nn::Embedding& m, const at::Tensor& x) {
+                    return F::linear(torch::tanh(m->forward(x)), m->weight);
+                  });
+  });
+  list.refused("scale_grad_by_freq", {"EmbeddingBackward0", "scale_grad_by_freq"},
+               "leave `scale_grad_by_freq` off", [](Type t) {
+                 return plain(nn::Embedding(nn::EmbeddingOptions(5, 4).scale_grad_by_freq(true)), t,
+                              tokens({6, 9}, 5));
+               });
+
+  list.module("EmbeddingBag");
+  const auto bag = [] { return nn::EmbeddingBagOptions(6, 4); };
+  const std::vector<std::pair<std::string, nn::EmbeddingBagMode>> modes{
+      {"sum", torch::kSum}, {"mean", torch::kMean}, {"max", torch::kMax}};
+  const auto rows = [](nn::EmbeddingBagOptions options) {
+    return [options](Type t) { return plain(nn::EmbeddingBag(options), t, tokens({6, 5}, 6)); };
+  };
+  // Bags of different lengths, some of them empty.
+  const auto ragged = [](nn::EmbeddingBagOptions options) {
+    return [options](Type t) {
+      return use_of(nn::EmbeddingBag(options), t, tokens({6, 5}, 6),
+                    [options](nn::EmbeddingBag& m, const at::Tensor& x) {
+                      std::vector<at::Tensor> bags;
+                      std::vector<std::int64_t> offsets{0};
+                      for (std::int64_t b = 0; b < x.size(0); ++b) {
+                        bags.push_back(x[b].slice(0, 0, x[b][0].item<std::int64_t>()));
+                        offsets.push_back(offsets.back() + bags.back().numel());
+                      }
+                      if (!options.include_last_offset()) offsets.pop_back();
+                      return m->forward(torch::cat(bags), torch::tensor(offsets, torch::kInt64));
+                    });
+    };
+  };
+  const std::string operation = "EmbeddingBagBackward0", remedy = "allow_slow_rules";
+  for (const auto& [name, mode] : modes) {
+    list.slow(name + " of rows [B, n]", operation, remedy, rows(bag().mode(mode)));
+    list.slow(name + " of bags by offsets", operation, remedy, ragged(bag().mode(mode)));
+    list.slow(name + ", padding_idx", operation, remedy, rows(bag().mode(mode).padding_idx(2)));
+  }
+  list.slow("bags by offsets, include_last_offset", operation, remedy,
+            ragged(bag().mode(torch::kSum).include_last_offset(true)));
+  list.slow("per_sample_weights", operation, remedy, [=](Type t) {
+    return use_of(nn::EmbeddingBag(bag().mode(torch::kSum)), t, tokens({6, 5}, 6),
+                  [](nn::EmbeddingBag& m, const at::Tensor& x) {
+                    return m->forward(x, {}, torch::sin(x.to(m->weight.dtype()) + 1));
+                  });
+  });
+}
+
+// Activations and normalisations
+
+void elementwise(Catalogue& list) {
+  list.module("PReLU");
+  list.exact("one slope", [](Type t) { return plain(nn::PReLU(), t, inputs({6, 5})); });
+  list.exact("a slope a channel, rows [B, C]", [](Type t) {
+    return plain(nn::PReLU(nn::PReLUOptions().num_parameters(5)), t, inputs({6, 5}));
+  });
+  list.exact("a slope a channel, images [B, C, H, W]", [](Type t) {
+    return plain(nn::PReLU(nn::PReLUOptions().num_parameters(3)), t, inputs({4, 3, 4, 5}));
+  });
+}
+
+template <typename Holder>
+void batch_norm(Catalogue& list, const std::string& name, std::size_t dims) {
+  list.module(name);
+  const std::string remedy = "`GroupNorm`, or `LayerNorm`; or evaluation mode";
+  list.refused("training mode", {"BatchNorm", "GroupNorm"}, remedy,
+               [=](Type t) { return plain(Holder(4), t, images(4, 4, dims)); });
+  list.refused("training mode, track_running_stats off", {"BatchNorm", "GroupNorm"}, remedy,
+               [=](Type t) {
+                 return plain(Holder(nn::BatchNormOptions(4).track_running_stats(false)), t,
+                              images(4, 4, dims));
+               });
+  list.exact("evaluation mode", [=](Type t) {
+    Holder norm(4);
+    {
+      const torch::NoGradGuard no_grad;
+      norm->running_mean.copy_(torch::linspace(-1, 1, 4));
+      norm->running_var.copy_(torch::linspace(0.5, 2, 4));
+    }
+    norm->eval();
+    return plain(norm, t, images(4, 4, dims));
+  });
+}
+
+template <typename Holder>
+void instance_norm(Catalogue& list, const std::string& name, std::size_t dims) {
+  list.module(name);
+  const auto options = [] { return nn::InstanceNormOptions(4).affine(true); };
+  list.refused("affine", {"BatchNorm", "GroupNorm(C, C)"}, "`GroupNorm(C, C)`",
+               [=](Type t) { return plain(Holder(options()), t, images(4, 4, dims)); });
+}
+
+void normalisation(Catalogue& list) {
+  batch_norm<nn::BatchNorm1d>(list, "BatchNorm1d", 1);
+  batch_norm<nn::BatchNorm2d>(list, "BatchNorm2d", 2);
+  batch_norm<nn::BatchNorm3d>(list, "BatchNorm3d", 3);
+  instance_norm<nn::InstanceNorm1d>(list, "InstanceNorm1d", 1);
+  instance_norm<nn::InstanceNorm2d>(list, "InstanceNorm2d", 2);
+  instance_norm<nn::InstanceNorm3d>(list, "InstanceNorm3d", 3);
+
+  list.module("GroupNorm");
+  const auto group = [] { return nn::GroupNorm(nn::GroupNormOptions(2, 6)); };
+  list.exact("rows [B, C]", [=](Type t) { return plain(group(), t, inputs({5, 6})); });
+  list.exact("images [B, C, H, W]", [=](Type t) {
+    return plain(group(), t, inputs({5, 6, 3, 4}));
+  });
+  list.exact("frames of a sample [B T, C, H, W]", [=](Type t) {
+    return use_of(group(), t, inputs({4, 2, 6, 3, 4}), [](nn::GroupNorm& m, const at::Tensor& x) {
+      return m->forward(x.flatten(0, 1)).unflatten(0, {x.size(0), x.size(1)});
+    });
+  });
+
+  list.module("LayerNorm");
+  const auto layer = [] { return nn::LayerNorm(nn::LayerNormOptions({6})); };
+  list.exact("rows [B, C]", [=](Type t) { return plain(layer(), t, inputs({5, 6})); });
+  list.exact("sequences [B, T, C]", [=](Type t) { return plain(layer(), t, inputs({5, 4, 6})); });
+  list.exact("time-major sequences [T, B, C]", [=](Type t) {
+    return use_of(layer(), t, inputs({5, 4, 6}), [](nn::LayerNorm& m, const at::Tensor& x) {
+      return time_major(m->forward(time_major(x).contiguous()));
+    });
+  });
+  list.exact("over two dimensions", [](Type t) {
+    return plain(nn::LayerNorm(nn::LayerNormOptions({3, 6})), t, inputs({5, 2, 3, 6}));
+  });
+}
+
+// Recurrent networks
+
+at::Tensor output_of(const std::tuple<at::Tensor, at::Tensor>& result) {
+  return std::get<0>(result);
+}
+at::Tensor output_of(const std::tuple<at::Tensor, std::tuple<at::Tensor, at::Tensor>>& result) {
+  return std::get<0>(result);
+}
+/// The last hidden state (and cell state) of all layers: [B, layers, ..].
+at::Tensor state_of(const std::tuple<at::Tensor, at::Tensor>& result) {
+  return time_major(std::get<1>(result));
+}
+at::Tensor state_of(const std::tuple<at::Tensor, std::tuple<at::Tensor, at::Tensor>>& result) {
+  const auto& [h, c] = std::get<1>(result);
+  return torch::cat({time_major(h).flatten(1), time_major(c).flatten(1)}, 1);
+}
+
+struct Expected {
+  Verdict verdict;
+  std::string operation, remedy;
+};
+
+template <typename Holder, typename Options>
+void recurrent(Catalogue& list, const std::string& name, const Options& base,
+               const Expected& expected) {
+  list.module(name);
+  const auto add = [&](const std::string& use, Make make) {
+    if (expected.verdict == Verdict::kExact) {
+      list.exact(use, std::move(make));
+    } else {
+      list.slow(use, expected.operation, expected.remedy, std::move(make));
+    }
+  };
+  const auto on = [&](const std::string& use, Options options) {
+    add(use, [options](Type t) {
+      return use_of(Holder(options), t, inputs({4, 5, 3}), [](Holder& m, const at::Tensor& x) {
+        return m->options.batch_first() ? output_of(m->forward(x))
+                                        : time_major(output_of(m->forward(time_major(x))));
+      });
+    });
+  };
+  Options options = base;
+  options.batch_first(true);
+  const auto with = [&](auto change) {
+    Options changed = options;
+    change(changed);
+    return changed;
+  };
+  on("batch_first [B, T, in]", options);
+  on("time-major [T, B, in]", base);
+  on("without bias", with([](Options& o) { o.bias(false); }));
+  on("two layers", with([](Options& o) { o.num_layers(2); }));
+  on("bidirectional", with([](Options& o) { o.bidirectional(true); }));
+  on("two bidirectional layers", with([](Options& o) { o.num_layers(2).bidirectional(true); }));
+  add("last state only", [options](Type t) {
+    return use_of(Holder(options), t, inputs({4, 5, 3}),
+                  [](Holder& m, const at::Tensor& x) { return state_of(m->forward(x)); });
+  });
+  add("output and last state", [options](Type t) {
+    return use_of(Holder(options), t, inputs({4, 5, 3}), [](Holder& m, const at::Tensor& x) {
+      const auto result = m->forward(x);
+      return torch::cat({output_of(result).flatten(1), state_of(result).flatten(1)}, 1);
+    });
+  });
+  list.exact("packed sequences of one length", [options](Type t) {
+    return use_of(Holder(options), t, inputs({4, 5, 3}), [](Holder& m, const at::Tensor& x) {
+      const auto packed = nn::utils::rnn::pack_padded_sequence(
+          x, torch::full({x.size(0)}, 5, torch::kInt64), /*batch_first=*/true);
+      const auto padded = nn::utils::rnn::pad_packed_sequence(
+          std::get<0>(m->forward_with_packed_input(packed)), /*batch_first=*/true);
+      return std::get<0>(padded);
+    });
+  });
+  list.refused("packed sequences of several lengths", {"no dimension", "keeps", "apart"},
+               "pad, and mask the losses", [options](Type t) {
+                 return use_of(
+                     Holder(options), t, inputs({4, 5, 3}), [](Holder& m, const at::Tensor& x) {
+                       const auto packed = nn::utils::rnn::pack_padded_sequence(
+                           x, torch::arange(5, 5 - x.size(0), -1, torch::kInt64),
+                           /*batch_first=*/true);
+                       const auto padded = nn::utils::rnn::pad_packed_sequence(
+                           std::get<0>(m->forward_with_packed_input(packed)), /*batch_first=*/true);
+                       return std::get<0>(padded);
+                     });
+               });
+}
+
+class OneDnnDisabled {
+ public:
+  OneDnnDisabled() { at::globalContext().setUserEnabledMkldnn(false); }
+  ~OneDnnDisabled() { at::globalContext().setUserEnabledMkldnn(was_); }
+  OneDnnDisabled(const OneDnnDisabled&) = delete;
+  OneDnnDisabled& operator=(const OneDnnDisabled&) = delete;
+
+ private:
+  bool was_ = at::globalContext().userEnabledMkldnn();
+};
+
+at::Tensor hidden_of(const at::Tensor& state) { return state; }
+at::Tensor hidden_of(const std::tuple<at::Tensor, at::Tensor>& state) { return std::get<0>(state); }
+
+template <typename Holder, typename Options>
+void cell(Catalogue& list, const std::string& name) {
+  list.module(name);
+  for (const bool bias : {true, false}) {
+    list.exact(std::string("five steps") + (bias ? "" : ", without bias"), [bias](Type t) {
+      return use_of(Holder(Options(3, 4).bias(bias)), t, inputs({4, 5, 3}),
+                    [](Holder& m, const at::Tensor& x) {
+                      auto state = m->forward(x.select(1, 0));
+                      for (std::int64_t step = 1; step < x.size(1); ++step) {
+                        state = m->forward(x.select(1, step), state);
+                      }
+                      return hidden_of(state);
+                    });
+    });
+  }
+}
+
+void recurrent_networks(Catalogue& list) {
+  const Expected exact{Verdict::kExact, "", ""};
+  recurrent<nn::RNN>(list, "RNN", nn::RNNOptions(3, 4), exact);
+  list.exact("ReLU", [](Type t) {
+    return use_of(nn::RNN(nn::RNNOptions(3, 4).batch_first(true).nonlinearity(torch::kReLU)), t,
+                  inputs({4, 5, 3}),
+                  [](nn::RNN& m, const at::Tensor& x) { return output_of(m->forward(x)); });
+  });
+  recurrent<nn::GRU>(list, "GRU", nn::GRUOptions(3, 4), exact);
+  list.exact("learnt initial state", [](Type t) {
+    nn::GRU gru = lively(nn::GRU(nn::GRUOptions(3, 4).batch_first(true)));
+    gru->to(t);
+    const at::Tensor start = parameter({1, 1, 4}, t);
+    std::vector<at::Tensor> parameters = gru->parameters();
+    parameters.push_back(start);
+    return Problem{parameters,
+                   [=](const at::Tensor& x) mutable {
+                     const at::Tensor starts = start.expand({1, x.size(0), 4}).contiguous();
+                     return reduce_to_losses(output_of(gru->forward(x, starts)));
+                   },
+                   inputs({4, 5, 3})};
+  });
+  recurrent<nn::LSTM>(
+      list, "LSTM", nn::LSTMOptions(3, 4),
+      {Verdict::kSlow, "MkldnnRnnLayerBackward0", "allow_slow_rules, or disable oneDNN"});
+  list.exact("oneDNN disabled", [](Type t) {
+    return use_of(nn::LSTM(nn::LSTMOptions(3, 4).batch_first(true)), t, inputs({4, 5, 3}),
+                  [](nn::LSTM& m, const at::Tensor& x) {
+                    const OneDnnDisabled guard;
+                    return output_of(m->forward(x));
+                  });
+  });
+  list.exact("proj_size", [](Type t) {
+    return use_of(nn::LSTM(nn::LSTMOptions(3, 4).batch_first(true).proj_size(2)), t,
+                  inputs({4, 5, 3}),
+                  [](nn::LSTM& m, const at::Tensor& x) { return output_of(m->forward(x)); });
+  });
+  cell<nn::RNNCell, nn::RNNCellOptions>(list, "RNNCell");
+  cell<nn::GRUCell, nn::GRUCellOptions>(list, "GRUCell");
+  cell<nn::LSTMCell, nn::LSTMCellOptions>(list, "LSTMCell");
+}
+
+// Attention and transformers
+
+void attention(Catalogue& list) {
+  using Attention = nn::MultiheadAttention;
+  using Options = nn::MultiheadAttentionOptions;
+  list.module("MultiheadAttention");
+  const auto options = [] { return Options(6, 2); };
+  const auto on = [&](const std::string& use, Options with, auto forward) {
+    list.exact(use, [with, forward](Type t) {
+      return use_of(Attention(with), t, inputs({4, 5, 6}),
+                    [forward](Attention& m, const at::Tensor& x) {
+                      return time_major(forward(m, time_major(x)));
+                    });
+    });
+  };
+  const auto self = [](Attention& m, const at::Tensor& x) {
+    return std::get<0>(m->forward(x, x, x));
+  };
+  on("self-attention", options(), self);
+  on("self-attention, without bias", options().bias(false), self);
+  on("self-attention, causal mask", options(), [](Attention& m, const at::Tensor& x) {
+    const at::Tensor mask = torch::full({x.size(0), x.size(0)}, -INFINITY, x.options()).triu(1);
+    return std::get<0>(m->forward(x, x, x, {}, true, mask));
+  });
+  on("self-attention, key padding mask", options(), [](Attention& m, const at::Tensor& x) {
+    at::Tensor mask = torch::zeros({x.size(1), x.size(0)}, torch::kBool);
+    mask.slice(1, 3).fill_(true);
+    return std::get<0>(m->forward(x, x, x, mask));
+  });
+  on("self-attention, add_zero_attn", options().add_zero_attn(true), self);
+  on("cross-attention, key is value", options(), [](Attention& m, const at::Tensor& x) {
+    const at::Tensor memory = torch::sin(2 * x.slice(0, 0, 3));
+    return std::get<0>(m->forward(x, memory, memory));
+  });
+  on("three different inputs", options(), [](Attention& m, const at::Tensor& x) {
+    return std::get<0>(m->forward(x, torch::sin(2 * x), torch::cos(3 * x)));
+  });
+  on("kdim and vdim", options().kdim(4).vdim(4), [](Attention& m, const at::Tensor& x) {
+    return std::get<0>(m->forward(x, x.slice(2, 0, 4), x.slice(2, 2, 6)));
+  });
+  list.slow("add_bias_kv", "RepeatBackward0", "allow_slow_rules", [=](Type t) {
+    return use_of(
+        Attention(options().add_bias_kv(true)), t, inputs({4, 5, 6}),
+        [self](Attention& m, const at::Tensor& x) { return time_major(self(m, time_major(x))); });
+  });
+
+  const auto layer = [] { return nn::TransformerEncoderLayerOptions(6, 2).dim_feedforward(8); };
+  const auto decoder_layer = [] {
+    return nn::TransformerDecoderLayerOptions(6, 2).dim_feedforward(8);
+  };
+  const auto encoded = [](auto& m, const at::Tensor& x) {
+    return time_major(m->forward(time_major(x)));
+  };
+  const auto decoded = [](auto& m, const at::Tensor& x) {
+    const at::Tensor target = time_major(x), memory = torch::sin(2 * target.slice(0, 0, 3));
+    return time_major(m->forward(target, memory));
+  };
+  list.module("TransformerEncoderLayer");
+  list.exact("ReLU", [=](Type t) {
+    return use_of(nn::TransformerEncoderLayer(layer().dropout(0)), t, inputs({4, 5, 6}), encoded);
+  });
+  list.exact("GELU", [=](Type t) {
+    return use_of(nn::TransformerEncoderLayer(layer().dropout(0).activation(torch::kGELU)), t,
+                  inputs({4, 5, 6}), encoded);
+  });
+  list.module("TransformerDecoderLayer");
+  list.exact("with a memory", [=](Type t) {
+    return use_of(nn::TransformerDecoderLayer(decoder_layer().dropout(0)), t, inputs({4, 5, 6}),
+                  decoded);
+  });
+  list.module("TransformerEncoder");
+  list.exact("two layers, last norm", [=](Type t) {
+    nn::TransformerEncoderOptions encoder(layer().dropout(0), 2);
+    encoder.norm(nn::AnyModule(nn::LayerNorm(nn::LayerNormOptions({6}))));
+    return use_of(nn::TransformerEncoder(encoder), t, inputs({4, 5, 6}), encoded);
+  });
+  list.module("TransformerDecoder");
+  list.exact("two layers", [=](Type t) {
+    return use_of(
+        nn::TransformerDecoder(nn::TransformerDecoderOptions(decoder_layer().dropout(0), 2)), t,
+        inputs({4, 5, 6}), decoded);
+  });
+  list.module("Transformer");
+  list.exact("encoder and decoder", [](Type t) {
+    return use_of(nn::Transformer(nn::TransformerOptions(6, 2, 1, 1).dim_feedforward(8).dropout(0)),
+                  t, inputs({4, 5, 6}), [](nn::Transformer& m, const at::Tensor& x) {
+                    const at::Tensor source = time_major(x);
+                    return time_major(m->forward(source, torch::sin(2 * source.slice(0, 0, 3))));
+                  });
+  });
+}
+
+// Losses with parameters
+
+void adaptive_softmax(Catalogue& list) {
+  list.module("AdaptiveLogSoftmaxWithLoss");
+  const auto layer = [] {
+    return nn::AdaptiveLogSoftmaxWithLoss(
+        nn::AdaptiveLogSoftmaxWithLossOptions(6, 9, {3, 6}).div_value(2));
+  };
+  const auto targets = [](const at::Tensor& x) {
+    return torch::arange(x.size(0), torch::kInt64).mul(2).remainder(9);
+  };
+  list.exact("log_prob of all classes", [=](Type t) {
+    return use_of(layer(), t, inputs({5, 6}),
+                  [](nn::AdaptiveLogSoftmaxWithLoss& m, const at::Tensor& x) {
+                    return m->log_prob(x).slice(1, 0, 9, 2);
+                  });
+  });
+  list.refused("forward with targets of several clusters", {"no dimension", "keeps", "apart"},
+               "`log_prob` and `gather`", [=](Type t) {
+                 return use_of(layer(), t, inputs({5, 6}),
+                               [=](nn::AdaptiveLogSoftmaxWithLoss& m, const at::Tensor& x) {
+                                 return m->forward(x, targets(x)).output.unsqueeze(1);
+                               });
+               });
+}
+
+// Containers
+
+void containers(Catalogue& list) {
+  list.module("Sequential");
+  list.exact("convolution, normalisation, linear", [](Type t) {
+    return plain(nn::Sequential(nn::Conv2d(2, 4, 3), nn::GroupNorm(2, 4), nn::Tanh(), nn::Flatten(),
+                                nn::Linear(4 * 9, 3)),
+                 t, inputs({5, 2, 5, 5}));
+  });
+  list.module("ModuleList");
+  list.exact("layers in a loop", [](Type t) {
+    return use_of(nn::ModuleList(nn::Linear(5, 5), nn::Linear(5, 5)), t, inputs({6, 5}),
+                  [](nn::ModuleList& m, const at::Tensor& x) {
+                    at::Tensor h = x;
+                    for (const auto& layer : *m)
+                      h = torch::tanh(layer->as<nn::Linear>()->forward(h));
+                    return h;
+                  });
+  });
+  list.module("ModuleDict");
+  list.exact("layers by name", [](Type t) {
+    nn::ModuleDict parts;
+    parts->update({{"first", nn::Linear(5, 4).ptr()}, {"second", nn::Linear(4, 3).ptr()}});
+    return use_of(parts, t, inputs({6, 5}), [](nn::ModuleDict& m, const at::Tensor& x) {
+      return (*m)["second"]->as<nn::Linear>()->forward(
+          torch::tanh((*m)["first"]->as<nn::Linear>()->forward(x)));
+    });
+  });
+  list.module("ParameterList");
+  list.exact("a scale and a shift", [](Type t) {
+    return use_of(nn::ParameterList(parameter({5}, t), parameter({4, 5}, t)), t, inputs({6, 4, 5}),
+                  [](nn::ParameterList& m, const at::Tensor& x) { return x * (*m)[0] + (*m)[1]; });
+  });
+  list.module("ParameterDict");
+  list.exact("a matrix by name", [](Type t) {
+    nn::ParameterDict parts;
+    parts->insert("matrix", parameter({5, 3}, t));
+    return use_of(parts, t, inputs({6, 4, 5}), [](nn::ParameterDict& m, const at::Tensor& x) {
+      return x.matmul((*m)["matrix"]);
+    });
+  });
+}
+
+}  // namespace
+
+std::vector<Way> every_way() {
+  Catalogue list;
+  linear(list);
+  convolution<nn::Conv1d, nn::Conv1dOptions, 1>(list, "Conv1d");
+  convolution<nn::Conv2d, nn::Conv2dOptions, 2>(list, "Conv2d");
+  convolution<nn::Conv3d, nn::Conv3dOptions, 3>(list, "Conv3d");
+  transposed_convolution<nn::ConvTranspose1d, nn::ConvTranspose1dOptions, 1>(list,
+                                                                             "ConvTranspose1d");
+  transposed_convolution<nn::ConvTranspose2d, nn::ConvTranspose2dOptions, 2>(list,
+                                                                             "ConvTranspose2d");
+  transposed_convolution<nn::ConvTranspose3d, nn::ConvTranspose3dOptions, 3>(list,
+                                                                             "ConvTranspose3d");
+  embedding(list);
+  elementwise(list);
+  normalisation(list);
+  recurrent_networks(list);
+  attention(list);
+  adaptive_softmax(list);
+  containers(list);
+  return std::move(list).ways();
+}
+
+std::vector<std::pair<std::string, std::shared_ptr<nn::Module>>> modules_without_parameters() {
+#define VELUM_MODULE(Name, ...) \
+  { #Name, nn::Name{__VA_ARGS__ }.ptr() }
+  return {
+      VELUM_MODULE(AdaptiveAvgPool1d, 2),
+      VELUM_MODULE(AdaptiveAvgPool2d, 2),
+      VELUM_MODULE(AdaptiveAvgPool3d, 2),
+      VELUM_MODULE(AdaptiveMaxPool1d, 2),
+      VELUM_MODULE(AdaptiveMaxPool2d, 2),
+      VELUM_MODULE(AdaptiveMaxPool3d, 2),
+      VELUM_MODULE(AlphaDropout),
+      VELUM_MODULE(AvgPool1d, 2),
+      VELUM_MODULE(AvgPool2d, 2),
+      VELUM_MODULE(AvgPool3d, 2),
+      VELUM_MODULE(BCELoss),
+      VELUM_MODULE(BCEWithLogitsLoss),
+      VELUM_MODULE(CELU),
+      VELUM_MODULE(CTCLoss),
+      VELUM_MODULE(ConstantPad1d, nn::ConstantPad1dOptions(1, 0)),
+      VELUM_MODULE(ConstantPad2d, nn::ConstantPad2dOptions(1, 0)),
+      VELUM_MODULE(ConstantPad3d, nn::ConstantPad3dOptions(1, 0)),
+      VELUM_MODULE(CosineEmbeddingLoss),
+      VELUM_MODULE(CosineSimilarity),
+      VELUM_MODULE(CrossEntropyLoss),
+      VELUM_MODULE(CrossMapLRN2d, 2),
+      VELUM_MODULE(Dropout),
+      VELUM_MODULE(Dropout2d),
+      VELUM_MODULE(Dropout3d),
+      VELUM_MODULE(ELU),
+      VELUM_MODULE(FeatureAlphaDropout),
+      VELUM_MODULE(Flatten),
+      VELUM_MODULE(Fold, nn::FoldOptions({4, 4}, {2, 2})),
+      VELUM_MODULE(FractionalMaxPool2d, nn::FractionalMaxPool2dOptions(2).output_size(2)),
+      VELUM_MODULE(FractionalMaxPool3d, nn::FractionalMaxPool3dOptions(2).output_size(2)),
+      VELUM_MODULE(Functional, [](const at::Tensor& x) { return x; }),
+      VELUM_MODULE(GELU),
+      VELUM_MODULE(GLU),
+      VELUM_MODULE(Hardshrink),
+      VELUM_MODULE(Hardtanh),
+      VELUM_MODULE(HingeEmbeddingLoss),
+      VELUM_MODULE(HuberLoss),
+      VELUM_MODULE(Identity),
+      VELUM_MODULE(KLDivLoss),
+      VELUM_MODULE(L1Loss),
+      VELUM_MODULE(LPPool1d, nn::LPPool1dOptions(2, 2)),
+      VELUM_MODULE(LPPool2d, nn::LPPool2dOptions(2, 2)),
+      VELUM_MODULE(LPPool3d, nn::LPPool3dOptions(2, 2)),
+      VELUM_MODULE(LeakyReLU),
+      VELUM_MODULE(LocalResponseNorm, 2),
+      VELUM_MODULE(LogSigmoid),
+      VELUM_MODULE(LogSoftmax, 1),
+      VELUM_MODULE(MSELoss),
+      VELUM_MODULE(MarginRankingLoss),
+      VELUM_MODULE(MaxPool1d, 2),
+      VELUM_MODULE(MaxPool2d, 2),
+      VELUM_MODULE(MaxPool3d, 2),
+      VELUM_MODULE(MaxUnpool1d, 2),
+      VELUM_MODULE(MaxUnpool2d, 2),
+      VELUM_MODULE(MaxUnpool3d, 2),
+      VELUM_MODULE(Mish),
+      VELUM_MODULE(MultiLabelMarginLoss),
+      VELUM_MODULE(MultiLabelSoftMarginLoss),
+      VELUM_MODULE(MultiMarginLoss),
+      VELUM_MODULE(NLLLoss),
+      VELUM_MODULE(PairwiseDistance),
+      VELUM_MODULE(PixelShuffle, 2),
+      VELUM_MODULE(PixelUnshuffle, 2),
+      VELUM_MODULE(PoissonNLLLoss),
+      VELUM_MODULE(RReLU),
+      VELUM_MODULE(ReLU),
+      VELUM_MODULE(ReLU6),
+      VELUM_MODULE(ReflectionPad1d, 1),
+      VELUM_MODULE(ReflectionPad2d, 1),
+      VELUM_MODULE(ReflectionPad3d, 1),
+      VELUM_MODULE(ReplicationPad1d, 1),
+      VELUM_MODULE(ReplicationPad2d, 1),
+      VELUM_MODULE(ReplicationPad3d, 1),
+      VELUM_MODULE(SELU),
+      VELUM_MODULE(SiLU),
+      VELUM_MODULE(Sigmoid),
+      VELUM_MODULE(SmoothL1Loss),
+      VELUM_MODULE(SoftMarginLoss),
+      VELUM_MODULE(Softmax, 1),
+      VELUM_MODULE(Softmax2d),
+      VELUM_MODULE(Softmin, 1),
+      VELUM_MODULE(Softplus),
+      VELUM_MODULE(Softshrink),
+      VELUM_MODULE(Softsign),
+      VELUM_MODULE(Tanh),
+      VELUM_MODULE(Tanhshrink),
+      VELUM_MODULE(Threshold, nn::ThresholdOptions(0, 0)),
+      VELUM_MODULE(TripletMarginLoss),
+      VELUM_MODULE(TripletMarginWithDistanceLoss),
+      VELUM_MODULE(Unflatten, nn::UnflattenOptions(1, {1, 1})),
+      VELUM_MODULE(Unfold, nn::UnfoldOptions(2)),
+      VELUM_MODULE(Upsample),
+      VELUM_MODULE(ZeroPad1d, 1),
+      VELUM_MODULE(ZeroPad2d, 1),
+      VELUM_MODULE(ZeroPad3d, 1),
+  };
+#undef VELUM_MODULE
+}
+
+}  // namespace velum::testing
