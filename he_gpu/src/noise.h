@@ -98,7 +98,9 @@ inline NoiseEstimate with_message_bound(NoiseEstimate noise, double bound) {
 inline MessageForm form_of_sum(MessageForm a, MessageForm b) {
   return a == b ? a : MessageForm::kAny;
 }
-inline MessageForm form_of_product(MessageForm, MessageForm) { return MessageForm::kAny; }
+inline MessageForm form_of_product(MessageForm a, MessageForm b) {
+  return a == MessageForm::kRealSlots && b == a ? a : MessageForm::kAny;
+}
 
 /// A bound of every coefficient of message and error, scaled: a coefficient is a mean of N slots,
 /// each times a root of unity. Decryption gives what is below half of the modulus.

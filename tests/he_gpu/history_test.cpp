@@ -63,16 +63,19 @@ std::vector<Operation> every_operation(const Scheme& scheme) {
       {"multiply_integer", "a", [&](const Operands& o) { return e.multiply_integer(o.a, 3, s); }},
       {"multiply_plain_accumulate", "abp",
        [&](const Operands& o) {
-         Ciphertext sum = e.multiply_plain(o.b, scheme.encode({1.0}), s);
+         const std::vector<double> one{1.0};
+         Ciphertext sum =
+             e.multiply_plain(o.b, scheme.encoder.encode(Span<const double>(one), s), s);
          e.multiply_plain_accumulate(o.a, o.plain, sum, s);
          return sum;
        }},
       {"LinearTransform", "ag",
        [&](const Operands& o) {
-         const Complexes ones(scheme.random_slots(1).size(), 0.5);
-         return LinearTransform::from_diagonals(scheme.encoder,
-                                                static_cast<std::int64_t>(ones.size()),
-                                                {{0, ones}, {1, ones}}, s)
+         std::vector<double> matrix(32 * 32);
+         for (std::size_t j = 0; j < 32; ++j)
+           matrix[j * 32 + j] = matrix[j * 32 + (j + 1) % 32] = 0.5;
+         return LinearTransform::from_matrix(
+                    scheme.encoder, kernels::MatrixView<const double>(matrix.data(), 32, 32), s)
              .apply(e, o.a, o.galois, s);
        }},
       {"polynomial", "ar",
@@ -155,6 +158,55 @@ TEST_P(HistoryOnEveryBackend, IsUnknownWhereverSomethingLoadedWentIn) {
           << one;
     }
   }
+}
+
+// What is known of a message, too, follows from what went in: real slots from nothing but real
+// ones.
+TEST_P(HistoryOnEveryBackend, SlotsAreKnownToBeRealWhereNothingElseWentIn) {
+  Scheme scheme(small_insecure_parameters(6, 45, 2), GetParam(), 4, {1});
+  const Stream& stream = scheme.stream;
+  const std::vector<double> reals(32, 0.5), small(32, 0.01);
+  const Plaintext real_plain = scheme.encoder.encode(Span<const double>(reals), stream);
+  const Plaintext complex_plain = scheme.encode(Complexes(32, 0.5));  // if only by their type
+  const Plaintext coefficients_plain = scheme.encoder.encode_coefficients(
+      Span<const double>(small), stream, {.message_bound = 0.01});
+  EXPECT_EQ(real_plain.noise().form, MessageForm::kRealSlots);
+  EXPECT_EQ(complex_plain.noise().form, MessageForm::kAny);
+  EXPECT_EQ(coefficients_plain.noise().form, MessageForm::kCoefficients);
+  const Ciphertext real = scheme.encryptor.encrypt(real_plain, stream);
+  EXPECT_EQ(scheme.symmetric.encrypt(real_plain, stream).noise().form, MessageForm::kRealSlots);
+  const SecretKey other = scheme.generator.secret_key(stream);
+  const KeySwitchingKey switching =
+      scheme.generator.key_switching_key(*scheme.secret, other, stream);
+  for (const Plaintext* const unknown : {&complex_plain, &coefficients_plain}) {
+    const Ciphertext not_real = scheme.encryptor.encrypt(*unknown, stream);
+    for (const Operation& operation : every_operation(scheme)) {
+      SCOPED_TRACE(operation.name);
+      const auto form = [&](char one) {
+        return operation
+            .run({one == 'a' ? not_real : real, one == 'b' ? not_real : real,
+                  one == 'p' ? *unknown : real_plain, scheme.relinearization, scheme.galois,
+                  switching})
+            .noise()
+            .form;
+      };
+      EXPECT_EQ(form('-'), MessageForm::kRealSlots);
+      const std::string uses = operation.uses;
+      for (const char one : std::string("abp")) {
+        EXPECT_EQ(form(one) == MessageForm::kRealSlots, uses.find(one) == std::string::npos) << one;
+      }
+    }
+  }
+  EXPECT_EQ(scheme.decryptor.decrypt_for_owner(real, stream).noise().form, MessageForm::kRealSlots);
+  EXPECT_EQ(reloaded(real, scheme, load_ciphertext).noise().form, MessageForm::kRealSlots);
+  Ciphertext declared = scheme.encryptor.encrypt(complex_plain, stream);
+  declared.declare_real_slots();
+  EXPECT_EQ(declared.noise().form, MessageForm::kRealSlots);
+  // A matrix of complex numbers makes complex slots of real ones.
+  const LinearTransform transform =
+      LinearTransform::from_diagonals(scheme.encoder, 32, {{0, Complexes(32, {0.0, 1.0})}}, stream);
+  EXPECT_EQ(transform.apply(scheme.evaluator, real, scheme.galois, stream).noise().form,
+            MessageForm::kAny);
 }
 
 TEST_P(HistoryOnEveryBackend, GoesThroughEncryptionAndDecryption) {

@@ -4,6 +4,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "noise.h"
@@ -78,13 +79,14 @@ Plaintext Encoder::encode_slots(const char* function, Span<const Slot> slots, co
   kernels::synchronize(stream);
   // Of fewer slots n only 2n coefficients are rounded.
   const double rounded = 2.0 * static_cast<double>(slots.size());
-  return {context_,
-          std::move(residues),
-          target.level,
-          target.scale,
-          noise::estimate(noise::sum_error(rounded, noise::kRoundingVariance),
-                          options.message_bound, MessageForm::kAny),
-          History::kKnown};
+  return {
+      context_,
+      std::move(residues),
+      target.level,
+      target.scale,
+      noise::estimate(noise::sum_error(rounded, noise::kRoundingVariance), options.message_bound,
+                      std::is_same_v<Slot, double> ? MessageForm::kRealSlots : MessageForm::kAny),
+      History::kKnown};
 }
 
 Plaintext Encoder::encode(Span<const std::complex<double>> slots, const Stream& stream,

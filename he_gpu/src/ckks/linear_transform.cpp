@@ -70,12 +70,19 @@ LinearTransform LinearTransform::from_matrix(const Encoder& encoder,
                                              kernels::MatrixView<const double> matrix,
                                              const Stream& stream,
                                              const LinearTransformOptions& options) {
-  return from_diagonals(encoder, matrix.rows, diagonals_of(matrix), stream, options);
+  return encoded(encoder, matrix.rows, diagonals_of(matrix), true, stream, options);
 }
 
 LinearTransform LinearTransform::from_diagonals(const Encoder& encoder, std::int64_t n,
                                                 const Diagonals& diagonals, const Stream& stream,
                                                 const LinearTransformOptions& options) {
+  return encoded(encoder, n, diagonals, false, stream, options);
+}
+
+LinearTransform LinearTransform::encoded(const Encoder& encoder, std::int64_t n,
+                                         const Diagonals& diagonals, bool real,
+                                         const Stream& stream,
+                                         const LinearTransformOptions& options) {
   const std::shared_ptr<const Context>& context = encoder.context();
   const Parameters& parameters = context->parameters();
   check_size(n, *context);
@@ -125,9 +132,11 @@ LinearTransform LinearTransform::from_diagonals(const Encoder& encoder, std::int
       largest = std::max(largest, std::abs(turned[static_cast<std::size_t>(j)]));
     }
     if (largest == 0.0) continue;
-    transform.diagonals_[giant].emplace(
-        k - giant, encoder.encode(Span<const std::complex<double>>(turned), stream,
-                                  {.level = level, .scale = scale, .message_bound = largest}));
+    Plaintext plaintext =
+        encoder.encode(Span<const std::complex<double>>(turned), stream,
+                       {.level = level, .scale = scale, .message_bound = largest});
+    if (real) plaintext.declare_real_slots();
+    transform.diagonals_[giant].emplace(k - giant, std::move(plaintext));
   }
   return transform;
 }

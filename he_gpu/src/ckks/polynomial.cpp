@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "ckks/format_number.h"
 #include "noise.h"
 
 namespace velum::he {
@@ -38,18 +39,45 @@ Ciphertext bounded(Ciphertext a, double bound) {
   return a;
 }
 
+/// bounds[i]: no slot of x^i or T_i is above it where none of x is above r; docs/noise.md.
+std::vector<double> bounds_of_powers(Polynomial::Basis basis, MessageForm form, double r,
+                                     int degree) {
+  std::vector<double> bounds{1.0, r};
+  for (int i = 2; i <= degree; ++i) {
+    const double last = bounds.back(), before = bounds[bounds.size() - 2];
+    if (basis == Polynomial::Basis::kMonomial) {
+      bounds.push_back(r * last);
+    } else if (form != MessageForm::kRealSlots) {  // |T_i(i r)|
+      bounds.push_back(2.0 * r * last + before);
+    } else {  // T_i(r) = cosh(i arcosh r) where r is above 1, if only by rounding
+      bounds.push_back(r <= 1.0 ? 1.0 : std::cosh(i * std::sqrt(2.0 * (r - 1.0))));
+    }
+  }
+  return bounds;
+}
+
+/// sum_i |coefficients[i]| bounds[i].
+double bound_of(const std::vector<double>& coefficients, const std::vector<double>& bounds) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < coefficients.size(); ++i) {
+    if (coefficients[i] != 0.0) sum += std::abs(coefficients[i]) * bounds[i];
+  }
+  return sum;
+}
+
 /// Evaluates parts of one polynomial at one argument.
 class Tree {
  public:
+  /// @param bounds  as of `bounds_of_powers`, up to the largest degree.
   Tree(const Evaluator& evaluator, Ciphertext x, Polynomial::Basis basis,
-       const RelinearizationKey& key, const Stream& stream)
+       std::vector<double> bounds, const RelinearizationKey& key, const Stream& stream)
       : evaluator_(evaluator),
         parameters_(evaluator.context()->parameters()),
         chebyshev_(basis == Polynomial::Basis::kChebyshev),
+        bounds_(std::move(bounds)),
         key_(key),
         stream_(stream),
         top_(x.level()) {
-    argument_bound_ = x.noise().message_bound;
     powers_.emplace(1, std::move(x));
   }
 
@@ -81,27 +109,13 @@ class Tree {
     result = evaluator_.rescale(result, stream_);
     result.set_scale(scale);
     // Quotient and remainder may be larger than the polynomial that they make.
-    const SumOptions whole{.message_bound = bound_of(coefficients)};
+    const SumOptions whole{.message_bound = bound_of(coefficients, bounds_)};
     if (degree_of(remainder) > 0) {
       result = evaluator_.add(result, evaluate(remainder, level, scale), stream_, whole);
     } else if (remainder.front() != 0.0) {
       result = evaluator_.add_constant(result, remainder.front(), stream_, whole);
     }
     return bounded(std::move(result), whole.message_bound);
-  }
-
-  /// Of x^i or T_i: no slot's magnitude is above it.
-  double bound_of_power(int i) const {
-    return chebyshev_ ? 1.0 : std::pow(argument_bound_, static_cast<double>(i));
-  }
-  /// Of sum_i coefficients[i] x^i (or T_i).
-  double bound_of(const std::vector<double>& coefficients) const {
-    double sum = 0.0;
-    for (std::size_t i = 0; i < coefficients.size(); ++i) {
-      if (coefficients[i] != 0.0)
-        sum += std::abs(coefficients[i]) * bound_of_power(static_cast<int>(i));
-    }
-    return sum;
   }
 
   void set_baby_limit(int limit) { baby_limit_ = limit; }
@@ -163,7 +177,7 @@ class Tree {
             key_, stream_),
         stream_);
     if (chebyshev_) {  // 2 T_a T_b - T_(a-b)
-      const SumOptions whole{.message_bound = bound_of_power(i)};
+      const SumOptions whole{.message_bound = bounds_[static_cast<std::size_t>(i)]};
       product = evaluator_.multiply_integer(product, 2, stream_);
       product = a == b ? evaluator_.add_constant(product, -1.0, stream_, whole)
                        : evaluator_.subtract(product,
@@ -183,10 +197,10 @@ class Tree {
   const Evaluator& evaluator_;
   const Parameters& parameters_;
   bool chebyshev_;
+  std::vector<double> bounds_;
   const RelinearizationKey& key_;
   Stream stream_;
   int top_;
-  double argument_bound_ = 0.0;
   int baby_limit_ = 2;
   std::map<int, Ciphertext> powers_;
 };
@@ -286,9 +300,23 @@ Ciphertext evaluate(const Evaluator& evaluator, const Ciphertext& argument,
   }
   const int levels = ceil_log2(degree + 1);
   const int level = x.level() - levels;
-  Tree tree(evaluator, std::move(x), polynomial.basis, key, stream);
+  const NoiseEstimate known = x.noise();
+  std::vector<double> bounds =
+      bounds_of_powers(polynomial.basis, known.form, known.message_bound, degree);
+  const double value = bound_of(polynomial.coefficients, bounds), scale = parameters.scale(level);
+  if (!(std::log2(value) + std::log2(scale) + 1.0 < parameters.log_q(level))) {
+    const bool complex = chebyshev && known.form != MessageForm::kRealSlots;
+    reject("a value of up to " + format_number(value) + " at scale 2^" +
+           format_number(std::log2(scale)) + " does not fit the modulus of 2^" +
+           std::to_string(parameters.log_q(level)) + " of level " + std::to_string(level) +
+           (complex ? "; so large are Chebyshev polynomials at complex numbers, and the slots are "
+                      "not known to be real: encode real numbers as such, or call "
+                      "Ciphertext::declare_real_slots() if they are"
+                    : "; start at a higher level, or take parameters with more base_bits"));
+  }
+  Tree tree(evaluator, std::move(x), polynomial.basis, std::move(bounds), key, stream);
   tree.set_baby_limit(1 << (levels + 1) / 2);
-  return tree.evaluate(polynomial.coefficients, level, parameters.scale(level));
+  return tree.evaluate(polynomial.coefficients, level, scale);
 }
 
 }  // namespace velum::he

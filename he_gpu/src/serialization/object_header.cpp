@@ -145,10 +145,9 @@ ObjectHeader decode(const std::array<std::uint8_t, kHeaderBytes>& bytes) {
     throw SerializationError("the reserved field = " + std::to_string(reserved) + ", expected 0");
   }
   const std::uint32_t message_form = load_u32(bytes.data() + kMessageFormAt);
-  if (message_form != static_cast<std::uint32_t>(MessageForm::kAny) &&
-      message_form != static_cast<std::uint32_t>(MessageForm::kCoefficients)) {
+  if (message_form > static_cast<std::uint32_t>(MessageForm::kCoefficients)) {
     throw SerializationError("message form = " + std::to_string(message_form) +
-                             ", expected 0 or 2");
+                             ", expected 0 to 2");
   }
   header.noise.form = static_cast<MessageForm>(message_form);
   return header;

@@ -11,7 +11,8 @@ namespace velum::he {
 /// What is known of a message beside its bound. A public fact, as the bound: of how it was encoded,
 /// not of what it is.
 enum class MessageForm : std::uint32_t {
-  kAny = 0,           ///< nothing
+  kAny = 0,           ///< nothing: slots are complex numbers
+  kRealSlots = 1,     ///< every slot is a real number, as `encode` of real numbers makes them
   kCoefficients = 2,  ///< coefficients, of which none is above message_bound / N
 };
 
@@ -48,6 +49,9 @@ class Plaintext {
   const NoiseEstimate& noise() const { return noise_; }
   /// Whether `noise()` can be believed; unknown once loaded.
   History history() const { return history_; }
+  /// Says what the caller knows of the message: that every slot is a real number. Nothing can check
+  /// it; bounds of polynomials, and with them the flooding of a release, rely on it.
+  void declare_real_slots() { noise_.form = MessageForm::kRealSlots; }
   /// Declares that the message is within its bound and was encoded as this library does.
   void vouch_for_history() { history_ = History::kKnown; }
   RnsView<const Word> view() const;
@@ -95,10 +99,14 @@ class Ciphertext {
 
   /// Says what the caller knows of the message: that no slot's magnitude is above `bound`, which
   /// may be less than what follows from the operations. Nothing can check it: estimates of noise,
-  /// and with them the flooding of a release, rely on it. A bound that is less than what follows is
-  /// all that is known of the message then (`MessageForm`).
+  /// and with them the flooding of a release, rely on it. Of coefficients, a bound
+  /// that is less than what follows is all that is known then (`MessageForm::kCoefficients`).
   /// @throws std::invalid_argument unless bound is finite and > 0.
   void declare_message_bound(double bound);
+  /// Says what the caller knows of the message: that every slot is a real number. Nothing can check
+  /// it, as above. It need not be said of what was encoded from real numbers and computed on by
+  /// operations that keep them real.
+  void declare_real_slots() { noise_.form = MessageForm::kRealSlots; }
 
   // For the library's own operations.
   void set_scale(double scale) { scale_ = scale; }

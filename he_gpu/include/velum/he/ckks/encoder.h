@@ -27,6 +27,8 @@ class Encoder {
  public:
   explicit Encoder(std::shared_ptr<const Context> context);
 
+  /// Of real numbers the plaintext says that its slots are real (`MessageForm`); of complex ones it
+  /// does not, whatever they are.
   /// @param slots  [n], n a power of two up to N/2; fewer are repeated to fill all N/2 slots.
   /// @throws std::invalid_argument if n, level or scale is out of range, a slot is not finite or
   /// beyond message_bound (the text

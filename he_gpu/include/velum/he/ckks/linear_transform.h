@@ -41,6 +41,7 @@ class LinearTransform {
                                      kernels::MatrixView<const std::complex<double>> matrix,
                                      const Stream& stream,
                                      const LinearTransformOptions& options = {});
+  /// As above; real slots stay real (`MessageForm`).
   static LinearTransform from_matrix(const Encoder& encoder,
                                      kernels::MatrixView<const double> matrix, const Stream& stream,
                                      const LinearTransformOptions& options = {});
@@ -61,6 +62,10 @@ class LinearTransform {
                    const Stream& stream) const;
 
  private:
+  using Diagonals = std::map<std::int64_t, std::vector<std::complex<double>>>;
+  static LinearTransform encoded(const Encoder& encoder, std::int64_t n, const Diagonals& diagonals,
+                                 bool real, const Stream& stream,
+                                 const LinearTransformOptions& options);
   LinearTransform(std::shared_ptr<const Context> context, int level, double row_bound,
                   std::int64_t baby_steps)
       : context_(std::move(context)),

@@ -42,12 +42,16 @@ int polynomial_depth(const Polynomial& polynomial);
 /// (ePrint 2019/688), section 5.2, for Chebyshev polynomials; Bossuat et al. (ePrint 2020/1203),
 /// section 4.1, for scales.
 ///
-/// @param argument  two polynomials. For Chebyshev polynomials its slots must be real and in [-b,
-/// b]: its message_bound must be
-///                  at most b; values that are not real are not seen, and give wrong results.
+/// The result's message_bound is sum_i |c_i| M_i, no slot of x^i or T_i being above M_i: r^i for
+/// monomials in a disc of radius r = the argument's message_bound; 1 for T_i at real slots; for
+/// complex ones, and all that are not known to be real (`MessageForm`), the maximum of |T_i| on the
+/// disc, cosh(i arsinh(r/b)) or sinh, which soon is more than fits the modulus (docs/noise.md).
+///
+/// @param argument  two polynomials. For Chebyshev polynomials its message_bound must be at most b.
 /// @throws std::invalid_argument if there is no coefficient, one is not finite, all but the
 /// constant are 0, the levels do not
-///         suffice (the text says how many are needed), or the argument's message_bound is above b;
+///         suffice (the text says how many are needed), the argument's message_bound is above b, or
+///         the result might not fit the modulus of its level;
 ///         as `Evaluator`.
 Ciphertext evaluate(const Evaluator& evaluator, const Ciphertext& argument,
                     const Polynomial& polynomial, const RelinearizationKey& key,
