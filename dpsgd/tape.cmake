@@ -10,6 +10,7 @@ velum_add_library(dpsgd
     include/velum/dpsgd/torch_bridge.h
     include/velum/dpsgd/weight_average.h
   SOURCES
+    src/clipper.cpp
     src/clipping.cpp
     src/image_views.cpp
     src/per_sample_gradients.cpp
@@ -25,7 +26,7 @@ velum_add_library(dpsgd
     src/torch_bridge.cpp
     src/weight_average.cpp
   PUBLIC velum::accounting velum::kernels velum::sampling velum::torch
-  PRIVATE velum::torch_threads)
+  PRIVATE velum::torch_threads $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
 if(VELUM_TORCH_HAS_CUDA)
   target_sources(velum_dpsgd PRIVATE src/torch_bridge_cuda.cpp)
   target_include_directories(velum_dpsgd SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})

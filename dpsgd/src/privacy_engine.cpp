@@ -1,7 +1,6 @@
 #include "velum/dpsgd/privacy_engine.h"
 
 #include <ATen/Context.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
@@ -13,22 +12,16 @@
 #include <stdexcept>
 #include <utility>
 
+#include "clipper.h"
 #include "tape/tape.h"
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/release_guard.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/torch_bridge.h"
 #include "velum/kernels/gradients/add_gaussian_noise.h"
-#include "velum/kernels/gradients/clip_factors.h"
-#include "velum/kernels/gradients/per_sample_norms.h"
 
 namespace velum::dpsgd {
 namespace {
-
-// Allowances in the squared norms for the rounding of per-sample gradients and of their scaling by
-// the factors (docs/numerics.md): a few units in the last place of the type that holds them.
-constexpr double kFloatSquaredNormError = 0x1p-20;
-constexpr double kDoubleSquaredNormError = 0x1p-46;
 
 Mechanism mechanism_of(const PoissonSampler& sampler, double noise_multiplier) {
   if (!std::isfinite(noise_multiplier) || noise_multiplier < 0) {
@@ -60,6 +53,7 @@ struct PrivacyEngine::Impl {
       : parameters(detail::check_parameters("PrivacyEngine", parameters_in)),
         options(std::move(options_in)),
         mechanism(mechanism_of(sampler, options.noise_multiplier)),
+        clipper(options.clipping, parameters, options.noise_multiplier),
         expected_batch_size(sampler.expected_batch_size()),
         accountant(options.accountant != nullptr
                        ? options.accountant
@@ -75,33 +69,29 @@ struct PrivacyEngine::Impl {
           "PrivacyEngine: options.accountant is for another neighbouring relation than the "
           "sampler's, add-or-remove-one: the sensitivity would not be the clipping norm");
     }
-    for (const at::Tensor& parameter : parameters) {
-      if (parameter.scalar_type() != at::kDouble) factor_type = at::kFloat;
-      numel += parameter.numel();
-    }
   }
   ~Impl() { kernels::wipe(key); }
 
   void accumulate(const at::Tensor& losses);
   StepStatistics finish_step();
-  detail::SampleFactors clip_factors(const at::Tensor& squared_norms) const;
   void begin_step();
+  void adapt(double centred_count, std::uint64_t position_step);
 
   std::vector<at::Tensor> parameters;
   PrivacyOptions options;
   Mechanism mechanism;
+  detail::Clipper clipper;
   double expected_batch_size;
   std::shared_ptr<Accountant> accountant;
   kernels::RandomKey key;
   detail::Tape tape;
-  at::ScalarType factor_type = at::kDouble;
-  std::int64_t numel = 0;
 
   std::int64_t step = 0;
   std::uint32_t key_epoch = 0;
   bool in_step = false;
   std::vector<at::Tensor> sums;   // of the running step; undefined: zero so far. Never released.
   std::vector<at::Tensor> spare;  // storage of earlier gradients that nobody holds any more
+  double count = 0;               // of the running step, centred: only of adaptive clipping
   std::vector<c10::TensorImpl*> written;  // what finish_step left in .grad, only to be compared
   std::set<std::string> slow_nodes;
   std::vector<std::weak_ptr<torch::autograd::Node>> added;  // graphs of the running step
@@ -114,25 +104,6 @@ void PrivacyEngine::Impl::begin_step() {
   slow_nodes.clear();
   added.clear();
   unsafe_values = {};
-}
-
-detail::SampleFactors PrivacyEngine::Impl::clip_factors(const at::Tensor& squared_norms) const {
-  const kernels::Stream stream = stream_for(squared_norms.device());
-  const double summation =
-      kernels::squared_norm_error(numel, static_cast<std::int64_t>(parameters.size()));
-  const bool in_float = factor_type == at::kFloat;
-  const kernels::ClippingBound bound{
-      options.clipping.clipping_norm(),
-      4 * summation + (in_float ? kFloatSquaredNormError : kDoubleSquaredNormError)};
-  const at::Tensor factors =
-      at::empty_like(squared_norms, squared_norms.options().dtype(factor_type));
-  const auto norms = const_span_of<double>(squared_norms);
-  if (in_float) {
-    kernels::clip_factors(norms, bound, span_of<float>(factors), stream);
-  } else {
-    kernels::clip_factors(norms, bound, span_of<double>(factors), stream);
-  }
-  return detail::SampleFactors(factors.to(at::kDouble));
 }
 
 void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
@@ -161,15 +132,24 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
   }
   const std::weak_ptr<torch::autograd::Node> root = losses.grad_fn();
   detail::BatchGradients gradients = tape.differentiate(losses);
-  const at::Tensor squared_norms =
-      gradients.squared_norms().to(parameters.front().device()).contiguous();
-  const detail::SampleFactors factors = clip_factors(squared_norms);
-  const at::Tensor finite = at::isfinite(squared_norms);
-  if (!finite.all().item<bool>()) gradients.exclude(finite.logical_not());
-
+  const bool adaptive = options.clipping.kind() == Clipping::Kind::kAdaptive;
   std::vector<at::Tensor> batch_sums(parameters.size());
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    batch_sums[i] = gradients.parameter(i).weighted_sum(factors, std::exchange(spare[i], {}));
+  at::Tensor squared_norms;  // over all groups
+  double batch_count = 0;
+  for (const detail::Clipper::Group& group : clipper.groups()) {
+    const at::Tensor squares =
+        gradients.squared_norms(group.parameters).to(parameters.front().device()).contiguous();
+    const detail::SampleFactors factors(clipper.factors(squares, group));
+    if (adaptive) batch_count += clipper.centred_count(squares);
+    const at::Tensor finite = at::isfinite(squares);
+    const bool all_finite = finite.all().item<bool>();
+    for (const std::size_t i : group.parameters) {
+      detail::ParameterGradient& gradient = gradients.parameter(i);
+      if (!all_finite) gradient.exclude(finite.logical_not());
+      batch_sums[i] = gradient.weighted_sum(factors, std::exchange(spare[i], {}));
+      gradient.release();  // before the next group is measured
+    }
+    squared_norms = squared_norms.defined() ? squared_norms.add(squares) : squares;
   }
   const at::Tensor norms = squared_norms.sqrt().to(at::kCPU);
 
@@ -194,6 +174,7 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
       sums[i] = std::move(batch_sums[i]);
     }
   }
+  count += batch_count;
   slow_nodes = std::move(all_slow);
   unsafe_values.per_sample_norms = std::move(all_norms);
   unsafe_values.batch_size += losses.numel();
@@ -201,10 +182,20 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
   if (!options.retain_graph) gradients.release_graph();
 }
 
+/// Releases the count with its noise, and moves the clipping norm of the next step by it.
+void PrivacyEngine::Impl::adapt(double centred_count, std::uint64_t position_step) {
+  const double count_noise = options.clipping.adaptive().count_noise;
+  kernels::add_gaussian_noise(
+      kernels::Span<double>(&centred_count, 1), count_noise, expected_batch_size, key,
+      {kernels::Purpose::kClippingCount, key_epoch, position_step, 0}, kernels::Stream::serial());
+  clipper.adapt(0.5 + centred_count);
+}
+
 StepStatistics PrivacyEngine::Impl::finish_step() {
   const c10::AutoGradMode no_grad(false);
   begin_step();
   std::vector<at::Tensor> released = std::exchange(sums, std::vector<at::Tensor>(sums.size()));
+  const double released_count = std::exchange(count, 0.0);
   in_step = false;
 
   // Permission before all: a refusal drops the sum and leaves no trace.
@@ -216,7 +207,9 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   accountant->compose(mechanism, 1, "training");
   const auto position_step = static_cast<std::uint64_t>(step);
   ++step;
-  const double standard_deviation = options.noise_multiplier * options.clipping.sensitivity();
+  const double sensitivity = clipper.sensitivity();
+  const double standard_deviation = clipper.sum_noise_multiplier() * clipper.sum_sensitivity();
+  const double divisor = expected_batch_size / clipper.scale();
   const kernels::Stream stream = stream_for(parameters.front().device());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     at::Tensor& sum = released[i];
@@ -225,11 +218,11 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
     const kernels::RandomPosition position{kernels::Purpose::kGradientNoise, key_epoch,
                                            position_step, static_cast<std::uint32_t>(i)};
     if (sum.scalar_type() == at::kDouble) {
-      kernels::add_gaussian_noise(span_of<double>(sum), standard_deviation, expected_batch_size,
-                                  key, position, stream);
+      kernels::add_gaussian_noise(span_of<double>(sum), standard_deviation, divisor, key, position,
+                                  stream);
     } else {
-      kernels::add_gaussian_noise(span_of<float>(sum), standard_deviation, expected_batch_size, key,
-                                  position, stream);
+      kernels::add_gaussian_noise(span_of<float>(sum), standard_deviation, divisor, key, position,
+                                  stream);
     }
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -242,8 +235,11 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
     written[i] = gradient.unsafeGetTensorImpl();
   }
 
+  if (options.clipping.kind() == Clipping::Kind::kAdaptive) adapt(released_count, position_step);
+
   StepStatistics statistics;
   statistics.step = step;
+  statistics.sensitivity = sensitivity;
   statistics.slow_nodes.assign(slow_nodes.begin(), slow_nodes.end());
   return statistics;
 }
@@ -264,6 +260,15 @@ PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSa
   impl_->accountant->compose(state.composition);
   impl_->step = state.step;
   impl_->key_epoch = state.key_epoch + 1;
+  const bool adaptive = impl_->options.clipping.kind() == Clipping::Kind::kAdaptive;
+  if (adaptive != state.clipping_norm.has_value()) {
+    throw std::invalid_argument(
+        std::string("PrivacyEngine: state.clipping_norm is ") +
+        (adaptive ? "missing, expected that of the run that goes on with adaptive clipping"
+                  : "given, expected none: the clipping norm is no part of the state unless the "
+                    "clipping is adaptive"));
+  }
+  if (adaptive) impl_->clipper.set_adaptive_norm(*state.clipping_norm);
 }
 
 PrivacyEngine::PrivacyEngine(PrivacyEngine&&) noexcept = default;
@@ -286,6 +291,7 @@ StepStatistics PrivacyEngine::backward(const at::Tensor& losses) {
 Accountant& PrivacyEngine::accountant() { return *impl_->accountant; }
 const Accountant& PrivacyEngine::accountant() const { return *impl_->accountant; }
 double PrivacyEngine::epsilon(double delta) const { return impl_->accountant->epsilon(delta); }
+double PrivacyEngine::sensitivity() const { return impl_->clipper.sensitivity(); }
 double PrivacyEngine::expected_batch_size() const { return impl_->expected_batch_size; }
 const Mechanism& PrivacyEngine::mechanism() const { return impl_->mechanism; }
 const PrivacyOptions& PrivacyEngine::options() const { return impl_->options; }
@@ -295,7 +301,11 @@ EngineState PrivacyEngine::state() const {
   if (impl_->in_step) {
     throw std::logic_error("PrivacyEngine::state: a logical batch is open; call finish_step first");
   }
-  return {impl_->accountant->composition(), impl_->step, impl_->key_epoch};
+  EngineState state{impl_->accountant->composition(), impl_->step, impl_->key_epoch};
+  if (impl_->options.clipping.kind() == Clipping::Kind::kAdaptive) {
+    state.clipping_norm = impl_->clipper.adaptive_norm();
+  }
+  return state;
 }
 
 const UnsafeStepValues& PrivacyEngine::unsafe_step_values() const { return impl_->unsafe_values; }

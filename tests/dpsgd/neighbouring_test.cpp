@@ -66,6 +66,45 @@ TEST_P(OneSampleOnRealModels, RemovingASampleMovesTheSumByAtMostC) {
   }
 }
 
+/// One of each kind, all of sensitivity kClippingNorm.
+std::vector<dpsgd::Clipping> other_clippings(std::size_t parameters) {
+  using dpsgd::Clipping;
+  const auto count = static_cast<std::int64_t>(parameters);
+  const double layer = Clipping::equal_share(kClippingNorm, count);
+  std::vector<Clipping> result{
+      Clipping::per_layer(std::vector<double>(parameters, layer)),
+      Clipping::automatic(kClippingNorm),
+      Clipping::adaptive({.initial_norm = kClippingNorm, .count_noise = 1})};
+  if (parameters > 1) {  // two groups that alternate
+    std::vector<dpsgd::ClippingGroup> groups(2);
+    for (std::int64_t p = 0; p < count; ++p) {
+      groups[static_cast<std::size_t>(p % 2)].parameters.push_back(p);
+    }
+    groups[0].clipping_norm = 0.6 * kClippingNorm;
+    groups[1].clipping_norm = 0.8 * kClippingNorm;
+    result.push_back(Clipping::by_groups(groups));
+  }
+  return result;
+}
+
+TEST_P(OneSampleOnRealModels, RemovingASampleMovesTheSumByAtMostTheSensitivityOfAnyClipping) {
+  for (Problem* problem : {&single_, &double_}) {
+    for (const dpsgd::Clipping& clipping : other_clippings(problem->parameters.size())) {
+      const auto sum_of = [&](const at::Tensor& batch) {
+        return clipped_sum_of_one_batch(problem->parameters, problem->losses(batch), clipping);
+      };
+      EXPECT_NEAR(clipping.sensitivity(), kClippingNorm, 1e-12);
+      const std::vector<at::Tensor> all = sum_of(problem->inputs);
+      double moved = 0;
+      for (std::int64_t sample = 0; sample < problem->inputs.size(0); ++sample) {
+        moved = std::max(moved, distance(all, sum_of(without(problem->inputs, sample))));
+      }
+      EXPECT_LE(moved, bound(*problem)) << clipping.to_text();
+      EXPECT_GT(moved, 0) << clipping.to_text();
+    }
+  }
+}
+
 TEST_P(OneSampleOnRealModels, ASampleWithALargeGradientMovesTheSumByC) {
   // The bound is used up: a clip that shrinks too much would pass the test above.
   double moved = 0;

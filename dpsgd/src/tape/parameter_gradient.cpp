@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "tape/tape.h"
 
@@ -186,6 +187,11 @@ void ParameterGradient::exclude(const at::Tensor& excluded) {
   }
 }
 
+void ParameterGradient::release() {
+  uses_.clear();
+  kept_.reset();
+}
+
 bool ParameterGradient::exact_path() const {
   return std::all_of(uses_.begin(), uses_.end(), [](const Use& use) {
     return use.path->kind() != ParameterPath::Kind::kOpaque;
@@ -200,32 +206,39 @@ double ParameterGradient::rounding_scale(std::int64_t sample) const {
 
 BatchGradients::BatchGradients(std::shared_ptr<const Graph> graph, std::int64_t batch,
                                std::vector<ParameterGradient> parameters)
-    : graph_(std::move(graph)), batch_(batch), parameters_(std::move(parameters)) {}
+    : graph_(std::move(graph)),
+      batch_(batch),
+      parameters_(std::move(parameters)),
+      squared_norms_(parameters_.size()) {}
 
-void BatchGradients::find_squared_norms() {
-  if (squared_norms_.exact.defined()) return;
-  ParameterGradient::SquaredNorms sums;
-  for (ParameterGradient& parameter : parameters_) {
-    const ParameterGradient::SquaredNorms norms = parameter.squared_norms();
-    if (!norms.exact.defined()) continue;
-    sums.exact = plus(sums.exact, norms.exact);
-    sums.clipping = plus(sums.clipping, norms.clipping);
-  }
-  if (!sums.exact.defined()) {
-    sums.exact = at::zeros({batch_}, at::TensorOptions(at::kDouble));
-    sums.clipping = sums.exact;
-  }
-  squared_norms_ = sums;
+const ParameterGradient::SquaredNorms& BatchGradients::squared_norms_of(std::size_t parameter) {
+  std::optional<ParameterGradient::SquaredNorms>& norms = squared_norms_[parameter];
+  if (!norms.has_value()) norms = parameters_[parameter].squared_norms();
+  return *norms;
 }
 
-const at::Tensor& BatchGradients::squared_norms() {
-  find_squared_norms();
-  return squared_norms_.clipping;
+at::Tensor BatchGradients::squared_norms(const std::vector<std::size_t>& parameters) {
+  at::Tensor sum;
+  for (const std::size_t parameter : parameters) {
+    const ParameterGradient::SquaredNorms& norms = squared_norms_of(parameter);
+    if (norms.clipping.defined()) sum = plus(sum, norms.clipping);
+  }
+  return sum.defined() ? sum : at::zeros({batch_}, at::TensorOptions(at::kDouble));
 }
 
-const at::Tensor& BatchGradients::exact_squared_norms() {
-  find_squared_norms();
-  return squared_norms_.exact;
+at::Tensor BatchGradients::squared_norms() {
+  std::vector<std::size_t> all(parameters_.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  return squared_norms(all);
+}
+
+at::Tensor BatchGradients::exact_squared_norms() {
+  at::Tensor sum;
+  for (std::size_t parameter = 0; parameter < parameters_.size(); ++parameter) {
+    const ParameterGradient::SquaredNorms& norms = squared_norms_of(parameter);
+    if (norms.exact.defined()) sum = plus(sum, norms.exact);
+  }
+  return sum.defined() ? sum : at::zeros({batch_}, at::TensorOptions(at::kDouble));
 }
 
 void BatchGradients::exclude(const at::Tensor& excluded) {

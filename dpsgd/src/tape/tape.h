@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -36,6 +37,8 @@ class ParameterGradient {
   /// sum_b factors[b] * g_b, contiguous; in `out` where that has the right shape.
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out);
   void exclude(const at::Tensor& excluded);
+  /// Frees what the per-sample gradients take. Nothing else may be asked afterwards.
+  void release();
   bool used() const { return !uses_.empty(); }
   bool exact_path() const;  ///< no use goes through a path of kind kOpaque
   double rounding_scale(std::int64_t sample) const;
@@ -61,11 +64,13 @@ class BatchGradients {
                  std::vector<ParameterGradient> parameters);
 
   std::int64_t batch() const { return batch_; }
-  /// [batch] float64, over all parameters together: what the samples are clipped by, that is with
+  /// [batch] float64, over these parameters together: what the samples are clipped by, that is with
   /// the floor of badly conditioned gradients (kConditioningFloor).
-  const at::Tensor& squared_norms();
-  /// The same without the floor: the norms of the gradients themselves.
-  const at::Tensor& exact_squared_norms();
+  at::Tensor squared_norms(const std::vector<std::size_t>& parameters);
+  /// Over all parameters.
+  at::Tensor squared_norms();
+  /// Over all parameters, without the floor: the norms of the gradients themselves.
+  at::Tensor exact_squared_norms();
   ParameterGradient& parameter(std::size_t index) { return parameters_[index]; }
   std::size_t size() const { return parameters_.size(); }
   void exclude(const at::Tensor& excluded);
@@ -76,9 +81,9 @@ class BatchGradients {
   std::shared_ptr<const Graph> graph_;
   std::int64_t batch_;
   std::vector<ParameterGradient> parameters_;
-  void find_squared_norms();
+  const ParameterGradient::SquaredNorms& squared_norms_of(std::size_t parameter);
 
-  ParameterGradient::SquaredNorms squared_norms_;
+  std::vector<std::optional<ParameterGradient::SquaredNorms>> squared_norms_;
 };
 
 /// Reads per-sample gradients off autograd graphs. Remembers, per graph and per-sample shapes, how

@@ -17,11 +17,11 @@ namespace velum::testing {
 inline std::vector<at::Tensor> clipped_sum_of_micro_batches(
     const std::vector<at::Tensor>& parameters,
     const std::function<at::Tensor(const at::Tensor&)>& losses,
-    const std::vector<at::Tensor>& batches, double clipping_norm, bool allow_slow_rules = false) {
+    const std::vector<at::Tensor>& batches, const dpsgd::Clipping& clipping,
+    bool allow_slow_rules = false) {
   const dpsgd::PoissonSampler sampler(1, 1.0);
-  const dpsgd::PrivacyOptions options{.clipping = dpsgd::Clipping::flat(clipping_norm),
-                                      .noise_multiplier = 0.0,
-                                      .allow_slow_rules = allow_slow_rules};
+  const dpsgd::PrivacyOptions options{
+      .clipping = clipping, .noise_multiplier = 0.0, .allow_slow_rules = allow_slow_rules};
   dpsgd::PrivacyEngine engine(parameters, sampler, options);
   for (const at::Tensor& batch : batches) engine.accumulate(losses(batch));
   engine.finish_step();
@@ -30,13 +30,29 @@ inline std::vector<at::Tensor> clipped_sum_of_micro_batches(
   return sum;
 }
 
+inline std::vector<at::Tensor> clipped_sum_of_micro_batches(
+    const std::vector<at::Tensor>& parameters,
+    const std::function<at::Tensor(const at::Tensor&)>& losses,
+    const std::vector<at::Tensor>& batches, double clipping_norm, bool allow_slow_rules = false) {
+  return clipped_sum_of_micro_batches(parameters, losses, batches,
+                                      dpsgd::Clipping::flat(clipping_norm), allow_slow_rules);
+}
+
+inline std::vector<at::Tensor> clipped_sum_of_one_batch(const std::vector<at::Tensor>& parameters,
+                                                        const at::Tensor& losses,
+                                                        const dpsgd::Clipping& clipping,
+                                                        bool allow_slow_rules = false) {
+  return clipped_sum_of_micro_batches(
+      parameters, [&](const at::Tensor&) { return losses; }, {at::Tensor()}, clipping,
+      allow_slow_rules);
+}
+
 inline std::vector<at::Tensor> clipped_sum_of_one_batch(const std::vector<at::Tensor>& parameters,
                                                         const at::Tensor& losses,
                                                         double clipping_norm,
                                                         bool allow_slow_rules = false) {
-  return clipped_sum_of_micro_batches(
-      parameters, [&](const at::Tensor&) { return losses; }, {at::Tensor()}, clipping_norm,
-      allow_slow_rules);
+  return clipped_sum_of_one_batch(parameters, losses, dpsgd::Clipping::flat(clipping_norm),
+                                  allow_slow_rules);
 }
 
 }  // namespace velum::testing

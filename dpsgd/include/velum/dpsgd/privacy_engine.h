@@ -20,7 +20,8 @@ class ReleaseGuard;
 
 struct PrivacyOptions {
   Clipping clipping;
-  /// sigma: the noise on the sum of clipped gradients has standard deviation sigma * C; finite and
+  /// sigma: the noise on the sum of clipped gradients has standard deviation sigma times the
+  /// clipping's sensitivity (with adaptive clipping a little more: Clipping::adaptive); finite and
   /// >= 0. Zero is training without privacy: every epsilon is infinite.
   double noise_multiplier;
   /// Let an operation that has no rule of its own be treated by calling its backward once per
@@ -43,6 +44,9 @@ struct PrivacyOptions {
 struct StepStatistics {
   /// How many steps the engine has finished, this one included.
   std::int64_t step = 0;
+  /// By how much one sample could move this step's sum of clipped gradients. It varies with
+  /// adaptive clipping alone, by what earlier steps released.
+  double sensitivity = 0;
   /// Operations that were treated by the generic rule (`allow_slow_rules`), sorted, without
   /// repeats.
   std::vector<std::string> slow_nodes;
@@ -54,7 +58,8 @@ struct UnsafeStepValues {
   std::int64_t physical_batches = 0;
   std::int64_t batch_size = 0;
   /// [batch_size]: the norm by which each sample was clipped: the L2 norm of its gradient, or the
-  /// floor that a cancelling sample has (docs/numerics.md).
+  /// floor that a cancelling sample has (docs/numerics.md); over all groups together where there
+  /// are several.
   std::vector<double> per_sample_norms;
 };
 
@@ -63,6 +68,8 @@ struct EngineState {
   Composition composition{Neighbouring::kAddOrRemoveOne};
   std::int64_t step = 0;
   std::uint32_t key_epoch = 0;
+  /// C of the next step, with adaptive clipping and only then.
+  std::optional<double> clipping_norm = std::nullopt;
 };
 
 /// DP-SGD for an unmodified model and any optimiser: makes the gradient of a logical batch private.
@@ -79,10 +86,11 @@ struct EngineState {
 ///
 ///   (sum_i g_i * min(1, C / ||g_i||) + N(0, (sigma C)^2)) / expected_batch_size
 ///
-/// where i runs over all physical batches of the logical batch, g_i is the gradient of loss i with
-/// respect to all parameters together, and expected_batch_size = sampling_rate * dataset_size. A
-/// sample whose norm is not finite adds exactly zero. An empty logical batch is noised, accounted
-/// and stepped like any other.
+/// for flat clipping, where i runs over all physical batches of the logical batch, g_i is the
+/// gradient of loss i with respect to all parameters together, and expected_batch_size =
+/// sampling_rate * dataset_size. A sample whose norm is not finite adds exactly zero. Clipping
+/// (clipping.h) has other bounds, each with its sensitivity in the place of C. An empty logical
+/// batch is noised, accounted and stepped like any other.
 ///
 /// Per-sample gradients are read off the autograd graph of `losses`; how, and what is refused, is
 /// in per_sample_gradients.h. On the first step, and whenever the graph or a per-sample shape
@@ -112,11 +120,14 @@ class PrivacyEngine {
   /// @param sampler     says how the logical batches are drawn; its mechanism and expected batch
   ///                    size are read here.
   /// @throws std::invalid_argument if there is no parameter that requires grad, if one is no leaf,
-  ///         has another dtype or device, or if noise_multiplier is out of range.
+  ///         has another dtype or device, if noise_multiplier is out of range, or if the clipping
+  ///         does not fit the parameters or the noise multiplier.
   PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
                 PrivacyOptions options);
-  /// Resumes: the books of `state` are composed into the accountant, the step count goes on, and
-  /// the noise takes a new key and the next key epoch.
+  /// Resumes: the books of `state` are composed into the accountant, the step count and the
+  /// clipping norm of adaptive clipping go on, and the noise takes a new key and the next key
+  /// epoch.
+  /// @throws std::invalid_argument also if `state` is out of range.
   PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
                 PrivacyOptions options, const EngineState& state);
   PrivacyEngine(PrivacyEngine&&) noexcept;
@@ -148,6 +159,8 @@ class PrivacyEngine {
   /// epsilon at `delta` of everything in the books.
   double epsilon(double delta) const;
 
+  /// By how much one sample can move the next step's sum of clipped gradients.
+  double sensitivity() const;
   double expected_batch_size() const;
   /// What each step composes.
   const Mechanism& mechanism() const;

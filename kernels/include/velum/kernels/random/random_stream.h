@@ -16,11 +16,13 @@ enum class Purpose : std::uint8_t {
   kSelfCheck = 4,
   kDataAugmentation = 5,
   kModelInitialization = 6,
-  kHeSecretKey = 7,  ///< Of homomorphic encryption: secret keys,
-  kHeUniform = 8,    ///< public uniform polynomials,
-  kHeError = 9,      ///< errors,
-  kHeTernary = 10,   ///< the ephemeral keys of encryptions,
-  kHeFlooding = 11,  ///< what hides the noise of a result.
+  kHeSecretKey = 7,     ///< Of homomorphic encryption: secret keys,
+  kHeUniform = 8,       ///< public uniform polynomials,
+  kHeError = 9,         ///< errors,
+  kHeTernary = 10,      ///< the ephemeral keys of encryptions,
+  kHeFlooding = 11,     ///< what hides the noise of a result.
+  kClippingCount = 12,  ///< Of DP-SGD: the number of unclipped gradients,
+  kUserSamples = 13,    ///< which samples of a user take part.
   kTest = 63,
 };
 
