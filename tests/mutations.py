@@ -38,9 +38,16 @@ class Mutation:
     test: str  # its --gtest_filter
 
 
+def mutation_of(pairs: list[tuple[str, str]]) -> Mutation:
+    """Refuses a field that is given twice, of which Python's json would keep the last."""
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError(f"a field is given twice: {pairs}")
+    return Mutation(**dict(pairs))
+
+
 def load() -> list[Mutation]:
     text = (ROOT / "tests" / "mutations.json").read_text(encoding="utf-8")
-    return [Mutation(**entry) for entry in json.loads(text)]
+    return json.loads(text, object_pairs_hook=mutation_of)
 
 
 def copy_tree() -> None:
