@@ -7,3 +7,17 @@ velum_add_library(audit_bounds
     src/audit/epsilon_lower_bound.cpp
     src/audit/tail_bounds.cpp
   PRIVATE $<BUILD_INTERFACE:Boost::headers>)
+
+# Audits of an engine of DP-SGD.
+velum_add_library(audit
+  HEADERS_DIR include
+  HEADERS
+    include/velum/dpsgd/audit/audited_engine.h
+    include/velum/dpsgd/audit/engine_conformance.h
+    include/velum/dpsgd/audit/neighbour_replay.h
+  SOURCES
+    src/audit/audit_support.cpp
+    src/audit/audited_engine.cpp
+    src/audit/engine_conformance.cpp
+    src/audit/neighbour_replay.cpp
+  PUBLIC velum::dpsgd velum::audit_bounds)

@@ -2,3 +2,4 @@ velum_add_test(dpsgd_epsilon_lower_bound_test
   SOURCES epsilon_lower_bound_test.cpp LIBRARIES velum::audit_bounds)
 target_include_directories(dpsgd_epsilon_lower_bound_test_objects
   PRIVATE "${PROJECT_SOURCE_DIR}/dpsgd/src")
+velum_add_test(dpsgd_audit_test TORCH SOURCES audit_test.cpp LIBRARIES velum::audit)
