@@ -22,6 +22,7 @@ velum_add_library(dpsgd
     src/tape/parameter_path.cpp
     src/tape/row_mapping.cpp
     src/tape/rules.cpp
+    src/tape/sample_groups.cpp
     src/tape/tape.cpp
     src/torch_bridge.cpp
     src/weight_average.cpp

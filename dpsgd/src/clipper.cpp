@@ -95,14 +95,15 @@ at::Tensor Clipper::factors(const at::Tensor& squared_norms, const Group& group)
   return result.to(at::kDouble);
 }
 
-at::Tensor Clipper::weighted(const at::Tensor& factors, const at::Tensor& weights) const {
-  // The product is within half a unit in the last place of double: the next one below is no larger.
-  const at::Tensor product = factors.mul(weights);
-  const at::Tensor exact =
-      at::where(weights.eq(1), product, at::nextafter(product, at::zeros_like(product)));
-  const at::Tensor rounded = exact.to(factor_type_);
-  const at::Tensor below = at::nextafter(rounded, at::zeros_like(rounded));
-  return at::where(rounded.to(at::kDouble).gt(exact), below, rounded).to(at::kDouble);
+at::Tensor Clipper::divided(const at::Tensor& factors, const at::Tensor& counts) const {
+  const auto below = [](const at::Tensor& values) {
+    return at::nextafter(values, at::zeros_like(values));
+  };
+  // The quotient is rounded by half a unit in the last place: the next one below is no larger.
+  const at::Tensor quotient = factors.div(counts);
+  const at::Tensor least = at::where(counts.eq(1), quotient, below(quotient));
+  const at::Tensor rounded = least.to(factor_type_);
+  return at::where(rounded.to(at::kDouble).gt(least), below(rounded), rounded).to(at::kDouble);
 }
 
 double Clipper::sum_sensitivity() const {

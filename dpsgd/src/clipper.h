@@ -23,7 +23,6 @@ class Clipper {
     double squared_norm_error;  ///< as in kernels::ClippingBound
   };
 
-  /// @param units  what is clipped, for errors: "sample" or "user".
   /// @throws std::invalid_argument if the groups are not those of so many parameters, or the noise
   ///         multiplier is too large for the noise of the counts.
   Clipper(Clipping clipping, const std::vector<at::Tensor>& parameters, double noise_multiplier);
@@ -34,8 +33,8 @@ class Clipper {
   /// [n] float64, each a value of the narrowest type of the parameters: what multiplies the
   /// gradients of squared norms [n] float64, contiguous. 0 where the norm is not finite.
   at::Tensor factors(const at::Tensor& squared_norms, const Group& group) const;
-  /// factors * weights (in [0, 1]), rounded down to the same type.
-  at::Tensor weighted(const at::Tensor& factors, const at::Tensor& weights) const;
+  /// factors / counts (integers >= 1, float64), rounded down to the same type.
+  at::Tensor divided(const at::Tensor& factors, const at::Tensor& counts) const;
 
   /// By how much one sample can move the sum, in its unit.
   double sum_sensitivity() const;

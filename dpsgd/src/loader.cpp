@@ -37,8 +37,12 @@ class TensorRows final : public RowSource {
  private:
   static at::Tensor select(const at::Tensor& tensor, c10::ArrayRef<std::int64_t> indices) {
     const auto count = static_cast<std::int64_t>(indices.size());
-    // Ascending indices without repetition: a full batch, among others, is a view and no copy.
-    if (count == 0 || indices.back() - indices.front() + 1 == count) {
+    // Indices one after the other: a full batch, among others, is a view and no copy.
+    bool consecutive = true;
+    for (std::size_t i = 1; i < indices.size() && consecutive; ++i) {
+      consecutive = indices[i] == indices[i - 1] + 1;
+    }
+    if (consecutive) {
       return tensor.narrow(0, count == 0 ? 0 : indices.front(), count);
     }
     const at::Tensor index =
@@ -48,6 +52,12 @@ class TensorRows final : public RowSource {
   at::Tensor inputs_;
   at::Tensor targets_;
 };
+
+std::unique_ptr<RowSource> tensor_rows(at::Tensor inputs, at::Tensor targets, std::int64_t size) {
+  check_rows("inputs.size(0)", row_count("inputs", inputs), size);
+  check_rows("targets.size(0)", row_count("targets", targets), size);
+  return std::make_unique<TensorRows>(std::move(inputs), std::move(targets));
+}
 
 }  // namespace
 
@@ -59,42 +69,83 @@ at::Tensor without_rows(const at::Tensor& tensor) { return tensor.narrow(0, 0, 0
 
 }  // namespace detail
 
-PoissonLoader::PoissonLoader(PoissonSampler& sampler, std::unique_ptr<RowSource> source,
-                             std::int64_t physical_batch_size)
-    : sampler_(&sampler), source_(std::move(source)), physical_batch_size_(physical_batch_size) {
+PoissonLoader::PoissonLoader(PoissonSampler* sampler, UserPoissonSampler* user_sampler,
+                             std::unique_ptr<RowSource> source, std::int64_t physical_batch_size)
+    : sampler_(sampler),
+      user_sampler_(user_sampler),
+      source_(std::move(source)),
+      physical_batch_size_(physical_batch_size) {
   if (source_ == nullptr) {
     throw std::invalid_argument("PoissonLoader: source is null, expected a data set");
   }
-  check_rows("the size of the data set", source_->size(), sampler.dataset_size());
+  check_rows("the size of the data set", source_->size(),
+             sampler_ != nullptr ? sampler_->dataset_size() : user_sampler_->dataset_size());
   if (physical_batch_size < 1) {
     throw std::invalid_argument("PoissonLoader: physical_batch_size = " +
                                 std::to_string(physical_batch_size) + ", expected at least 1");
   }
+  if (user_sampler_ != nullptr && user_sampler_->most_samples_of_a_user() > physical_batch_size) {
+    throw std::invalid_argument(
+        "PoissonLoader: physical_batch_size = " + std::to_string(physical_batch_size) +
+        ", expected at least " + std::to_string(user_sampler_->most_samples_of_a_user()) +
+        ", the most samples of a user: all of them belong in one physical batch; "
+        "max_samples_per_user of the sampler bounds them");
+  }
 }
+
+PoissonLoader::PoissonLoader(PoissonSampler& sampler, std::unique_ptr<RowSource> source,
+                             std::int64_t physical_batch_size)
+    : PoissonLoader(&sampler, nullptr, std::move(source), physical_batch_size) {}
+
+PoissonLoader::PoissonLoader(UserPoissonSampler& sampler, std::unique_ptr<RowSource> source,
+                             std::int64_t physical_batch_size)
+    : PoissonLoader(nullptr, &sampler, std::move(source), physical_batch_size) {}
 
 PoissonLoader::PoissonLoader(PoissonSampler& sampler, at::Tensor inputs, at::Tensor targets,
                              std::int64_t physical_batch_size)
-    : PoissonLoader(
-          sampler,
-          [&]() -> std::unique_ptr<RowSource> {
-            check_rows("inputs.size(0)", row_count("inputs", inputs), sampler.dataset_size());
-            check_rows("targets.size(0)", row_count("targets", targets), sampler.dataset_size());
-            return std::make_unique<TensorRows>(std::move(inputs), std::move(targets));
-          }(),
-          physical_batch_size) {}
+    : PoissonLoader(sampler,
+                    tensor_rows(std::move(inputs), std::move(targets), sampler.dataset_size()),
+                    physical_batch_size) {}
+
+PoissonLoader::PoissonLoader(UserPoissonSampler& sampler, at::Tensor inputs, at::Tensor targets,
+                             std::int64_t physical_batch_size)
+    : PoissonLoader(sampler,
+                    tensor_rows(std::move(inputs), std::move(targets), sampler.dataset_size()),
+                    physical_batch_size) {}
+
+void PoissonLoader::draw() {
+  if (sampler_ != nullptr) {
+    logical_batch_ = sampler_->next();
+  } else {
+    UserBatch batch = user_sampler_->next();
+    logical_batch_ = std::move(batch.samples);
+    users_ = std::move(batch.users);
+  }
+}
+
+std::size_t PoissonLoader::next_count() const {
+  const std::size_t left = logical_batch_.size() - position_;
+  std::size_t count = std::min(static_cast<std::size_t>(physical_batch_size_), left);
+  if (user_sampler_ == nullptr || count == left) return count;
+  // Back to where a user begins: there is one, since no user has more than a physical batch.
+  while (users_[position_ + count] == users_[position_ + count - 1]) --count;
+  return count;
+}
 
 PhysicalBatch PoissonLoader::next() {
   if (!inside_step_) {
-    logical_batch_ = sampler_->next();
+    draw();
     position_ = 0;
     inside_step_ = true;
   }
-  const std::size_t count =
-      std::min(static_cast<std::size_t>(physical_batch_size_), logical_batch_.size() - position_);
+  const std::size_t count = next_count();
   PhysicalBatch batch;
   const c10::ArrayRef<std::int64_t> indices(logical_batch_.data() + position_, count);
   std::tie(batch.inputs, batch.targets) = source_->rows(indices);
   batch.indices = indices.vec();
+  if (user_sampler_ != nullptr) {
+    batch.users = c10::ArrayRef<std::int64_t>(users_.data() + position_, count).vec();
+  }
   position_ += count;
   batch.last_of_step = position_ == logical_batch_.size();
   inside_step_ = !batch.last_of_step;

@@ -18,12 +18,21 @@
 #include "velum/dpsgd/accounting/release_guard.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/torch_bridge.h"
+#include "velum/dpsgd/user_poisson_sampler.h"
 #include "velum/kernels/gradients/add_gaussian_noise.h"
 
 namespace velum::dpsgd {
 namespace {
 
-Mechanism mechanism_of(const PoissonSampler& sampler, double noise_multiplier) {
+/// What an engine reads of a sampler.
+struct Sampling {
+  Mechanism mechanism;
+  double expected_batch_size;
+  bool by_user;
+};
+
+template <typename Sampler>
+Mechanism mechanism_of(const Sampler& sampler, double noise_multiplier) {
   if (!std::isfinite(noise_multiplier) || noise_multiplier < 0) {
     std::ostringstream text;
     text << "PrivacyEngine: noise_multiplier = " << noise_multiplier
@@ -33,6 +42,13 @@ Mechanism mechanism_of(const PoissonSampler& sampler, double noise_multiplier) {
   if (noise_multiplier > 0) return sampler.mechanism(noise_multiplier);
   if (sampler.sampling_rate() == 1) return GaussianMechanism{0};
   return PoissonSampledGaussianMechanism{sampler.sampling_rate(), 0};
+}
+
+Sampling sampling_of(const PoissonSampler& sampler, double noise_multiplier) {
+  return {mechanism_of(sampler, noise_multiplier), sampler.expected_batch_size(), false};
+}
+Sampling sampling_of(const UserPoissonSampler& sampler, double noise_multiplier) {
+  return {mechanism_of(sampler, noise_multiplier), sampler.expected_batch_size(), true};
 }
 
 /// The norms pay for roundings of the parameters' own type, not for operands of 8 or 11 bits.
@@ -48,13 +64,14 @@ void require_full_precision() {
 }  // namespace
 
 struct PrivacyEngine::Impl {
-  Impl(const std::vector<at::Tensor>& parameters_in, const PoissonSampler& sampler,
+  Impl(const std::vector<at::Tensor>& parameters_in, const Sampling& sampling,
        PrivacyOptions options_in)
       : parameters(detail::check_parameters("PrivacyEngine", parameters_in)),
         options(std::move(options_in)),
-        mechanism(mechanism_of(sampler, options.noise_multiplier)),
+        mechanism(sampling.mechanism),
+        by_user(sampling.by_user),
         clipper(options.clipping, parameters, options.noise_multiplier),
-        expected_batch_size(sampler.expected_batch_size()),
+        expected_batch_size(sampling.expected_batch_size),
         accountant(options.accountant != nullptr
                        ? options.accountant
                        : std::make_shared<RdpAccountant>(PoissonSampler::neighbouring())),
@@ -72,14 +89,20 @@ struct PrivacyEngine::Impl {
   }
   ~Impl() { kernels::wipe(key); }
 
-  void accumulate(const at::Tensor& losses);
+  void accumulate(const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names);
+  std::optional<detail::SampleGroups> users_of(
+      const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names) const;
+  const char* label() const { return by_user ? "training, by user" : "training"; }
   StepStatistics finish_step();
   void begin_step();
+  void resume(const EngineState& state);
+  void require_no_open_step() const;
   void adapt(double centred_count, std::uint64_t position_step);
 
   std::vector<at::Tensor> parameters;
   PrivacyOptions options;
   Mechanism mechanism;
+  bool by_user;
   detail::Clipper clipper;
   double expected_batch_size;
   std::shared_ptr<Accountant> accountant;
@@ -95,6 +118,7 @@ struct PrivacyEngine::Impl {
   std::vector<c10::TensorImpl*> written;  // what finish_step left in .grad, only to be compared
   std::set<std::string> slow_nodes;
   std::vector<std::weak_ptr<torch::autograd::Node>> added;  // graphs of the running step
+  std::set<std::int64_t> users;                             // of the running step
   UnsafeStepValues unsafe_values;
 };
 
@@ -103,11 +127,41 @@ void PrivacyEngine::Impl::begin_step() {
   in_step = true;
   slow_nodes.clear();
   added.clear();
+  users.clear();
   unsafe_values = {};
 }
 
-void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
+std::optional<detail::SampleGroups> PrivacyEngine::Impl::users_of(
+    const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names) const {
+  if (by_user != user_names.has_value()) {
+    throw std::invalid_argument(
+        by_user
+            ? "PrivacyEngine::accumulate: no users, expected the user of every loss: the sampler "
+              "draws users, and each user's gradient is clipped as one"
+            : "PrivacyEngine::accumulate: users were given, expected none: the sampler draws "
+              "samples; make the engine with a UserPoissonSampler to protect users");
+  }
+  if (!by_user) return std::nullopt;
+  if (static_cast<std::int64_t>(user_names->size()) != losses.numel()) {
+    throw std::invalid_argument(
+        "PrivacyEngine::accumulate: users.size() = " + std::to_string(user_names->size()) +
+        ", expected losses.size(0) = " + std::to_string(losses.numel()));
+  }
+  for (const std::int64_t user : *user_names) {
+    if (in_step && users.contains(user)) {
+      throw std::invalid_argument(
+          "PrivacyEngine::accumulate: a user of this physical batch was in an earlier one of the "
+          "same step; all samples of a user belong in one: take a larger physical batch, or "
+          "max_samples_per_user of the sampler");
+    }
+  }
+  return detail::SampleGroups(*user_names);
+}
+
+void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
+                                     std::optional<c10::ArrayRef<std::int64_t>> user_names) {
   detail::check_losses("PrivacyEngine::accumulate", losses);
+  const std::optional<detail::SampleGroups> groups = users_of(losses, user_names);
   const c10::AutoGradMode no_grad(false);
   require_full_precision();
   const at::NoTF32Guard no_tf32;
@@ -137,15 +191,23 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
   at::Tensor squared_norms;  // over all groups
   double batch_count = 0;
   for (const detail::Clipper::Group& group : clipper.groups()) {
-    const at::Tensor squares =
-        gradients.squared_norms(group.parameters).to(parameters.front().device()).contiguous();
-    const detail::SampleFactors factors(clipper.factors(squares, group));
+    at::Tensor squares = groups ? gradients.squared_norms(group.parameters, *groups)
+                                : gradients.squared_norms(group.parameters);
+    squares = squares.to(parameters.front().device()).contiguous();
+    const bool means = groups && options.user_gradient == UserGradient::kMean;
+    const at::Tensor counts = means ? groups->sizes(squares.device()) : at::Tensor();
+    if (means) squares = squares.div(counts.square());
+    at::Tensor per_unit = clipper.factors(squares, group);
+    if (means) per_unit = clipper.divided(per_unit, counts);
+    const detail::SampleFactors factors(groups ? groups->to_samples(per_unit) : per_unit);
     if (adaptive) batch_count += clipper.centred_count(squares);
     const at::Tensor finite = at::isfinite(squares);
     const bool all_finite = finite.all().item<bool>();
+    const at::Tensor excluded =
+        groups ? groups->to_samples(finite.logical_not()) : finite.logical_not();
     for (const std::size_t i : group.parameters) {
       detail::ParameterGradient& gradient = gradients.parameter(i);
-      if (!all_finite) gradient.exclude(finite.logical_not());
+      if (!all_finite) gradient.exclude(excluded);
       batch_sums[i] = gradient.weighted_sum(factors, std::exchange(spare[i], {}));
       gradient.release();  // before the next group is measured
     }
@@ -163,9 +225,12 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses) {
   std::vector<std::weak_ptr<torch::autograd::Node>> all_added;
   if (in_step) all_added = added;
   all_added.push_back(root);
+  std::set<std::int64_t> all_users = in_step ? users : std::set<std::int64_t>();
+  if (groups) all_users.insert(groups->names().begin(), groups->names().end());
 
   begin_step();
   added = std::move(all_added);
+  users = std::move(all_users);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (sums[i].defined()) {
       sums[i].add_(batch_sums[i]);
@@ -200,11 +265,11 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
 
   // Permission before all: a refusal drops the sum and leaves no trace.
   if (options.release_guard != nullptr) {
-    options.release_guard->before_release(mechanism, "training");
+    options.release_guard->before_release(mechanism, label());
   }
   // The books first: if anything fails from here on, they are too large and never too small, and
   // the position of the noise is spent.
-  accountant->compose(mechanism, 1, "training");
+  accountant->compose(mechanism, 1, label());
   const auto position_step = static_cast<std::uint64_t>(step);
   ++step;
   const double sensitivity = clipper.sensitivity();
@@ -247,20 +312,34 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
 // NOLINTNEXTLINE(performance-unnecessary-value-param): handles that count references
 PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
                              PrivacyOptions options)
-    : impl_(std::make_unique<Impl>(std::move(parameters), sampler, std::move(options))) {}
+    : impl_(std::make_unique<Impl>(std::move(parameters),
+                                   sampling_of(sampler, options.noise_multiplier), options)) {}
+
+// NOLINTNEXTLINE(performance-unnecessary-value-param): handles that count references
+PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const UserPoissonSampler& sampler,
+                             PrivacyOptions options)
+    : impl_(std::make_unique<Impl>(std::move(parameters),
+                                   sampling_of(sampler, options.noise_multiplier), options)) {}
 
 PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
                              PrivacyOptions options, const EngineState& state)
     : PrivacyEngine(std::move(parameters), sampler, std::move(options)) {
+  impl_->resume(state);
+}
+
+PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const UserPoissonSampler& sampler,
+                             PrivacyOptions options, const EngineState& state)
+    : PrivacyEngine(std::move(parameters), sampler, std::move(options)) {
+  impl_->resume(state);
+}
+
+void PrivacyEngine::Impl::resume(const EngineState& state) {
   if (state.step < 0 || state.key_epoch == std::numeric_limits<std::uint32_t>::max()) {
     throw std::invalid_argument("PrivacyEngine: state.step = " + std::to_string(state.step) +
                                 ", state.key_epoch = " + std::to_string(state.key_epoch) +
                                 ", expected step >= 0 and a key_epoch that can be counted up");
   }
-  impl_->accountant->compose(state.composition);
-  impl_->step = state.step;
-  impl_->key_epoch = state.key_epoch + 1;
-  const bool adaptive = impl_->options.clipping.kind() == Clipping::Kind::kAdaptive;
+  const bool adaptive = options.clipping.kind() == Clipping::Kind::kAdaptive;
   if (adaptive != state.clipping_norm.has_value()) {
     throw std::invalid_argument(
         std::string("PrivacyEngine: state.clipping_norm is ") +
@@ -268,29 +347,59 @@ PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSa
                   : "given, expected none: the clipping norm is no part of the state unless the "
                     "clipping is adaptive"));
   }
-  if (adaptive) impl_->clipper.set_adaptive_norm(*state.clipping_norm);
+  if (adaptive) clipper.set_adaptive_norm(*state.clipping_norm);
+  accountant->compose(state.composition);
+  step = state.step;
+  key_epoch = state.key_epoch + 1;
 }
 
 PrivacyEngine::PrivacyEngine(PrivacyEngine&&) noexcept = default;
 PrivacyEngine& PrivacyEngine::operator=(PrivacyEngine&&) noexcept = default;
 PrivacyEngine::~PrivacyEngine() = default;
 
-void PrivacyEngine::accumulate(const at::Tensor& losses) { impl_->accumulate(losses); }
+void PrivacyEngine::accumulate(const at::Tensor& losses) {
+  impl_->accumulate(losses, std::nullopt);
+}
+
+void PrivacyEngine::accumulate(const at::Tensor& losses, c10::ArrayRef<std::int64_t> users) {
+  impl_->accumulate(losses, users);
+}
 
 StepStatistics PrivacyEngine::finish_step() { return impl_->finish_step(); }
 
+void PrivacyEngine::Impl::require_no_open_step() const {
+  if (!in_step) return;
+  throw std::logic_error(
+      "PrivacyEngine::backward: a logical batch is open; call accumulate and then finish_step");
+}
+
 StepStatistics PrivacyEngine::backward(const at::Tensor& losses) {
-  if (impl_->in_step) {
-    throw std::logic_error(
-        "PrivacyEngine::backward: a logical batch is open; call accumulate and then finish_step");
-  }
-  impl_->accumulate(losses);
+  impl_->require_no_open_step();
+  impl_->accumulate(losses, std::nullopt);
+  return impl_->finish_step();
+}
+
+StepStatistics PrivacyEngine::backward(const at::Tensor& losses,
+                                       c10::ArrayRef<std::int64_t> users) {
+  impl_->require_no_open_step();
+  impl_->accumulate(losses, users);
   return impl_->finish_step();
 }
 
 Accountant& PrivacyEngine::accountant() { return *impl_->accountant; }
 const Accountant& PrivacyEngine::accountant() const { return *impl_->accountant; }
 double PrivacyEngine::epsilon(double delta) const { return impl_->accountant->epsilon(delta); }
+PrivacyStatement PrivacyEngine::statement(double delta) const {
+  const Accountant& books = *impl_->accountant;
+  StatementOptions stated;
+  if (impl_->by_user) {
+    stated.unit = unit();
+    stated.whole_units = true;
+  }
+  return make_privacy_statement(books.composition(), books.guarantee(delta), books.name(), stated);
+}
+
+const char* PrivacyEngine::unit() const { return impl_->by_user ? "user" : "example"; }
 double PrivacyEngine::sensitivity() const { return impl_->clipper.sensitivity(); }
 double PrivacyEngine::expected_batch_size() const { return impl_->expected_batch_size; }
 const Mechanism& PrivacyEngine::mechanism() const { return impl_->mechanism; }

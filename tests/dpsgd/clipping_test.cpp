@@ -12,7 +12,7 @@
 #include <tuple>
 #include <vector>
 
-#include "dpsgd/support/engine_step.h"
+#include "dpsgd/support/known_gradients.h"
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/release_guard.h"
 #include "velum/kernels/random/gaussian.h"
@@ -35,51 +35,7 @@ const double kInfinity = std::numeric_limits<double>::infinity();
 const double kNan = std::numeric_limits<double>::quiet_NaN();
 const kernels::RandomKey kKey = kernels::insecure_key_from_seed(8);
 
-/// Three parameters with known gradients: those of `a` [3] and `b` [4] are the rows themselves,
-/// that of `w` [1, 2] is the product of x [steps, 2] and the sample's scale.
-struct KnownGradients {
-  explicit KnownGradients(at::ScalarType type)
-      : a(torch::zeros({3}, type).requires_grad_()),
-        b(torch::zeros({4}, type).requires_grad_()),
-        w(torch::zeros({1, 2}, type).requires_grad_()) {}
-  Tensor a, b, w;
-
-  struct Row {
-    double a, b;              // norms of the first two parts
-    double x = 0, scale = 0;  // the third: x at step 0, opposite * x at step 1, times the scale
-    double opposite = 0;
-  };
-  std::vector<Tensor> parameters() const { return {a, b, w}; }
-  Tensor losses(const std::vector<Row>& rows) const {
-    std::vector<Tensor> ga, gb, x, scale;
-    for (const Row& row : rows) {
-      const auto part = [&](double norm, std::int64_t size) {
-        return torch::full({size}, norm / std::sqrt(static_cast<double>(size)), a.dtype());
-      };
-      ga.push_back(part(row.a, 3));
-      gb.push_back(part(row.b, 4));
-      x.push_back(torch::tensor({{row.x, row.x}, {row.opposite * row.x, row.opposite * row.x}})
-                      .to(a.scalar_type()));
-      scale.push_back(torch::full({}, row.scale, a.dtype()));
-    }
-    const Tensor linear = torch::linear(torch::stack(x), w).squeeze(2).sum(1);
-    return (torch::stack(ga) * a).sum(1) + (torch::stack(gb) * b).sum(1) +
-           linear * torch::stack(scale);
-  }
-  std::vector<Tensor> sum(const std::vector<Row>& rows, const Clipping& clipping) const {
-    return clipped_sum_of_one_batch(parameters(), losses(rows), clipping);
-  }
-};
 using Row = KnownGradients::Row;
-
-double distance(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
-  double square = 0;
-  for (std::size_t p = 0; p < a.size(); ++p) {
-    square += (a[p].to(torch::kDouble) - b[p].to(torch::kDouble)).square().sum().item<double>();
-  }
-  return std::sqrt(square);
-}
-double length(const Tensor& tensor) { return tensor.to(torch::kDouble).norm().item<double>(); }
 
 /// One record each that would pass a careless clip.
 std::vector<Row> adversarial_rows() {

@@ -292,6 +292,27 @@ TEST(PrivacyStatement, LeavesOutASizeThatIsNotPublic) {
   EXPECT_THAT(text, Not(HasSubstr("the number of examples")));
 }
 
+TEST(PrivacyStatement, OfWholeUnitsSpeaksOfThemAndNotOfExamples) {
+  Composition composition;
+  composition.append(PoissonSampledGaussianMechanism{0.01, 1.0}, 3, "training, by user");
+  const auto statement_of = [&](const StatementOptions& options) {
+    return make_privacy_statement(composition, guarantee_of(1.0, 1e-5), "rdp", options);
+  };
+  const std::string text = statement_of({.unit = "user", .whole_units = true}).to_text(2000);
+  EXPECT_THAT(text, HasSubstr("Unit of privacy: one user."));
+  EXPECT_THAT(text, HasSubstr("every user takes part with probability 0.01, independently"));
+  EXPECT_THAT(text, HasSubstr("sampling draws each user with all that it contributes"));
+  EXPECT_THAT(text, HasSubstr("Assumed public: the number of users;"));
+  EXPECT_THAT(text, Not(HasSubstr("every example")));
+  EXPECT_THAT(text, Not(HasSubstr("several users of one person")));
+  EXPECT_THROW(statement_of({.unit = "user", .group_size = 2, .whole_units = true}),
+               std::invalid_argument);
+  EXPECT_THROW(
+      statement_of(
+          {.unit = "user", .whole_units = true, .batches = BatchSampling::kShuffledBatches}),
+      std::invalid_argument);
+}
+
 TEST(PrivacyStatement, OfNoRelease) {
   const std::string text =
       make_privacy_statement(Composition(), guarantee_of(0.0, 1e-5), "rdp").to_text();

@@ -5,6 +5,8 @@ velum_add_test(dpsgd_tape_proof_test TORCH
 velum_add_test(dpsgd_privacy_engine_test TORCH
   SOURCES privacy_engine_test.cpp LIBRARIES velum::dpsgd)
 velum_add_test(dpsgd_clipping_test TORCH SOURCES clipping_test.cpp LIBRARIES velum::dpsgd)
+velum_add_test(dpsgd_user_level_test TORCH
+  SOURCES user_level_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
 velum_add_test(dpsgd_torch_bridge_test TORCH
   SOURCES torch_bridge_test.cpp LIBRARIES velum::dpsgd)
 velum_add_test(dpsgd_batch_sizes_test TORCH

@@ -124,6 +124,11 @@ std::string batches_text(BatchSampling batches, std::int64_t count) {
                    "; what the random order might gain is not claimed";
 }
 
+/// What takes part in a release or not.
+std::string sampled_unit(const StatementOptions& options) {
+  return options.whole_units ? options.unit : "example";
+}
+
 std::vector<StatedReleases> stated_releases(const Composition& composition,
                                             const StatementOptions& options) {
   std::vector<StatedReleases> releases;
@@ -132,7 +137,7 @@ std::vector<StatedReleases> stated_releases(const Composition& composition,
                          std::holds_alternative<GaussianMechanism>(phase.mechanism);
     releases.push_back({phase.count, phase.label, describe(phase.mechanism),
                         batches ? batches_text(options.batches, phase.count)
-                                : describe_sampling(phase.mechanism)});
+                                : describe_sampling(phase.mechanism, sampled_unit(options))});
   }
   return releases;
 }
@@ -168,7 +173,13 @@ std::vector<std::string> conditions_of(const Composition& composition,
                  : "every other example stays in its batch when one is absent: its place stays "
                    "empty (not so where others move up, as when a list is cut into equal parts)");
   }
-  if (any && options.group_size == 1 && options.unit != "example" && options.unit != "record") {
+  if (any && options.whole_units) {
+    conditions.push_back("sampling draws each " + options.unit +
+                         " with all that it contributes, or a choice of it made from its own "
+                         "examples; the noise multiplier is relative to the bound on all of it "
+                         "together");
+  } else if (any && options.group_size == 1 && options.unit != "example" &&
+             options.unit != "record") {
     conditions.push_back("noise multipliers and sampling rates are relative to all that one " +
                          options.unit + " contributes, such as one example");
   }
@@ -232,25 +243,24 @@ std::string interval_text(double lower, double upper, PrivacyStatement::Computed
 
 std::string velum_version() { return VELUM_VERSION; }
 
-std::string describe_sampling(const Mechanism& mechanism) {
+std::string describe_sampling(const Mechanism& mechanism, const std::string& unit) {
+  const std::string every = "every " + unit;
   return std::visit(
       Overloaded{
-          [](const GaussianMechanism&) {
-            return std::string("none: every release may use every example");
-          },
-          [](const PoissonSampledGaussianMechanism& m) {
-            return "Poisson: every example takes part with probability " +
+          [&](const GaussianMechanism&) { return "none: every release may use " + every; },
+          [&](const PoissonSampledGaussianMechanism& m) {
+            return "Poisson: " + every + " takes part with probability " +
                    number_text(m.sampling_rate) + ", independently";
           },
-          [](const TruncatedPoissonSampledGaussianMechanism& m) {
-            return "Poisson: every example takes part with probability " +
+          [&](const TruncatedPoissonSampledGaussianMechanism& m) {
+            return "Poisson: " + every + " takes part with probability " +
                    number_text(m.sampling_rate) + ", independently; more than " +
                    number_text(m.largest_batch_size) + " of " + number_text(m.dataset_size) +
                    " are cut down to that many by uniform choice";
           },
-          [](const WithoutReplacementSampledGaussianMechanism& m) {
-            return "without replacement: a part of " + number_text(m.sampling_rate) +
-                   " of the examples, all such parts equally likely, drawn anew each time";
+          [&](const WithoutReplacementSampledGaussianMechanism& m) {
+            return "without replacement: a part of " + number_text(m.sampling_rate) + " of the " +
+                   unit + "s, all such parts equally likely, drawn anew each time";
           },
           [](const auto&) { return std::string(); },
       },
@@ -265,6 +275,12 @@ PrivacyStatement make_privacy_statement(const Composition& composition,
   if (options.group_size < 1) reject(kFunction, "group_size", options.group_size, ">= 1");
   if (options.unit.empty()) {
     throw std::invalid_argument(std::string(kFunction) + ": unit is empty, expected a name");
+  }
+  if (options.whole_units && (options.group_size > 1 || is_once_per_epoch(options.batches))) {
+    throw std::invalid_argument(
+        std::string(kFunction) +
+        ": whole_units = true, expected false where group_size > 1 or batches are fixed or "
+        "shuffled: these are about examples");
   }
   PrivacyStatement statement;
   statement.epsilon = guarantee.epsilon;
@@ -284,7 +300,8 @@ PrivacyStatement make_privacy_statement(const Composition& composition,
   statement.releases = stated_releases(composition, options);
   if (options.search) statement.search = describe(*options.search);
   statement.conditions = conditions_of(composition, options);
-  if (options.size_is_public) statement.assumed_public.emplace_back("the number of examples");
+  if (options.size_is_public)
+    statement.assumed_public.push_back("the number of " + sampled_unit(options) + "s");
   statement.assumed_public.emplace_back("what is listed under releases, with all its numbers");
   if (options.search) {
     statement.assumed_public.emplace_back("the distribution of the number of trials");

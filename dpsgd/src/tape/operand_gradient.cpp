@@ -8,12 +8,14 @@
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mv.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <stdexcept>
 
 #include "velum/dpsgd/torch_bridge.h"
@@ -102,6 +104,14 @@ std::int64_t OperandGradient::numel() const {
   std::int64_t count = 1;
   for (const std::int64_t size : sizes_) count *= size;
   return count;
+}
+
+at::Tensor OperandGradient::grouped_squared_norms(const SampleGroups& groups,
+                                                  const MemoryLimits& limits) {
+  return detail::grouped_squared_norms(
+      groups, numel(), options(), limits, [this](std::int64_t begin, std::int64_t end) {
+        return per_sample(begin, end).reshape({end - begin, numel()});
+      });
 }
 
 const at::Tensor& SampleRows::squared_norms() const {
@@ -217,6 +227,38 @@ at::Tensor LinearGradient::squared_norms() {
   return norms.clamp_min_(0);  // a sum of squares, up to rounding; NaN stays
 }
 
+at::Tensor LinearGradient::grouped_squared_norms(const SampleGroups& groups,
+                                                 const MemoryLimits& limits) {
+  // A group of n samples of T steps is one sample of n T steps. One product for each n that occurs.
+  std::map<std::int64_t, std::vector<std::int64_t>> groups_of_size;
+  for (std::int64_t group = 0; group < groups.count(); ++group) {
+    groups_of_size[groups.size_of(group)].push_back(group);
+  }
+  const auto index = [&](const std::vector<std::int64_t>& values) {
+    return at::tensor(values, at::TensorOptions(at::kLong)).to(options().device());
+  };
+  const at::Tensor norms = at::empty({groups.count()}, options().dtype(at::kDouble));
+  for (const auto& entry : groups_of_size) {
+    const std::vector<std::int64_t>& members = entry.second;
+    std::vector<std::int64_t> samples;
+    for (const std::int64_t group : members) {
+      const auto first = groups.order().begin() + groups.begins()[static_cast<std::size_t>(group)];
+      samples.insert(samples.end(), first, first + entry.first);
+    }
+    const RowMapping mapping{0, 1, static_cast<std::int64_t>(members.size()),
+                             entry.first * grad_->mapping.steps()};
+    const at::Tensor chosen = index(samples);
+    const auto rows_of = [&](const SampleRows& all) {
+      const at::Tensor rows = all.samples().index_select(0, chosen);
+      return std::make_shared<const SampleRows>(
+          rows.reshape({mapping.batch * mapping.steps(), rows.size(2)}), mapping);
+    };
+    LinearGradient joined(rows_of(*input_), rows_of(*grad_), inputs_first_, limits);
+    norms.index_copy_(0, index(members), joined.squared_norms());
+  }
+  return norms;
+}
+
 at::Tensor LinearGradient::squared_magnitudes() {
   if (grad_->mapping.steps() == 1) return {};  // one product an element: nothing cancels
   return input_->sample_squared_norms().mul(grad_->sample_squared_norms());
@@ -319,14 +361,23 @@ EmbeddingGradient::EmbeddingGradient(at::Tensor indices, std::shared_ptr<const S
   }
 }
 
-at::Tensor EmbeddingGradient::squared_norms() {
-  // One segment per (sample, index) that occurs: never [batch, rows, width].
-  const at::Tensor keys = samples_.mul(sizes()[0]).add_(indices_);
+at::Tensor EmbeddingGradient::squared_norms() { return squared_norms_of(samples_, batch()); }
+
+at::Tensor EmbeddingGradient::grouped_squared_norms(const SampleGroups& groups,
+                                                    const MemoryLimits& /*limits*/) {
+  return squared_norms_of(groups.of_samples(samples_.device()).index_select(0, samples_),
+                          groups.count());
+}
+
+at::Tensor EmbeddingGradient::squared_norms_of(const at::Tensor& owners_of_rows,
+                                               std::int64_t owners) const {
+  // One segment per (owner, index) that occurs: never [owners, rows, width].
+  const at::Tensor keys = owners_of_rows.mul(sizes()[0]).add_(indices_);
   const auto [segments, segment_of, counts] =
       at::_unique2(keys, /*sorted=*/true, /*return_inverse=*/true);
   const at::Tensor sums = at::zeros({segments.size(0), sizes()[1]}, options())
                               .index_add_(0, segment_of.view({-1}), grads_);
-  return at::zeros({batch()}, options().dtype(at::kDouble))
+  return at::zeros({owners}, options().dtype(at::kDouble))
       .index_add_(0, segments.div(sizes()[0], "floor"), row_squared_norms(sums));
 }
 

@@ -11,6 +11,7 @@
 
 #include "conv/conv_weight_gradients.h"
 #include "tape/row_mapping.h"
+#include "tape/sample_groups.h"
 
 namespace velum::dpsgd::detail {
 
@@ -63,6 +64,9 @@ class OperandGradient {
   /// in g_b. Depends on the sample alone, never on how the batch is computed. Undefined: M_b is
   /// ||g_b||, and `weighted_sum` adds the very g_b whose norm was taken.
   virtual at::Tensor squared_magnitudes() { return {}; }
+  /// [groups] float64: ||sum of g_b over the samples of a group||^2. By default from `per_sample`,
+  /// within `limits.chunk_bytes`.
+  virtual at::Tensor grouped_squared_norms(const SampleGroups& groups, const MemoryLimits& limits);
   /// [end - begin, *sizes].
   virtual at::Tensor per_sample(std::int64_t begin, std::int64_t end) = 0;
   /// sum_b factors[b] * g_b, written into `out` if that is a contiguous tensor of the same sizes.
@@ -108,6 +112,7 @@ class LinearGradient final : public OperandGradient {
 
   bool inputs_first() const { return inputs_first_; }
   at::Tensor squared_norms() override;
+  at::Tensor grouped_squared_norms(const SampleGroups& groups, const MemoryLimits& limits) override;
   at::Tensor squared_magnitudes() override;
   at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
@@ -164,6 +169,7 @@ class EmbeddingGradient final : public OperandGradient {
                     std::int64_t padding_index);
 
   at::Tensor squared_norms() override;
+  at::Tensor grouped_squared_norms(const SampleGroups& groups, const MemoryLimits& limits) override;
   at::Tensor squared_magnitudes() override;
   at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
@@ -171,6 +177,9 @@ class EmbeddingGradient final : public OperandGradient {
   double rounding_scale(std::int64_t sample) const override;
 
  private:
+  /// [owners] float64, where owners_of_rows [kept rows] says whose each row is.
+  at::Tensor squared_norms_of(const at::Tensor& owners_of_rows, std::int64_t owners) const;
+
   at::Tensor indices_;  // [kept rows]
   at::Tensor samples_;  // [kept rows]: the sample of each
   at::Tensor grads_;    // [kept rows, width]

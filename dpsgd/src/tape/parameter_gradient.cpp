@@ -107,6 +107,32 @@ ParameterGradient::SquaredNorms ParameterGradient::squared_norms() {
   return norms;
 }
 
+at::Tensor ParameterGradient::grouped_squared_norms(const SampleGroups& groups) {
+  if (uses_.empty()) return {};
+  // Samples of one group may cancel each other, whatever each of them does by itself.
+  const auto with_floor_of = [&](const at::Tensor& norms, const at::Tensor& sample_magnitudes) {
+    return with_floor(norms, groups.sums(sample_magnitudes.sqrt()).square());
+  };
+  if (!separate_) {
+    at::Tensor magnitudes = overlapping_squared_magnitudes();
+    const at::Tensor own = overlapping_squared_norms();
+    magnitudes = magnitudes.defined() ? at::maximum(magnitudes, own) : own;
+    const at::Tensor norms = detail::grouped_squared_norms(
+        groups, parameter_.numel(), parameter_.options(), limits_,
+        [this](std::int64_t begin, std::int64_t end) {
+          return per_sample(begin, end).reshape({end - begin, parameter_.numel()});
+        });
+    return with_floor_of(norms, magnitudes);
+  }
+  at::Tensor sum;
+  for (const Use& use : uses_) {
+    at::Tensor magnitudes = use.operand->squared_magnitudes();
+    if (!magnitudes.defined()) magnitudes = use.operand->squared_norms();
+    sum = plus(sum, with_floor_of(use.operand->grouped_squared_norms(groups, limits_), magnitudes));
+  }
+  return sum;
+}
+
 at::Tensor ParameterGradient::overlapping_squared_magnitudes() {
   at::Tensor magnitudes;
   for (const Use& use : uses_) {
@@ -230,6 +256,16 @@ at::Tensor BatchGradients::squared_norms() {
   std::vector<std::size_t> all(parameters_.size());
   std::iota(all.begin(), all.end(), std::size_t{0});
   return squared_norms(all);
+}
+
+at::Tensor BatchGradients::squared_norms(const std::vector<std::size_t>& parameters,
+                                         const SampleGroups& groups) {
+  at::Tensor sum;
+  for (const std::size_t parameter : parameters) {
+    const at::Tensor norms = parameters_[parameter].grouped_squared_norms(groups);
+    if (norms.defined()) sum = plus(sum, norms);
+  }
+  return sum.defined() ? sum : at::zeros({groups.count()}, at::TensorOptions(at::kDouble));
 }
 
 at::Tensor BatchGradients::exact_squared_norms() {

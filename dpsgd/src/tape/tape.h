@@ -32,6 +32,10 @@ class ParameterGradient {
   };
   /// [batch] float64 each; undefined where the parameter is not used.
   SquaredNorms squared_norms();
+  /// [groups] float64: the squared norm of the sum of a group's gradients, raised to the square of
+  /// kConditioningFloor times the sum of their M_b where that is larger; undefined where the
+  /// parameter is not used.
+  at::Tensor grouped_squared_norms(const SampleGroups& groups);
   /// [end - begin, *parameter].
   at::Tensor per_sample(std::int64_t begin, std::int64_t end);
   /// sum_b factors[b] * g_b, contiguous; in `out` where that has the right shape.
@@ -69,6 +73,8 @@ class BatchGradients {
   at::Tensor squared_norms(const std::vector<std::size_t>& parameters);
   /// Over all parameters.
   at::Tensor squared_norms();
+  /// [groups] float64: the same of the sums of the gradients of each group's samples.
+  at::Tensor squared_norms(const std::vector<std::size_t>& parameters, const SampleGroups& groups);
   /// Over all parameters, without the floor: the norms of the gradients themselves.
   at::Tensor exact_squared_norms();
   ParameterGradient& parameter(std::size_t index) { return parameters_[index]; }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "velum/dpsgd/poisson_sampler.h"
+#include "velum/dpsgd/user_poisson_sampler.h"
 
 namespace velum::dpsgd {
 
@@ -20,7 +21,9 @@ namespace velum::dpsgd {
 struct PhysicalBatch {
   at::Tensor inputs;                       // [b, ...], 0 <= b <= physical_batch_size
   at::Tensor targets;                      // [b, ...]
-  std::vector<std::int64_t> indices = {};  // [b], ascending: which samples these are; private
+  std::vector<std::int64_t> indices = {};  // [b]: which samples these are; private. Ascending,
+                                           // or user by user
+  std::vector<std::int64_t> users = {};    // [b]: the user of each, where users are sampled
   bool last_of_step = false;               // the logical batch ends here: noise, step
 };
 
@@ -50,7 +53,9 @@ class RowSource {
 ///     PoissonLoader loader(sampler, inputs, targets, physical_batch_size);
 ///     for (const PhysicalBatch& batch : loader.steps(1000)) { ... }
 ///
-/// Order: the logical batch in ascending order of index, without repetition.
+/// Order: the logical batch in ascending order of index, without repetition. Where users are
+/// sampled, user by user, and no user is divided between physical batches: give `users` to the
+/// engine.
 class PoissonLoader {
  public:
   /// Over tensors, whose first dimension counts the samples. They are not copied.
@@ -65,9 +70,18 @@ class PoissonLoader {
   ///         physical_batch_size < 1.
   PoissonLoader(PoissonSampler& sampler, std::unique_ptr<RowSource> source,
                 std::int64_t physical_batch_size);
+  /// The same for users.
+  /// @throws std::invalid_argument also if a user may have more than physical_batch_size samples in
+  ///         a step.
+  PoissonLoader(UserPoissonSampler& sampler, at::Tensor inputs, at::Tensor targets,
+                std::int64_t physical_batch_size);
+  PoissonLoader(UserPoissonSampler& sampler, std::unique_ptr<RowSource> source,
+                std::int64_t physical_batch_size);
   /// Over a map-style dataset of `torch::data`, with or without a Stack transform.
   template <MapStyleDataset Dataset>
   PoissonLoader(PoissonSampler& sampler, Dataset dataset, std::int64_t physical_batch_size);
+  template <MapStyleDataset Dataset>
+  PoissonLoader(UserPoissonSampler& sampler, Dataset dataset, std::int64_t physical_batch_size);
 
   /// The next physical batch; draws a logical batch where the last one has ended.
   PhysicalBatch next();
@@ -78,10 +92,18 @@ class PoissonLoader {
   Steps steps(std::int64_t count);
 
  private:
-  PoissonSampler* sampler_;
+  PoissonLoader(PoissonSampler* sampler, UserPoissonSampler* user_sampler,
+                std::unique_ptr<RowSource> source, std::int64_t physical_batch_size);
+  void draw();
+  /// How many of the logical batch come next.
+  std::size_t next_count() const;
+
+  PoissonSampler* sampler_;  // one of them is null
+  UserPoissonSampler* user_sampler_;
   std::unique_ptr<RowSource> source_;
   std::int64_t physical_batch_size_;
   std::vector<std::int64_t> logical_batch_;
+  std::vector<std::int64_t> users_;
   std::size_t position_ = 0;
   bool inside_step_ = false;
 };
@@ -180,6 +202,12 @@ class DatasetRows final : public RowSource {
 
 template <MapStyleDataset Dataset>
 PoissonLoader::PoissonLoader(PoissonSampler& sampler, Dataset dataset,
+                             std::int64_t physical_batch_size)
+    : PoissonLoader(sampler, std::make_unique<detail::DatasetRows<Dataset>>(std::move(dataset)),
+                    physical_batch_size) {}
+
+template <MapStyleDataset Dataset>
+PoissonLoader::PoissonLoader(UserPoissonSampler& sampler, Dataset dataset,
                              std::int64_t physical_batch_size)
     : PoissonLoader(sampler, std::make_unique<detail::DatasetRows<Dataset>>(std::move(dataset)),
                     physical_batch_size) {}

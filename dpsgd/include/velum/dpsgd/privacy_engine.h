@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/ArrayRef.h>
 
 #include <cstdint>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "velum/dpsgd/accounting/composition.h"
+#include "velum/dpsgd/accounting/privacy_statement.h"
 #include "velum/dpsgd/clipping.h"
 #include "velum/kernels/random/key_source.h"
 
@@ -17,6 +19,13 @@ namespace velum::dpsgd {
 class Accountant;
 class PoissonSampler;
 class ReleaseGuard;
+class UserPoissonSampler;
+
+/// What of a user is clipped to the sensitivity, where users are sampled.
+enum class UserGradient {
+  kMean,  ///< the mean of the gradients of the user's samples in the step
+  kSum,   ///< their sum
+};
 
 struct PrivacyOptions {
   Clipping clipping;
@@ -24,6 +33,8 @@ struct PrivacyOptions {
   /// clipping's sensitivity (with adaptive clipping a little more: Clipping::adaptive); finite and
   /// >= 0. Zero is training without privacy: every epsilon is infinite.
   double noise_multiplier;
+  /// Only with a `UserPoissonSampler`.
+  UserGradient user_gradient = UserGradient::kMean;
   /// Let an operation that has no rule of its own be treated by calling its backward once per
   /// sample: exact, and slow. `StepStatistics::slow_nodes` names the operations.
   bool allow_slow_rules = false;
@@ -34,7 +45,8 @@ struct PrivacyOptions {
   /// `RdpAccountant` of the engine's own.
   std::shared_ptr<Accountant> accountant = nullptr;
   /// Asked at the end of every step before anything else, with the step's mechanism and the label
-  /// "training": a ledger, for example (ledger/ledger_guard.h).
+  /// "training" (where users are sampled "training, by user"): a ledger, for example
+  /// (ledger/ledger_guard.h).
   std::shared_ptr<ReleaseGuard> release_guard = nullptr;
   /// Noise from a known key: reproducible, and therefore not private.
   std::optional<kernels::RandomKey> insecure_test_key = std::nullopt;
@@ -57,7 +69,8 @@ struct StepStatistics {
 struct UnsafeStepValues {
   std::int64_t physical_batches = 0;
   std::int64_t batch_size = 0;
-  /// [batch_size]: the norm by which each sample was clipped: the L2 norm of its gradient, or the
+  /// [batch_size], or one for each user where users are sampled, ascending in every physical batch:
+  /// the norm by which each was clipped: the L2 norm of its gradient, or the
   /// floor that a cancelling sample has (docs/numerics.md); over all groups together where there
   /// are several.
   std::vector<double> per_sample_norms;
@@ -101,6 +114,10 @@ struct EngineState {
 /// or through a detached tensor (`x - x.mean(0)` on the input). That is the caller's to avoid
 /// (docs/threat_model.md).
 ///
+/// With a `UserPoissonSampler` the unit is a user: every loss comes with its user, and what is
+/// clipped, once, is the mean (or the sum) of the gradients of all the user's samples in the step.
+/// Its norm counts what they have in common; no gradient of a single sample is bounded by itself.
+///
 /// A record may stand in at most one row of one logical batch: two rows of it (augmentations, the
 /// same losses twice) would move the sum by 2 C. Average its losses into one row instead. And the
 /// forward pass must not change parameters or released buffers by itself (an embedding with
@@ -124,11 +141,17 @@ class PrivacyEngine {
   ///         does not fit the parameters or the noise multiplier.
   PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
                 PrivacyOptions options);
+  /// For users in the place of samples: `accumulate` and `backward` then need the user of each
+  /// loss.
+  PrivacyEngine(std::vector<at::Tensor> parameters, const UserPoissonSampler& sampler,
+                PrivacyOptions options);
   /// Resumes: the books of `state` are composed into the accountant, the step count and the
   /// clipping norm of adaptive clipping go on, and the noise takes a new key and the next key
   /// epoch.
   /// @throws std::invalid_argument also if `state` is out of range.
   PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
+                PrivacyOptions options, const EngineState& state);
+  PrivacyEngine(std::vector<at::Tensor> parameters, const UserPoissonSampler& sampler,
                 PrivacyOptions options, const EngineState& state);
   PrivacyEngine(PrivacyEngine&&) noexcept;
   PrivacyEngine& operator=(PrivacyEngine&&) noexcept;
@@ -142,6 +165,13 @@ class PrivacyEngine {
   ///         operation that mixes samples, an operation without a rule, or a trainable leaf that
   ///         the engine does not track; std::logic_error if the proof fails. Nothing is added then.
   void accumulate(const at::Tensor& losses);
+  /// The same where users are sampled. A user's samples may stand in any order, but all of a step
+  /// in one physical batch.
+  ///
+  /// @param users  [batch]: the user of each loss.
+  /// @throws std::invalid_argument also if users has another size, or one of them was in an earlier
+  ///         physical batch of this step, or the engine's sampler draws samples.
+  void accumulate(const at::Tensor& losses, c10::ArrayRef<std::int64_t> users);
 
   /// Ends the logical step: enters the mechanism into the books, and only then adds the noise,
   /// once, divides by the expected batch size and writes `.grad` of every parameter. Without an
@@ -153,12 +183,18 @@ class PrivacyEngine {
   /// `accumulate(losses)`, then `finish_step()`: a logical batch in one physical batch.
   /// @throws std::logic_error after an `accumulate` without `finish_step`.
   StepStatistics backward(const at::Tensor& losses);
+  StepStatistics backward(const at::Tensor& losses, c10::ArrayRef<std::int64_t> users);
 
   Accountant& accountant();
   const Accountant& accountant() const;
   /// epsilon at `delta` of everything in the books.
   double epsilon(double delta) const;
 
+  /// What is promised at `delta`, about whom: of everything in the books, which must be releases
+  /// about the same unit.
+  PrivacyStatement statement(double delta) const;
+  /// "example", or "user" where users are sampled: whose presence is protected.
+  const char* unit() const;
   /// By how much one sample can move the next step's sum of clipped gradients.
   double sensitivity() const;
   double expected_batch_size() const;

@@ -68,6 +68,9 @@ struct StatementOptions {
   std::string unit = "example";
   /// Of a guarantee that is about so many examples of a unit together (group_privacy.h).
   std::int64_t group_size = 1;
+  /// The releases draw and bound whole units, each with all its examples, as user-level training
+  /// does: sampling rates are those of a unit, and the number of units is what is public.
+  bool whole_units = false;
   /// Fixed and shuffled batches: the unsampled Gaussian releases stand for such batches
   /// (`mechanism_of_batches`). Any other value says nothing: the mechanisms themselves do.
   BatchSampling batches = BatchSampling::kPoisson;
@@ -79,7 +82,8 @@ struct StatementOptions {
 };
 
 /// The statement of a guarantee that `accountant` (its name) gave for `composition`.
-/// @throws std::invalid_argument if group_size < 1 or the unit is empty.
+/// @throws std::invalid_argument if group_size < 1, the unit is empty, or whole_units goes with
+///         group_size > 1 or with fixed or shuffled batches.
 PrivacyStatement make_privacy_statement(const Composition& composition,
                                         const PrivacyGuarantee& guarantee,
                                         const std::string& accountant,
@@ -89,8 +93,9 @@ PrivacyStatement make_privacy_statement(const Composition& composition,
 PrivacyStatement make_privacy_statement(const Accountant& accountant, double delta);
 
 /// How examples come to a release of the mechanism: "Poisson: every example takes part with
-/// probability 0.01, independently", and so on. Empty for mechanisms other than Gaussians.
-std::string describe_sampling(const Mechanism& mechanism);
+/// probability 0.01, independently", and so on, with `unit` for "example". Empty for mechanisms
+/// other than Gaussians.
+std::string describe_sampling(const Mechanism& mechanism, const std::string& unit = "example");
 
 /// Epsilon for people: four decimals, rounded up, from 1e6 on all digits; "infinite" where nothing
 /// is promised.
