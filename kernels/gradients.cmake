@@ -4,7 +4,10 @@ target_sources(velum_kernels
     include/velum/kernels/gradients/clip_and_sum.h
     include/velum/kernels/gradients/clip_factors.h
     include/velum/kernels/gradients/clip_sum_noise_scale.h
+    include/velum/kernels/gradients/conv_squared_norms.h
+    include/velum/kernels/gradients/linear_squared_norms.h
     include/velum/kernels/gradients/per_sample_norms.h
+    include/velum/kernels/gradients/segment_sums.h
   PRIVATE
     src/gradients/add_gaussian_noise.cpp
     src/gradients/add_gaussian_noise_cpu.cpp
@@ -14,12 +17,24 @@ target_sources(velum_kernels
     src/gradients/clip_factors.cpp
     src/gradients/clip_factors_cpu.cpp
     src/gradients/clip_sum_noise_scale.cpp
+    src/gradients/conv_squared_norms.cpp
+    src/gradients/conv_squared_norms_cpu.cpp
+    src/gradients/linear_squared_norms.cpp
+    src/gradients/linear_squared_norms_cpu.cpp
     src/gradients/per_sample_norms.cpp
-    src/gradients/per_sample_norms_cpu.cpp)
+    src/gradients/per_sample_norms_cpu.cpp
+    src/gradients/product_cpu.cpp
+    src/gradients/segment_sums.cpp
+    src/gradients/segment_sums_cpu.cpp)
 if(VELUM_WITH_CUDA)
   target_sources(velum_kernels PRIVATE
     src/gradients/add_gaussian_noise_cuda.cu
     src/gradients/clip_and_sum_cuda.cu
     src/gradients/clip_factors_cuda.cu
-    src/gradients/per_sample_norms_cuda.cu)
+    src/gradients/conv_squared_norms_cuda.cu
+    src/gradients/linear_squared_norms_cuda.cu
+    src/gradients/partial_sums_cuda.cu
+    src/gradients/per_sample_norms_cuda.cu
+    src/gradients/segment_sort_cuda.cu
+    src/gradients/segment_sums_cuda.cu)
 endif()

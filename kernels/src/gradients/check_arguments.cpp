@@ -22,6 +22,26 @@ void check_size(const char* function, const char* name, std::int64_t size,
                               " = " + std::to_string(expected));
 }
 
+void check_not_negative(const char* function, const std::string& name, std::int64_t value) {
+  if (value >= 0) return;
+  throw std::invalid_argument(std::string(function) + ": " + name + " = " + std::to_string(value) +
+                              ", expected at least 0");
+}
+
+void check_equal(const char* function, const char* name, std::int64_t value,
+                 const char* expected_name, std::int64_t expected) {
+  if (value == expected) return;
+  throw std::invalid_argument(std::string(function) + ": " + name + " = " + std::to_string(value) +
+                              ", expected " + expected_name + " = " + std::to_string(expected));
+}
+
+void check_workspace(const char* function, std::int64_t size, std::int64_t needed) {
+  if (size >= needed) return;
+  throw std::invalid_argument(std::string(function) +
+                              ": workspace.size() = " + std::to_string(size) +
+                              ", expected at least " + std::to_string(needed));
+}
+
 void check_matrix(const char* function, std::int64_t rows, std::int64_t cols,
                   std::int64_t row_stride) {
   const auto refuse = [function](const char* name, std::int64_t value,

@@ -19,6 +19,10 @@ std::string text(double value);
 
 void check_size(const char* function, const char* name, std::int64_t size,
                 const char* expected_name, std::int64_t expected);
+void check_not_negative(const char* function, const std::string& name, std::int64_t value);
+void check_equal(const char* function, const char* name, std::int64_t value,
+                 const char* expected_name, std::int64_t expected);
+void check_workspace(const char* function, std::int64_t size, std::int64_t needed);
 void check_matrix(const char* function, std::int64_t rows, std::int64_t cols,
                   std::int64_t row_stride);
 void check_bound(const char* function, const ClippingBound& bound);

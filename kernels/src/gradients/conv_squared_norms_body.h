@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+
+#include "gradients/product_body.h"
+#include "velum/kernels/host_device.h"
+#include "velum/kernels/span.h"
+
+namespace velum::kernels {
+
+constexpr int kImageDims = 3;
+
+/// Where the kernel's first element lies for one output position: its coordinates in the input,
+/// below 0 in the padding, and their offset in memory.
+struct KernelOrigin {
+  std::int64_t offset;
+  int at[kImageDims];
+};
+
+/// A feature of a group: an element of the kernel of one of its channels, relative to the origin.
+struct KernelElement {
+  std::int64_t offset;  // channel included
+  int shift[kImageDims];
+};
+
+/// A convolution as a product: outputs are channels of `grads`, features are kernel elements of the
+/// input's channels, steps are output positions. The gather that an unfolded input would hold is
+/// computed here, element by element.
+template <typename T>
+struct ConvProducts {
+  const T* input;
+  std::int64_t input_batch_stride;
+  std::int64_t input_group_stride;
+  std::int64_t input_channel_stride;
+  std::int64_t input_strides[kImageDims];
+  int input_sizes[kImageDims];
+
+  const T* grads;
+  std::int64_t grads_batch_stride;
+  std::int64_t grads_group_stride;
+  std::int64_t grads_channel_stride;
+  std::int64_t grads_strides[kImageDims];
+  int grads_sizes[kImageDims];
+
+  int kernel[kImageDims];
+  std::int64_t stride[kImageDims];
+  std::int64_t padding[kImageDims];
+  std::int64_t dilation[kImageDims];
+
+  ProductSizes sizes;
+
+  VELUM_HOST_DEVICE KernelElement element(std::int64_t feature) const {
+    KernelElement element;
+    int rest = static_cast<int>(feature);
+    element.offset = 0;
+    for (int d = kImageDims - 1; d >= 0; --d) {
+      const std::int64_t shift = rest % kernel[d] * dilation[d];
+      rest /= kernel[d];
+      element.shift[d] = static_cast<int>(shift);
+      element.offset += shift * input_strides[d];
+    }
+    element.offset += rest * input_channel_stride;
+    return element;
+  }
+
+  /// @param grads_offset  receives the offset of the position in `grads`.
+  VELUM_HOST_DEVICE KernelOrigin origin(std::int64_t position, std::int64_t& grads_offset) const {
+    KernelOrigin origin;
+    int rest = static_cast<int>(position);
+    origin.offset = 0;
+    grads_offset = 0;
+    for (int d = kImageDims - 1; d >= 0; --d) {
+      const int coordinate = rest % grads_sizes[d];
+      rest /= grads_sizes[d];
+      const std::int64_t at = coordinate * stride[d] - padding[d];
+      origin.at[d] = static_cast<int>(at);
+      origin.offset += at * input_strides[d];
+      grads_offset += coordinate * grads_strides[d];
+    }
+    return origin;
+  }
+
+  /// @param images  the group's channels of a sample.
+  VELUM_HOST_DEVICE T input_at(const T* images, const KernelOrigin& origin,
+                               const KernelElement& element) const {
+    bool inside = true;
+    for (int d = 0; d < kImageDims; ++d) {
+      const int at = origin.at[d] + element.shift[d];
+      inside = inside && at >= 0 && at < input_sizes[d];
+    }
+    return inside ? images[origin.offset + element.offset] : T(0);
+  }
+
+  VELUM_HOST_DEVICE const T* input_of(std::int64_t sample, std::int64_t group) const {
+    return input + sample * input_batch_stride + group * input_group_stride;
+  }
+  VELUM_HOST_DEVICE const T* grads_of(std::int64_t sample, std::int64_t group) const {
+    return grads + sample * grads_batch_stride + group * grads_group_stride;
+  }
+};
+
+}  // namespace velum::kernels

@@ -1,0 +1,298 @@
+#include "velum/kernels/gradients/conv_squared_norms.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "kernels/products_fixture.h"
+
+namespace velum::kernels {
+namespace {
+
+using namespace velum::testing;  // NOLINT: the fixture
+
+struct ConvCase {
+  const char* name;
+  std::int64_t batch;
+  std::int64_t channels_in;
+  std::int64_t channels_out;
+  std::array<std::int64_t, 3> sizes;
+  ReferenceConvolution conv;
+};
+
+std::ostream& operator<<(std::ostream& os, const ConvCase& c) { return os << c.name; }
+
+const ConvCase kCases[] = {
+    {"no samples", 0, 2, 2, {1, 4, 4}, {.kernel = {1, 3, 3}}},
+    {"no channels in", 2, 0, 2, {1, 4, 4}, {.kernel = {1, 3, 3}}},
+    {"no channels out", 2, 3, 0, {1, 4, 4}, {.kernel = {1, 3, 3}}},
+    {"one of everything", 1, 1, 1, {1, 1, 1}, {}},
+    {"line", 3, 2, 3, {1, 1, 33}, {.kernel = {1, 1, 5}, .padding = {0, 0, 2}}},
+    {"line of 32 positions", 2, 3, 9, {1, 1, 32}, {.kernel = {1, 1, 1}}},
+    {"line of 31 positions", 2, 3, 9, {1, 1, 31}, {.kernel = {1, 1, 1}}},
+    {"image", 2, 3, 5, {1, 7, 9}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
+    {"stride", 2, 3, 4, {1, 9, 8}, {.kernel = {1, 3, 2}, .stride = {1, 2, 3}}},
+    {"dilation",
+     2,
+     2,
+     3,
+     {1, 11, 10},
+     {.kernel = {1, 3, 3}, .padding = {0, 2, 1}, .dilation = {1, 2, 3}}},
+    {"all of it",
+     2,
+     6,
+     4,
+     {1, 12, 11},
+     {.kernel = {1, 3, 2},
+      .stride = {1, 2, 1},
+      .padding = {0, 3, 1},
+      .dilation = {1, 2, 4},
+      .groups = 2}},
+    {"depthwise", 2, 5, 5, {1, 8, 8}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 5}},
+    {"depthwise with a multiplier", 2, 3, 6, {1, 6, 7}, {.kernel = {1, 3, 3}, .groups = 3}},
+    {"padding wider than the kernel",
+     1,
+     2,
+     2,
+     {1, 3, 3},
+     {.kernel = {1, 2, 2}, .padding = {0, 3, 4}}},
+    {"volume",
+     1,
+     2,
+     3,
+     {4, 5, 6},
+     {.kernel = {2, 3, 2}, .stride = {1, 2, 1}, .padding = {1, 1, 0}, .dilation = {2, 1, 3}}},
+    {"a wide tile and its edges", 2, 8, 65, {1, 5, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
+    {"wide tiles of groups", 1, 14, 128, {1, 4, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
+};
+
+template <typename T>
+struct Images {
+  HostTensor<T> input;
+  HostTensor<T> grads;
+
+  static std::vector<std::int64_t> grads_sizes(const ConvCase& c) {
+    return {c.batch, c.channels_out, c.conv.output_size(0, c.sizes[0]),
+            c.conv.output_size(1, c.sizes[1]), c.conv.output_size(2, c.sizes[2])};
+  }
+  Images(const ConvCase& c, const std::vector<std::size_t>& order, std::int64_t gap, unsigned seed)
+      : input(random_tensor<T>({c.batch, c.channels_in, c.sizes[0], c.sizes[1], c.sizes[2]}, order,
+                               gap, seed)),
+        grads(random_tensor<T>(grads_sizes(c), order, gap, seed + 1)) {}
+};
+
+const std::vector<std::size_t> kChannelsFirst{0, 1, 2, 3, 4};
+const std::vector<std::size_t> kChannelsLast{0, 2, 3, 4, 1};
+const std::vector<std::size_t> kBatchLast{3, 2, 1, 4, 0};
+
+template <typename T>
+ImageView<const T> view_of(const HostTensor<T>& tensor, const GuardedBuffer<T>& memory) {
+  const auto& sizes = tensor.sizes;
+  const auto& strides = tensor.strides;
+  return {memory.span().data(),
+          sizes[0],
+          sizes[1],
+          {sizes[2], sizes[3], sizes[4]},
+          strides[0],
+          strides[1],
+          {strides[2], strides[3], strides[4]}};
+}
+
+ConvolutionGeometry geometry_of(const ReferenceConvolution& conv) {
+  return {conv.kernel, conv.stride, conv.padding, conv.dilation, conv.groups};
+}
+
+/// The squared norms, and a check of the margins of output and workspace.
+template <typename T>
+std::vector<double> squared_norms_of(const Images<T>& images, const ConvCase& c,
+                                     const Stream& stream) {
+  const GuardedBuffer<T> input(images.input.values, stream);
+  const GuardedBuffer<T> grads(images.grads.values, stream);
+  const ConvolutionGeometry geometry = geometry_of(c.conv);
+  const GuardedBuffer<double> squared_norms(c.batch, stream);
+  const GuardedBuffer<double> workspace(
+      conv_squared_norms_workspace_size(c.batch, c.channels_in, c.channels_out, geometry, stream),
+      stream);
+  conv_squared_norms(view_of(images.input, input), view_of(images.grads, grads), geometry,
+                     squared_norms.span(), workspace.span(), stream);
+  EXPECT_TRUE(squared_norms.margins_are_intact());
+  EXPECT_TRUE(workspace.margins_are_intact());
+  return squared_norms.to_host();
+}
+
+class ConvSquaredNormsOnEveryBackend : public ::testing::TestWithParam<Backend> {
+ protected:
+  void SetUp() override { SKIP_WITHOUT_DEVICE(GetParam()); }
+  Stream stream_ = make_stream(GetParam());
+};
+
+template <typename T>
+void expect_within_bounds(const ConvCase& c, const std::vector<std::size_t>& order,
+                          std::int64_t gap, const Stream& stream) {
+  SCOPED_TRACE(::testing::Message() << c);
+  const Images<T> images(c, order, gap, 7);
+  const std::vector<double> computed = squared_norms_of(images, c, stream);
+  const std::vector<ReferenceNorm> expected =
+      conv_reference_norms(images.input, images.grads, c.conv);
+  ASSERT_EQ(computed.size(), expected.size());
+  const std::int64_t positions =
+      images.grads.sizes[2] * images.grads.sizes[3] * images.grads.sizes[4];
+  const std::int64_t elements = c.channels_out * c.channels_in / c.conv.groups * c.conv.kernel[0] *
+                                c.conv.kernel[1] * c.conv.kernel[2];
+  for (std::size_t b = 0; b < expected.size(); ++b) {
+    expect_norm_within(computed[b], expected[b], product_error<T>(positions), elements);
+  }
+}
+
+TEST_P(ConvSquaredNormsOnEveryBackend, ErrorIsWithinTheBound) {
+  for (const ConvCase& c : kCases) {
+    expect_within_bounds<float>(c, kChannelsFirst, 0, stream_);
+    expect_within_bounds<double>(c, kChannelsFirst, 0, stream_);
+  }
+}
+
+TEST_P(ConvSquaredNormsOnEveryBackend, StridesOfMemoryAreAny) {
+  const ConvCase cases[] = {
+      {"image", 3, 4, 6, {1, 7, 9}, {.kernel = {1, 3, 2}, .padding = {0, 1, 1}, .groups = 2}},
+      {"volume", 2, 2, 3, {3, 4, 5}, {.kernel = {2, 2, 3}, .stride = {1, 1, 2}}}};
+  for (const ConvCase& c : cases) {
+    for (const auto& order : {kChannelsFirst, kChannelsLast, kBatchLast}) {
+      expect_within_bounds<float>(c, order, 2, stream_);
+      expect_within_bounds<double>(c, order, 2, stream_);
+    }
+  }
+}
+
+/// A sample whose gradient holds `value` is lost, and no other.
+void expect_one_sample_lost(const ConvCase& c, float value, bool in_grads, const Stream& stream) {
+  Images<float> images(c, kChannelsFirst, 0, 23);
+  const std::vector<double> before = squared_norms_of(images, c, stream);
+  HostTensor<float>& tensor = in_grads ? images.grads : images.input;
+  tensor.at({1, tensor.sizes[1] - 1, 0, 1, 2}) = value;
+  const std::vector<double> after = squared_norms_of(images, c, stream);
+  EXPECT_FALSE(std::isfinite(after[1])) << c;
+  EXPECT_EQ(after[0], before[0]);
+  EXPECT_EQ(after[2], before[2]);
+}
+
+TEST_P(ConvSquaredNormsOnEveryBackend, OnlyTheNormOfASampleWithANaNOrAnInfinityIsNotFinite) {
+  const ConvCase cases[] = {
+      {"narrow", 3, 4, 6, {1, 5, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 2}},
+      {"wide", 3, 7, 60, {1, 4, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}}};
+  for (const ConvCase& c : cases) {
+    for (const bool in_grads : {false, true}) {
+      expect_one_sample_lost(c, std::numeric_limits<float>::infinity(), in_grads, stream_);
+      expect_one_sample_lost(c, std::numeric_limits<float>::quiet_NaN(), in_grads, stream_);
+    }
+  }
+}
+
+TEST_P(ConvSquaredNormsOnEveryBackend, AnElementOfTheInputThatNoWeightMeetsMayHoldAnything) {
+  // Every second position, by a kernel of one element.
+  const ConvCase c{"sparse", 1, 1, 2, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}};
+  Images<float> images(c, kChannelsFirst, 0, 29);
+  const std::vector<double> before = squared_norms_of(images, c, stream_);
+  images.input.at({0, 0, 0, 1, 1}) = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(squared_norms_of(images, c, stream_), before);
+}
+
+TEST_P(ConvSquaredNormsOnEveryBackend, ResultIsTheSameRunToRun) {
+  const ConvCase cases[] = {
+      {"narrow", 3, 4, 6, {1, 9, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
+      {"wide", 2, 15, 70, {1, 6, 6}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}}};
+  for (const ConvCase& c : cases) {
+    const Images<float> floats(c, kChannelsFirst, 0, 31);
+    const Images<double> doubles(c, kChannelsFirst, 0, 31);
+    EXPECT_EQ(squared_norms_of(floats, c, stream_), squared_norms_of(floats, c, stream_));
+    EXPECT_EQ(squared_norms_of(doubles, c, stream_), squared_norms_of(doubles, c, stream_));
+  }
+}
+
+TEST_P(ConvSquaredNormsOnEveryBackend, ArgumentsOutOfRangeAreRefused) {
+  const GuardedBuffer<float> memory(std::vector<float>(256, 1.0f), stream_);
+  const Buffer<double> out(2, stream_);
+  const Buffer<double> workspace(64, stream_);
+  const ImageView<const float> input{memory.span().data(), 2, 4, {1, 4, 4}, 64, 16, {16, 4, 1}};
+  const ImageView<const float> grads{memory.span().data(), 2, 2, {1, 2, 2}, 8, 4, {4, 2, 1}};
+  const ConvolutionGeometry good{.kernel = {1, 3, 3}};
+  const auto call = [&](const ImageView<const float>& x, const ImageView<const float>& g,
+                        const ConvolutionGeometry& geometry) {
+    return refusal(
+        [&] { conv_squared_norms(x, g, geometry, out.span(), workspace.span(), stream_); });
+  };
+  EXPECT_EQ(call(input, grads, good), "nothing thrown");
+  ImageView<const float> x = input;
+  x.batch = 3;
+  EXPECT_EQ(call(x, grads, good), "conv_squared_norms: grads.batch = 2, expected input.batch = 3");
+  x = input;
+  x.sizes[1] = 2;
+  EXPECT_EQ(call(x, grads, good),
+            "conv_squared_norms: input.sizes[1] = 2, expected at least 3 for this kernel, padding "
+            "and dilation");
+  x = input;
+  x.sizes[2] = std::int64_t{1} << 31;
+  EXPECT_EQ(call(x, grads, good),
+            "conv_squared_norms: input.sizes[2] = 2147483648, expected 0 to 2147483647");
+  x = input;
+  x.strides[2] = -1;
+  EXPECT_EQ(call(x, grads, good), "conv_squared_norms: input.strides[2] = -1, expected at least 0");
+  ImageView<const float> g = grads;
+  g.sizes[1] = 3;
+  EXPECT_EQ(call(input, g, good),
+            "conv_squared_norms: grads.sizes[1] = 3, expected the positions of the kernel = 2");
+  ConvolutionGeometry geometry = good;
+  geometry.groups = 3;
+  EXPECT_EQ(call(input, grads, geometry),
+            "conv_squared_norms: groups = 3, expected a divisor of channels_in = 4 and "
+            "channels_out = 2");
+  geometry = good;
+  geometry.stride[1] = 0;
+  EXPECT_EQ(call(input, grads, geometry),
+            "conv_squared_norms: stride[1] = 0, expected 1 to 2147483647");
+  geometry = good;
+  geometry.padding[2] = -1;
+  EXPECT_EQ(call(input, grads, geometry),
+            "conv_squared_norms: padding[2] = -1, expected 0 to 536870911");
+  EXPECT_EQ(refusal([&] {
+              conv_squared_norms(input, grads, good, Span<double>(out.data(), 1), workspace.span(),
+                                 stream_);
+            }),
+            "conv_squared_norms: squared_norms.size() = 1, expected input.batch = 2");
+  EXPECT_EQ(refusal([&] {
+              conv_squared_norms_workspace_size(1, 1 << 20, 2, {.kernel = {1, 100, 100}}, stream_);
+            }),
+            "conv_squared_norms_workspace_size: features of a group exceed 2147483647, expected at "
+            "most that many");
+  if (GetParam() == Backend::kCuda) {
+    EXPECT_EQ(refusal([&] {
+                conv_squared_norms(input, grads, good, out.span(), Span<double>(), stream_);
+              }),
+              "conv_squared_norms: workspace.size() = 0, expected at least " +
+                  std::to_string(conv_squared_norms_workspace_size(2, 4, 2, good, stream_)));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ConvSquaredNormsOnEveryBackend, ::testing::ValuesIn(every_backend()),
+                         BackendName());
+
+TEST(ConvSquaredNormsOnTheCpu, ResultIsTheSameForAnyNumberOfThreadsAndAnySimdWidth) {
+  const ConvCase c{"wide", 5,         6,
+                   70,     {1, 6, 9}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 2}};
+  const Images<float> floats(c, kChannelsFirst, 0, 37);
+  const Images<double> doubles(c, kChannelsFirst, 0, 37);
+  const std::vector<double> of_floats = squared_norms_of(floats, c, Stream::serial());
+  const std::vector<double> of_doubles = squared_norms_of(doubles, c, Stream::serial());
+  on_every_simd_target([&] {
+    for (const Stream& stream : differently_threaded_streams()) {
+      EXPECT_EQ(squared_norms_of(floats, c, stream), of_floats);
+      EXPECT_EQ(squared_norms_of(doubles, c, stream), of_doubles);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace velum::kernels
