@@ -97,7 +97,8 @@ at::Tensor ImageViews::operator()(const at::Tensor& images, c10::ArrayRef<std::i
       at::where(moved(mirrored), column.neg().add(width - 1), column).add(moved(right));
   const at::Tensor from = row.add(moved(down)).mul(stride).add(source_column);
 
-  const at::Tensor padded = at::constant_pad_nd(images, {shift, shift, shift, shift});
+  const at::Tensor padded =
+      at::constant_pad_nd(images, {shift, shift, shift, shift}, options_.fill);
   const std::int64_t channels =
       c10::multiply_integers(images.sizes().slice(1, static_cast<std::size_t>(images.dim()) - 3));
   const std::int64_t padded_pixels = padded.size(-1) * padded.size(-2);

@@ -104,6 +104,17 @@ TEST(ImageViews, DependOnKeyEpochStepAndIndexAndNotOnTheBatch) {
   EXPECT_TRUE(torch::equal(two.narrow(0, 8, 8), one));
 }
 
+TEST(ImageViews, WhatMovesInIsTheFill) {
+  const ImageViews zeros({.count = 50, .max_shift = 2}, kKey);
+  const ImageViews filled({.count = 50, .max_shift = 2, .fill = -1.5}, kKey);
+  const torch::Tensor images = numbered(1, 1, 4, 4);
+  const torch::Tensor expected = zeros(images, {0}, 0);
+  EXPECT_TRUE(
+      torch::equal(filled(images, {0}, 0),
+                   torch::where(expected == 0, torch::full_like(expected, -1.5), expected)));
+  EXPECT_TRUE((expected == 0).any().item<bool>());
+}
+
 TEST(ImageViews, OneViewWithoutMovesIsTheImage) {
   const ImageViews views({.count = 1, .max_shift = 0, .mirror = false}, kKey);
   const torch::Tensor images = numbered(3, 1, 6, 6);

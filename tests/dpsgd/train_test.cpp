@@ -87,7 +87,7 @@ class Train : public ::testing::Test {
 
 /// Percent of the images first .. end - 1 that a network classifies rightly, one by one.
 double accuracy_one_by_one(torch::nn::Sequential& model, const LabelledImages& images,
-                           std::int64_t first) {
+                           std::int64_t first, double scale = 1, double offset = 0) {
   int correct = 0;
   for (std::int64_t i = first; i < images.count; ++i) {
     torch::Tensor image = torch::empty({1, 1, 28, 28});
@@ -95,7 +95,7 @@ double accuracy_one_by_one(torch::nn::Sequential& model, const LabelledImages& i
       image.view({784})[pixel] =
           static_cast<float>(images.images[static_cast<std::size_t>(784 * i + pixel)]) / 255.0f;
     }
-    correct += model->forward(image).argmax(1).item<std::int64_t>() ==
+    correct += model->forward(image.mul(scale).add(offset)).argmax(1).item<std::int64_t>() ==
                images.labels[static_cast<std::size_t>(i)];
   }
   return 100.0 * correct / static_cast<double>(images.count - first);
@@ -317,6 +317,29 @@ TEST_F(Train, ViewsAndAveragesSurviveAStop) {
   }
   const ImageData images = load_image_data("idx", directory_.path());
   EXPECT_DOUBLE_EQ(*report.test_accuracy, accuracy_one_by_one(model, images.test, 0));
+}
+
+// The saved model says how its pixels are to be scaled.
+TEST_F(Train, CentredPixelsAreSavedWithTheModel) {
+  TrainingOptions training = options(ModelKind::kCnn, 6);
+  training.centre_pixels = true;
+  training.average_decay = 0.0;
+  StopAfter observer(3);
+  start(training, observer);
+  const TrainingReport report = resume().report;
+  const std::string path = (run_.directory / "model.pt").string();
+  torch::nn::Sequential model = make_model(ModelKind::kCnn, 0, 0);
+  torch::load(model, path);
+  torch::serialize::InputArchive archive;
+  archive.load_from(path);
+  torch::Tensor scale, offset;
+  archive.read("pixel_scale", scale, /*is_buffer=*/true);
+  archive.read("pixel_offset", offset, /*is_buffer=*/true);
+  EXPECT_EQ(offset.item<double>(), -1.0);
+  const ImageData images = load_image_data("idx", directory_.path());
+  EXPECT_DOUBLE_EQ(
+      *report.test_accuracy,
+      accuracy_one_by_one(model, images.test, 0, scale.item<double>(), offset.item<double>()));
 }
 
 // The views are drawn anew at every step and enter the training.

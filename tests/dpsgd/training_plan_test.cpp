@@ -104,11 +104,13 @@ TEST_P(TrainingPlanOverModels, JsonGivesThePlanBack) {
   plan.views = 4;
   plan.average_decay = 0.25;
   plan.held_out = 1000;
+  plan.centre_pixels = true;
   expect_same();
   const TrainingPlan copy = TrainingPlan::from_json(plan.to_json());
   EXPECT_EQ(copy.views, 4);
   EXPECT_EQ(copy.average_decay, 0.25);
   EXPECT_EQ(copy.held_out, 1000);
+  EXPECT_TRUE(copy.centre_pixels);
   EXPECT_EQ(copy.ledger->data_set, "images");
 }
 

@@ -50,7 +50,8 @@ void require_at_least_one(const char* name, const std::optional<std::int64_t>& v
 }
 
 int format_of(const TrainingPlan& plan) {
-  if (plan.views > 0 || plan.average_decay > 0 || plan.held_out > 0) return kViewsPlanFormat;
+  if (plan.views > 0 || plan.average_decay > 0 || plan.centre_pixels || plan.held_out > 0)
+    return kViewsPlanFormat;
   return plan.ledger ? kLedgerPlanFormat : kPlanFormat;
 }
 
@@ -86,10 +87,11 @@ struct NetworkDefaults {
   double learning_rate;  // at kDefaultClippingNorm
   std::int64_t views;
   double average_decay;
+  bool centre_pixels;
 };
 NetworkDefaults network_defaults(ModelKind model) {
-  if (model == ModelKind::kMlp) return {4096, 60, 8, 0, 0};
-  return {2048, 40, 4, 0, 0};
+  if (model == ModelKind::kMlp) return {4096, 60, 8, 0, 0, false};
+  return {2048, 40, 4, 0, 0, false};
 }
 constexpr double kScatterEpochs = 60;
 constexpr std::int64_t kMaxViews = 1024;
@@ -247,6 +249,7 @@ std::string TrainingPlan::to_json() const {
   if (format_of(*this) == kViewsPlanFormat) {
     json["views"] = views;
     json["average_decay"] = average_decay;
+    json["centre_pixels"] = centre_pixels;
     json["held_out"] = held_out;
   }
   if (ledger) {
@@ -290,6 +293,7 @@ TrainingPlan TrainingPlan::from_json(std::string_view text) {
     if (format == kViewsPlanFormat) {
       json.at("views").get_to(plan.views);
       json.at("average_decay").get_to(plan.average_decay);
+      json.at("centre_pixels").get_to(plan.centre_pixels);
       json.at("held_out").get_to(plan.held_out);
     }
     if (format == kLedgerPlanFormat || json.contains("ledger")) {
@@ -349,6 +353,10 @@ void validate(const TrainingOptions& options) {
   }
   if (options.average_decay && !(*options.average_decay >= 0.0 && *options.average_decay < 1.0)) {
     refuse("average_decay", *options.average_decay, "at least 0 and below 1");
+  }
+  if (options.centre_pixels.value_or(false) && options.model == ModelKind::kScatterLinear) {
+    throw std::invalid_argument(
+        "centre_pixels belongs to a model that sees images, not to scatter-linear: leave it out");
   }
   if (options.held_out < 0) refuse("held_out", options.held_out, "at least 0");
   if (options.held_out > 0 && !options.ledger_file.empty()) {
@@ -423,6 +431,7 @@ TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dat
                           : 1e-3;
   plan.views = options.views.value_or(is_scatter(plan) ? 0 : network.views);
   plan.average_decay = options.average_decay.value_or(is_scatter(plan) ? 0 : network.average_decay);
+  plan.centre_pixels = options.centre_pixels.value_or(!is_scatter(plan) && network.centre_pixels);
   const std::int64_t rows =
       is_scatter(plan)
           ? 10000

@@ -115,12 +115,13 @@ at::Tensor label_tensor(const LabelledImages& images) {
   return labels;
 }
 
-/// [n, 1, height, width] in [0, 1].
-at::Tensor pixel_tensor(const LabelledImages& images) {
+/// [n, 1, height, width] in [0, 1] or, centred, [-1, 1].
+at::Tensor pixel_tensor(const LabelledImages& images, bool centred) {
   at::Tensor pixels = at::empty({images.count, 1, images.height, images.width}, at::kFloat);
   float* const out = pixels.data_ptr<float>();
   for (std::size_t i = 0; i < images.images.size(); ++i) {
-    out[i] = static_cast<float>(images.images[i]) / 255.0f;
+    const float value = static_cast<float>(images.images[i]) / 255.0f;
+    out[i] = centred ? 2.0f * value - 1.0f : value;
   }
   return pixels;
 }
@@ -326,8 +327,12 @@ class Run final : public PreparatoryReleases {
     data.train_targets = label_tensor(images.train);
     data.test_targets = label_tensor(images.test);
     if (plan_.model != ModelKind::kScatterLinear) {
-      data.train_inputs = pixel_tensor(images.train);
-      data.test_inputs = pixel_tensor(images.test);
+      data.train_inputs = pixel_tensor(images.train, plan_.centre_pixels);
+      data.test_inputs = pixel_tensor(images.test, plan_.centre_pixels);
+      if (plan_.centre_pixels) {
+        data.constants = {{"pixel_scale", at::scalar_tensor(2.0)},
+                          {"pixel_offset", at::scalar_tensor(-1.0)}};
+      }
       return data;
     }
     const auto& cache = options_.cache_directory;
@@ -386,8 +391,9 @@ class Run final : public PreparatoryReleases {
     PoissonSampler sampler(plan_.dataset_size, plan_.sampling_rate, new_key(plan_),
                            journal_.key_epoch(), checkpoint_.step);
     const kernels::RandomKey views_key = new_key(plan_);
-    const ImageViews views({.count = std::max<std::int64_t>(1, plan_.views)}, views_key,
-                           journal_.key_epoch());
+    const ImageViews views(
+        {.count = std::max<std::int64_t>(1, plan_.views), .fill = plan_.centre_pixels ? -1.0 : 0.0},
+        views_key, journal_.key_epoch());
     const auto losses_of = [&](const PhysicalBatch& batch) {
       const auto per_sample = functional::CrossEntropyFuncOptions().reduction(torch::kNone);
       if (plan_.views == 0) {

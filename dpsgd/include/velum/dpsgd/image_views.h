@@ -28,7 +28,8 @@ class ImageViews {
  public:
   struct Options {
     std::int64_t count = 4;      ///< views of each image; 1 to 1024
-    std::int64_t max_shift = 2;  ///< each axis moves by -max_shift..max_shift, zeros move in; >= 0
+    std::int64_t max_shift = 2;  ///< each axis moves by -max_shift..max_shift; 0 to 1024
+    double fill = 0.0;           ///< what moves in at the border
     bool mirror = true;          ///< left and right change places with probability 1/2
   };
 

@@ -53,6 +53,8 @@ struct TrainingOptions {
   std::optional<std::int64_t> views = std::nullopt;
   /// Decay of the average of the weights that is the result (weight_average.h); 0: the last ones.
   std::optional<double> average_decay = std::nullopt;
+  /// Pixels for a network in [-1, 1] instead of [0, 1]: a constant of the program, no statistic.
+  std::optional<bool> centre_pixels = std::nullopt;
   /// Train without the last so many training images and test on them instead of the test images:
   /// for choosing all the rest. They are not protected.
   std::int64_t held_out = 0;
@@ -100,6 +102,7 @@ struct TrainingPlan {
   std::int64_t physical_batch_size = 0;
   std::int64_t views = 0;
   double average_decay = 0.0;
+  bool centre_pixels = false;
   std::int64_t held_out = 0;  ///< not in dataset_size
   std::optional<std::uint64_t> insecure_seed;
   std::optional<LedgerUse> ledger;
