@@ -28,6 +28,7 @@ target_sources(velum_he
     src/parameters.cpp
     src/prime_search.cpp
     src/randomness.cpp
+    src/secret_memory.cpp
     src/security_table.cpp
     src/sha256.cpp)
 target_link_libraries(velum_he PRIVATE OpenSSL::Crypto)

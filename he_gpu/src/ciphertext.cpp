@@ -55,7 +55,8 @@ void Ciphertext::declare_message_bound(double bound) {
 
 Ciphertext Ciphertext::copy(const Stream& stream) const {
   Buffer<Word> residues(residues_.size(), stream);
-  kernels::copy(Span<const Word>(residues_.span()), residues.span(), stream);
+  const RnsView<const Word> from = view();
+  kernels::copy_limbs<Word>(from, {residues.data(), from.polys, from.limbs, from.degree}, stream);
   return {context_, key_id_, std::move(residues), size_, level_, scale_, noise_, history_};
 }
 

@@ -68,12 +68,16 @@ Context::Context(Parameters parameters, const Stream& stream)
     }
     if (special.count > 0) special_divisions_.emplace_back(tables_, limbs, special, stream);
     std::vector<kernels::DigitExtension<Word>> extensions;
+    Buffer<kernels::ShoupFactor<Word>> factors(limbs.count, stream);
     for (int digit = 0; digit < parameters_.digit_count(level); ++digit) {
       const int begin = digit * parameters_.digit_limbs();
       extensions.emplace_back(tables_, qp_limbs(level), special.count + begin,
                               std::min(parameters_.digit_limbs(), limbs.count - begin), stream);
+      const auto of_digit = extensions.back().conversion().inverse_factors();
+      kernels::copy(of_digit, {factors.data() + begin, of_digit.size()}, stream);
     }
     digit_extensions_.push_back(std::move(extensions));
+    digit_factors_.push_back(std::move(factors));
     radices_.emplace_back(moduli(), limbs, stream);
   }
   std::vector<kernels::ShoupFactor<Word>> products;
@@ -109,8 +113,12 @@ const kernels::RnsDivision<Word>& Context::special_division(int level) const {
   return special_divisions_.at(static_cast<std::size_t>(level));
 }
 
-const kernels::DigitExtension<Word>& Context::digit_extension(int level, int digit) const {
-  return digit_extensions_.at(static_cast<std::size_t>(level)).at(static_cast<std::size_t>(digit));
+Span<const kernels::DigitExtension<Word>> Context::digit_extensions(int level) const {
+  return digit_extensions_.at(static_cast<std::size_t>(level));
+}
+
+Span<const kernels::ShoupFactor<Word>> Context::digit_factors(int level) const {
+  return digit_factors_.at(static_cast<std::size_t>(level)).span();
 }
 
 const kernels::MixedRadix& Context::radix(int level) const {

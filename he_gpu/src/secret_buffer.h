@@ -1,22 +1,18 @@
 #pragma once
 
-#include <openssl/crypto.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
+#include <cstddef>
 #include <cstdint>
-#include <new>
 #include <utility>
 #include <vector>
 
+#include "secret_memory.h"
 #include "velum/kernels/buffer.h"
 
 namespace velum::he {
 
 /// Memory for secrets on the backend of a stream, uninitialised: overwritten with zeros before it
-/// is given up. In host memory it has pages of its own, kept out of core dumps, and locked as far
-/// as the system allows. Move-only. The destructor of device memory enqueues its zeros on the
-/// device's default queue and waits.
+/// is given up. In host memory it has pages of its own (secret_memory.h). Move-only. The destructor
+/// of device memory enqueues its zeros on the device's default queue and waits.
 template <typename T>
 class SecretBuffer {
  public:
@@ -26,28 +22,22 @@ class SecretBuffer {
       data_ = device_.front().data();
       return;
     }
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    bytes_ = (static_cast<std::size_t>(size) * sizeof(T) + page) / page * page;  // never 0
-    void* const pages =
-        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED) throw std::bad_alloc();
-    static_cast<void>(madvise(pages, bytes_, MADV_DONTDUMP));
-    static_cast<void>(mlock(pages, bytes_));  // fails beyond RLIMIT_MEMLOCK: then it may be swapped
-    data_ = static_cast<T*>(pages);
+    pages_ = take_secret_pages(static_cast<std::size_t>(size) * sizeof(T));
+    data_ = reinterpret_cast<T*>(pages_.data);
   }
   SecretBuffer(const SecretBuffer&) = delete;
   SecretBuffer& operator=(const SecretBuffer&) = delete;
   SecretBuffer(SecretBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
         size_(std::exchange(other.size_, 0)),
-        bytes_(std::exchange(other.bytes_, 0)),
+        pages_(std::exchange(other.pages_, {})),
         stream_(std::move(other.stream_)),
         device_(std::move(other.device_)) {}
   SecretBuffer& operator=(SecretBuffer&& other) noexcept {
     SecretBuffer taken(std::move(other));
     std::swap(data_, taken.data_);
     std::swap(size_, taken.size_);
-    std::swap(bytes_, taken.bytes_);
+    std::swap(pages_, taken.pages_);
     std::swap(stream_, taken.stream_);
     std::swap(device_, taken.device_);
     return *this;
@@ -63,8 +53,7 @@ class SecretBuffer {
       }
       return;
     }
-    OPENSSL_cleanse(data_, bytes_);
-    munmap(data_, bytes_);
+    give_back_secret_pages(pages_, stream_);
   }
 
   T* data() const { return data_; }
@@ -74,7 +63,7 @@ class SecretBuffer {
  private:
   T* data_ = nullptr;
   std::int64_t size_ = 0;
-  std::size_t bytes_ = 0;
+  SecretPages pages_;
   kernels::Stream stream_;
   std::vector<kernels::Buffer<T>> device_;  // none or one
 };

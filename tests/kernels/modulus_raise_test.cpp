@@ -124,6 +124,102 @@ TEST_P(ModulusRaiseOnEveryBackend, HasTheKnownDigest) {
   });
 }
 
+/// Against `extend_digit`, which the tests above hold to big integers.
+TEST_P(ModulusRaiseOnEveryBackend, AllDigitsAtOnceAreWhatEachOneIs) {
+  SKIP_WITHOUT_DEVICE(GetParam());
+  const Stream stream = make_stream(GetParam());
+  const std::vector<std::uint32_t> values = ntt_moduli<std::uint32_t>();
+  const LimbIndices all = LimbIndices::range(0, 8);
+  for (const int log_n : log_degrees(GetParam())) {
+    const NttTables<std::uint32_t> tables(log_n, values, stream);
+    for (const std::vector<int>& counts : {std::vector<int>{2, 2, 2}, std::vector<int>{3, 3, 1},
+                                           std::vector<int>{7}, std::vector<int>{1, 1}}) {
+      // One special prime before the digits.
+      std::vector<DigitExtension<std::uint32_t>> extensions;
+      int first = 1;
+      for (const int count : counts) {
+        extensions.emplace_back(tables, all, first, count, stream);
+        first += count;
+      }
+      const LimbIndices of_digits = LimbIndices::range(1, first - 1);
+      const auto digit_count = static_cast<std::int64_t>(counts.size());
+      HostRns<std::uint32_t> input(1, of_digits.count, tables.degree(), 5);
+      fill_uniform(input, moduli_of(of_digits, values), 9);
+      const HostRns<std::uint32_t> blank(digit_count, 8, tables.degree(), 3);
+      for (const Correction correction : {Correction::kNone, Correction::kCentred}) {
+        for (const Premultiplied premultiplied : {Premultiplied::kNo, Premultiplied::kYes}) {
+          const DeviceRns<std::uint32_t> coefficients(input, stream);
+          const DeviceRns<std::uint32_t> ntt_values = in_ntt_form(input, of_digits, tables, stream);
+          const DeviceRns<std::uint32_t> each(blank, stream), together(blank, stream);
+          for (std::int64_t k = 0; k < digit_count; ++k) {
+            const DigitExtension<std::uint32_t>& extension =
+                extensions[static_cast<std::size_t>(k)];
+            const std::int64_t at = extension.first() - 1, count = extension.count();
+            extend_digit(coefficients.view().limb_range(at, count), premultiplied,
+                         ntt_values.view().limb_range(at, count), each.view().poly_range(k, 1),
+                         extension, correction, stream);
+          }
+          extend_digits(coefficients.view(), premultiplied, ntt_values.view(), together.view(),
+                        Span<const DigitExtension<std::uint32_t>>(extensions), correction, stream);
+          EXPECT_TRUE(together.is_intact_outside());
+          expect_equal(together.to_host(), each.to_host(),
+                       "degree " + std::to_string(tables.degree()) + ", digits " +
+                           std::to_string(digit_count));
+        }
+      }
+    }
+  }
+}
+
+TEST_P(ModulusRaiseOnEveryBackend, AllDigitsAtOnceNameWhatTheyRefuse) {
+  SKIP_WITHOUT_DEVICE(GetParam());
+  using Extensions = std::vector<DigitExtension<std::uint32_t>>;
+  const Stream stream = make_stream(GetParam());
+  const NttTables<std::uint32_t> tables(4, ntt_moduli<std::uint32_t>(), stream);
+  const LimbIndices all = LimbIndices::range(0, 5);
+  Extensions extensions;
+  extensions.emplace_back(tables, all, 1, 2, stream);
+  extensions.emplace_back(tables, all, 3, 2, stream);
+  const Buffer<std::uint32_t> words = to_backend(std::vector<std::uint32_t>(1024, 1), stream);
+  const auto view = [&](std::int64_t first, std::int64_t polys, std::int64_t limbs,
+                        std::int64_t degree = 16) {
+    return RnsView<std::uint32_t>(words.data() + first, polys, limbs, degree);
+  };
+  const auto message = [&](const Extensions& of, RnsView<std::uint32_t> coefficients,
+                           RnsView<std::uint32_t> values, RnsView<std::uint32_t> out) {
+    return refusal([&] {
+      extend_digits(coefficients, Premultiplied::kNo, values, out,
+                    Span<const DigitExtension<std::uint32_t>>(of), Correction::kNone, stream);
+    });
+  };
+  const auto coefficients = view(0, 1, 4);
+  const auto values = view(128, 1, 4);
+  const auto out = view(256, 2, 5);
+  EXPECT_EQ(message(extensions, coefficients, values, out), "nothing thrown");
+  EXPECT_EQ(message({}, coefficients, values, out),
+            "extend_digits: extensions.size() = 0, expected at least 1");
+  EXPECT_EQ(
+      message(extensions, view(0, 1, 3), values, out),
+      "extend_digits: coefficients.limbs = 3, expected the sum of the extensions' counts = 4");
+  EXPECT_EQ(message(extensions, coefficients, view(128, 2, 4), out),
+            "extend_digits: values.polys = 2, expected 1");
+  EXPECT_EQ(message(extensions, coefficients, values, view(256, 3, 5)),
+            "extend_digits: out.polys = 3, expected extensions.size() = 2");
+  EXPECT_EQ(message(extensions, coefficients, values, view(256, 2, 4)),
+            "extend_digits: out.limbs = 4, expected extensions[0].limbs().count = 5");
+  EXPECT_EQ(message(extensions, coefficients, values, view(256, 2, 5, 8)),
+            "extend_digits: out.degree = 8, expected the ring's degree = 16");
+  EXPECT_EQ(message(extensions, view(300, 1, 4), values, out),
+            "extend_digits: out overlaps coefficients, expected none of its limbs");
+  EXPECT_EQ(message(extensions, coefficients, view(272, 1, 4), out),
+            "extend_digits: out overlaps values, expected none of its limbs");
+  Extensions mixed;
+  mixed.emplace_back(tables, all, 1, 2, stream);
+  mixed.emplace_back(tables, LimbIndices::range(0, 6), 3, 2, stream);
+  EXPECT_EQ(message(mixed, coefficients, values, out),
+            "extend_digits: extensions[1] is of other tables or limbs than extensions[0]");
+}
+
 TEST_P(ModulusRaiseOnEveryBackend, NamesWhatItRefuses) {
   SKIP_WITHOUT_DEVICE(GetParam());
   const Stream stream = make_stream(GetParam());

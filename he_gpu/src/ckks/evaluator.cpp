@@ -34,6 +34,15 @@ std::string scale_text(double scale, int level) {
   throw std::invalid_argument(std::string("Evaluator::") + function + ": " + text);
 }
 
+/// A ciphertext's polynomials, still without values.
+struct Blank {
+  Blank(const Ciphertext& shape, const Stream& stream)
+      : residues(shape.view().polys * shape.view().limbs * shape.view().degree, stream),
+        view(residues.data(), shape.view().polys, shape.view().limbs, shape.view().degree) {}
+  Buffer<Word> residues;
+  RnsView<Word> view;
+};
+
 NoiseEstimate product_of(const NoiseEstimate& a, double scale_a, const NoiseEstimate& b,
                          double scale_b) {
   return noise::estimate(noise::multiplied(a, scale_a, b, scale_b),
@@ -120,12 +129,16 @@ Ciphertext Evaluator::add(const Ciphertext& a, const Ciphertext& b, const Stream
   }
   if (a.size() < b.size()) return add(b, a, stream, options);
   const NoiseEstimate noise = sum_of("add", a.level(), a.scale(), a.noise(), b.noise(), options);
-  Ciphertext out = a.copy(stream);
-  const RnsView<Word> head = out.mutable_view().poly_range(0, b.size());
-  kernels::add<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
-                     stream);
-  out.set_noise(noise, combined(a.history(), b.history()));
-  return out;
+  const int shared = b.size();
+  Blank out(a, stream);
+  kernels::add<Word>(a.view().poly_range(0, shared), b.view(), out.view.poly_range(0, shared),
+                     context_->q_limbs(a.level()), context_->moduli(), stream);
+  if (shared < a.size()) {
+    kernels::copy_limbs<Word>(a.view().poly_range(shared, a.size() - shared),
+                              out.view.poly_range(shared, a.size() - shared), stream);
+  }
+  return {context_,  a.key_id(), std::move(out.residues),           a.size(), a.level(),
+          a.scale(), noise,      combined(a.history(), b.history())};
 }
 
 Ciphertext Evaluator::subtract(const Ciphertext& a, const Ciphertext& b, const Stream& stream,
@@ -139,20 +152,25 @@ Ciphertext Evaluator::subtract(const Ciphertext& a, const Ciphertext& b, const S
   const NoiseEstimate noise =
       sum_of("subtract", a.level(), a.scale(), a.noise(), b.noise(), options);
   if (a.size() < b.size()) return add(negate(b, stream), a, stream, options);
-  Ciphertext out = a.copy(stream);
-  const RnsView<Word> head = out.mutable_view().poly_range(0, b.size());
-  kernels::subtract<Word>(head, b.view(), head, context_->q_limbs(a.level()), context_->moduli(),
-                          stream);
-  out.set_noise(noise, combined(a.history(), b.history()));
-  return out;
+  const int shared = b.size();
+  Blank out(a, stream);
+  kernels::subtract<Word>(a.view().poly_range(0, shared), b.view(), out.view.poly_range(0, shared),
+                          context_->q_limbs(a.level()), context_->moduli(), stream);
+  if (shared < a.size()) {
+    kernels::copy_limbs<Word>(a.view().poly_range(shared, a.size() - shared),
+                              out.view.poly_range(shared, a.size() - shared), stream);
+  }
+  return {context_,  a.key_id(), std::move(out.residues),           a.size(), a.level(),
+          a.scale(), noise,      combined(a.history(), b.history())};
 }
 
 Ciphertext Evaluator::negate(const Ciphertext& a, const Stream& stream) const {
   check("negate", a, stream);
-  Ciphertext out = a.copy(stream);
-  kernels::negate<Word>(out.view(), out.mutable_view(), context_->q_limbs(a.level()),
-                        context_->moduli(), stream);
-  return out;
+  Blank out(a, stream);
+  kernels::negate<Word>(a.view(), out.view, context_->q_limbs(a.level()), context_->moduli(),
+                        stream);
+  return {context_,  a.key_id(), std::move(out.residues), a.size(), a.level(), a.scale(),
+          a.noise(), a.history()};
 }
 
 void Evaluator::check_plain(const char* function, const Ciphertext& a, const Plaintext& b,
@@ -296,12 +314,10 @@ Ciphertext Evaluator::multiply_plain(const Ciphertext& a, const Plaintext& b,
   const NoiseEstimate noise = fitting("multiply_plain", a.level(), scale,
                                       product_of(a.noise(), a.scale(), b.noise(), b.scale()));
   const LimbIndices limbs = context_->q_limbs(a.level());
-  Ciphertext out = a.copy(stream);
-  kernels::multiply<Word>(out.view(), b.view(), out.mutable_view(), limbs, context_->moduli(),
-                          stream);
-  out.set_scale(scale);
-  out.set_noise(noise, combined(a.history(), b.history()));
-  return out;
+  Blank out(a, stream);
+  kernels::multiply<Word>(a.view(), b.view(), out.view, limbs, context_->moduli(), stream);
+  return {context_, a.key_id(), std::move(out.residues),           a.size(), a.level(),
+          scale,    noise,      combined(a.history(), b.history())};
 }
 
 void Evaluator::multiply_plain_accumulate(const Ciphertext& a, const Plaintext& b, Ciphertext& sum,
@@ -400,7 +416,7 @@ Ciphertext Evaluator::adjust(const Ciphertext& a, int level, double scale,
                          ": a change of scale takes a level, so expected a level of 0 to " +
                          std::to_string(a.level() - 1));
   }
-  const Ciphertext above = drop_to_level(a, level + 1, stream);
+  Ciphertext scaled = drop_to_level(a, level + 1, stream);
   const double modulus = context_->parameters().level_modulus(level + 1);
   const double factor = std::nearbyint(scale * modulus / a.scale());
   if (!(factor >= 1.0 && factor < 0x1p62)) {
@@ -411,7 +427,6 @@ Ciphertext Evaluator::adjust(const Ciphertext& a, int level, double scale,
   const NoiseEstimate scaled_noise =
       fitting("adjust", level + 1, a.scale() * factor,
               noise::with_error(a.noise(), noise::scaled(noise::error_of(a.noise()), factor)));
-  Ciphertext scaled = above.copy(stream);
   const LimbIndices limbs = context_->q_limbs(level + 1);
   const auto factors =
       factors_of(static_cast<std::int64_t>(factor), limbs, context_->moduli(), stream);
@@ -437,18 +452,12 @@ void Evaluator::decompose(RnsView<const Word> polynomial, int level, Word* digit
   const Workspace::Lease lease = context_->workspace().take(limbs.count * degree, stream);
   const RnsView<Word> coefficients(lease.data(), 1, limbs.count, degree);
   kernels::copy_limbs<Word>(polynomial, coefficients, stream);
-  const RnsView<Word> out(digits, parameters.digit_count(level), special + limbs.count, degree);
-  for (int digit = 0; digit < parameters.digit_count(level); ++digit) {
-    const kernels::DigitExtension<Word>& extension = context_->digit_extension(level, digit);
-    const int begin = extension.first() - special;
-    const RnsView<Word> own = coefficients.limb_range(begin, extension.count());
-    kernels::ntt_inverse_multiply_inplace(
-        own, LimbIndices::range(extension.first(), extension.count()),
-        extension.conversion().inverse_factors(), context_->tables(), stream);
-    kernels::extend_digit<Word>(
-        own, kernels::Premultiplied::kYes, polynomial.limb_range(begin, extension.count()),
-        out.poly_range(digit, 1), extension, kernels::Correction::kCentred, stream);
-  }
+  kernels::ntt_inverse_multiply_inplace(coefficients, limbs, context_->digit_factors(level),
+                                        context_->tables(), stream);
+  kernels::extend_digits<Word>(
+      coefficients, kernels::Premultiplied::kYes, polynomial,
+      {digits, parameters.digit_count(level), special + limbs.count, degree},
+      context_->digit_extensions(level), kernels::Correction::kCentred, stream);
 }
 
 void Evaluator::apply_key(const Word* digits, const KeySwitchingKey& key, int level,

@@ -181,9 +181,9 @@ Ciphertext LinearTransform::apply(const Evaluator& evaluator, const Ciphertext& 
         evaluator.multiply_plain_accumulate(factor, diagonal, inner.front(), stream, row);
       }
     }
-    const Ciphertext rotated = evaluator.rotate(inner.front(), giant, keys, stream);
+    Ciphertext rotated = evaluator.rotate(inner.front(), giant, keys, stream);
     if (sum.empty()) {
-      sum.push_back(rotated.copy(stream));
+      sum.push_back(std::move(rotated));
     } else {
       sum.front() = evaluator.add(sum.front(), rotated, stream, row);
     }

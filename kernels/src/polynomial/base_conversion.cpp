@@ -97,7 +97,9 @@ template class BaseConversion<std::uint64_t>;
 
 template <typename Word>
 void run_base_conversion(const BaseConversionTask<Word>& task, const Stream& stream) {
-  VELUM_DISPATCH(stream, base_conversion_cpu(task, stream), base_conversion_cuda(task, stream));
+  VELUM_DISPATCH(stream,
+                 base_conversions_cpu(Span<const BaseConversionTask<Word>>(&task, 1), stream),
+                 base_conversion_cuda(task, stream));
 }
 
 template <typename Word>

@@ -205,19 +205,23 @@ namespace {
 
 HWY_EXPORT(convert_vectors);
 
-/// Products that are worth a thread of their own: some ten microseconds of vectors.
-constexpr std::int64_t kGrain = 1 << 19;
+/// Products that are worth a thread of their own: some microseconds of vectors.
+constexpr std::int64_t kGrain = 1 << 16;
 
 }  // namespace
 
 template <typename Word>
-void base_conversion_cpu(const BaseConversionTask<Word>& task, const Stream& stream) {
-  const std::int64_t length = std::min(task.out.degree, cpu::kTile<Word>);
-  const std::int64_t parts = task.out.degree / length;  // both are powers of two
+void base_conversions_cpu(Span<const BaseConversionTask<Word>> tasks, const Stream& stream) {
+  if (tasks.empty() || tasks[0].out.polys == 0) return;
+  const std::int64_t degree = tasks[0].out.degree;
+  const std::int64_t length = std::min(degree, cpu::kTile<Word>);
+  const std::int64_t parts = degree / length;  // both are powers of two
+  const std::int64_t parts_of_task = tasks[0].out.polys * parts;
   const auto run = [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
+      const BaseConversionTask<Word>& task = tasks[i / parts_of_task];
       const std::int64_t begin = i % parts * length;
-      const cpu::ConversionPart part{i / parts, begin, begin + length};
+      const cpu::ConversionPart part{i % parts_of_task / parts, begin, begin + length};
       if constexpr (sizeof(Word) == sizeof(std::uint32_t)) {
         HWY_DYNAMIC_DISPATCH(convert_vectors)(task, part);
       } else {
@@ -225,15 +229,14 @@ void base_conversion_cpu(const BaseConversionTask<Word>& task, const Stream& str
       }
     }
   };
-  const std::int64_t products = length * task.rows() * std::max(1, task.conversion.to_count);
-  if (task.out.polys > 0) {
-    stream.parallel_for().run(task.out.polys * parts, std::max<std::int64_t>(1, kGrain / products),
-                              run);
-  }
+  const std::int64_t products =
+      length * tasks[0].rows() * std::max(1, tasks[0].conversion.to_count);
+  stream.parallel_for().run(tasks.size() * parts_of_task,
+                            std::max<std::int64_t>(1, kGrain / products), run);
 }
 
-template void base_conversion_cpu(const BaseConversionTask<std::uint32_t>&, const Stream&);
-template void base_conversion_cpu(const BaseConversionTask<std::uint64_t>&, const Stream&);
+template void base_conversions_cpu(Span<const BaseConversionTask<std::uint32_t>>, const Stream&);
+template void base_conversions_cpu(Span<const BaseConversionTask<std::uint64_t>>, const Stream&);
 
 }  // namespace velum::kernels
 #endif  // HWY_ONCE

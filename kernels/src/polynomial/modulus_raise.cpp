@@ -1,9 +1,12 @@
 #include "velum/kernels/polynomial/modulus_raise.h"
 
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "polynomial/base_conversion_halves.h"
 #include "polynomial/check_rns.h"
+#include "polynomial/ntt_halves.h"
 #include "velum/kernels/polynomial/elementwise.h"
 #include "velum/kernels/polynomial/ntt.h"
 
@@ -11,6 +14,7 @@ namespace velum::kernels {
 namespace {
 
 constexpr const char* kFunction = "extend_digit";
+constexpr const char* kFunctionOfAll = "extend_digits";
 
 /// Indices [first, first + count).
 LimbIndices part(const LimbIndices& limbs, int first, int count) {
@@ -50,6 +54,34 @@ DigitExtension<Word>::DigitExtension(const NttTables<Word>& tables, const LimbIn
       first_(first),
       conversion_(tables.moduli(), part(limbs, first, count), others(limbs, first, count), stream) {
 }
+
+namespace {
+
+/// All digits at once.
+template <typename Word>
+void extend_digits_cpu(const RnsView<const Word>& coefficients, bool premultiplied,
+                       const RnsView<const Word>& values, const RnsView<Word>& out,
+                       Span<const DigitExtension<Word>> extensions, bool centred,
+                       const Stream& stream) {
+  std::vector<BaseConversionTask<Word>> conversions;
+  std::vector<LimbRange> digits;
+  std::int64_t at = 0;
+  for (std::int64_t k = 0; k < extensions.size(); ++k) {
+    const int first = extensions[k].first(), count = extensions[k].count();
+    conversions.push_back({coefficients.limb_range(at, count), out.poly_range(k, 1),
+                           extensions[k].conversion().view(), centred, premultiplied, first,
+                           count});
+    digits.push_back({first, count});
+    at += count;
+  }
+  base_conversions_cpu(Span<const BaseConversionTask<Word>>(conversions), stream);
+  ntt_forward_or_copy_cpu(
+      NttForwardTask<Word, KeepValuesOfAll<Word>>{
+          out, extensions[0].limbs(), extensions[0].tables().view(), {}},
+      Span<const LimbRange>(digits), values, stream);
+}
+
+}  // namespace
 
 template class DigitExtension<std::uint32_t>;
 template class DigitExtension<std::uint64_t>;
@@ -96,9 +128,63 @@ void extend_digit(RnsView<const std::type_identity_t<Word>> coefficients,
                       extension.tables(), stream);
 }
 
-#define VELUM_INSTANTIATE(Word)                                                       \
-  template void extend_digit(RnsView<const Word>, Premultiplied, RnsView<const Word>, \
-                             RnsView<Word>, const DigitExtension<Word>&, Correction,  \
+template <typename Word>
+void extend_digits(RnsView<const std::type_identity_t<Word>> coefficients,
+                   Premultiplied premultiplied, RnsView<const std::type_identity_t<Word>> values,
+                   RnsView<std::type_identity_t<Word>> out,
+                   Span<const DigitExtension<Word>> extensions, Correction correction,
+                   const Stream& stream) {
+  const char* function = kFunctionOfAll;
+  check_at_least(function, "extensions.size()", extensions.size(), 1);
+  const LimbIndices& limbs = extensions[0].limbs();
+  const NttTables<Word>& tables = extensions[0].tables();
+  std::int64_t count = 0;
+  for (std::int64_t k = 0; k < extensions.size(); ++k) {
+    const std::string name = "extensions[" + std::to_string(k) + "]";
+    if (&extensions[k].tables() != &tables || !(extensions[k].limbs() == limbs)) {
+      throw std::invalid_argument(std::string(function) + ": " + name +
+                                  " is of other tables or limbs than extensions[0]");
+    }
+    check_memory(function, name.c_str(), extensions[k].conversion().backend(), stream);
+    count += extensions[k].count();
+  }
+  const RnsShape coefficients_shape("coefficients", coefficients);
+  const RnsShape values_shape("values", values);
+  const RnsShape out_shape("out", out);
+  for (const RnsShape& shape : {out_shape, coefficients_shape, values_shape}) {
+    check_view(function, shape);
+    check_count(function, std::string(shape.name) + ".degree", shape.degree, "the ring's degree",
+                tables.degree());
+  }
+  for (const RnsShape& shape : {coefficients_shape, values_shape}) {
+    if (shape.polys != 1) refuse(function, std::string(shape.name) + ".polys", shape.polys, "1");
+    check_count(function, std::string(shape.name) + ".limbs", shape.limbs,
+                "the sum of the extensions' counts", count);
+    check_disjoint(function, out_shape, shape);
+  }
+  check_count(function, "out.polys", out.polys, "extensions.size()", extensions.size());
+  check_count(function, "out.limbs", out.limbs, "extensions[0].limbs().count", limbs.count);
+
+  if (stream.backend() == Backend::kCpu) {
+    return extend_digits_cpu<Word>(coefficients, premultiplied == Premultiplied::kYes, values, out,
+                                   extensions, correction == Correction::kCentred, stream);
+  }
+  std::int64_t at = 0;
+  for (std::int64_t k = 0; k < extensions.size(); ++k) {
+    const int digit = extensions[k].count();
+    extend_digit<Word>(coefficients.limb_range(at, digit), premultiplied,
+                       values.limb_range(at, digit), out.poly_range(k, 1), extensions[k],
+                       correction, stream);
+    at += digit;
+  }
+}
+
+#define VELUM_INSTANTIATE(Word)                                                            \
+  template void extend_digits(RnsView<const Word>, Premultiplied, RnsView<const Word>,     \
+                              RnsView<Word>, Span<const DigitExtension<Word>>, Correction, \
+                              const Stream&);                                              \
+  template void extend_digit(RnsView<const Word>, Premultiplied, RnsView<const Word>,      \
+                             RnsView<Word>, const DigitExtension<Word>&, Correction,       \
                              const Stream&);
 VELUM_INSTANTIATE(std::uint32_t)
 VELUM_INSTANTIATE(std::uint64_t)

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "polynomial/ntt_halves.h"
 #include "polynomial/ntt_vectors-inl.h"
@@ -146,6 +147,32 @@ void ntt_forward_cpu(const NttForwardTask<Word, Finish>& task, const Stream& str
 }
 
 template <typename Word>
+void ntt_forward_or_copy_cpu(const NttForwardTask<Word, KeepValuesOfAll<Word>>& task,
+                             Span<const LimbRange> known, const RnsView<const Word>& values,
+                             const Stream& stream) {
+  std::vector<std::int64_t> first_value;  // of each polynomial
+  std::int64_t count = 0;
+  for (const LimbRange& range : known) {
+    first_value.push_back(count);
+    count += range.count;
+  }
+  for_each_limb(task, stream,
+                [&](std::int64_t poly, std::int64_t limb, const NttConstants<Word>& constants,
+                    std::int64_t offset) {
+                  Word* const row = task.polys.limb(poly, limb);
+                  const std::int64_t i = limb - known[poly].first;
+                  if (i >= 0 && i < known[poly].count) {
+                    const std::int64_t at = first_value[static_cast<std::size_t>(poly)] + i;
+                    std::copy_n(values.limb(0, at), task.polys.degree, row);
+                    return;
+                  }
+                  transform_forward(Limb<Word>{row, task.tables.log_n, task.tables.forward + offset,
+                                               constants.modulus},
+                                    task.finish.row(task.polys, poly, limb));
+                });
+}
+
+template <typename Word>
 void ntt_inverse_cpu(const NttInverseTask<Word>& task, const Stream& stream) {
   for_each_limb(task, stream,
                 [&task](std::int64_t poly, std::int64_t limb, const NttConstants<Word>& constants,
@@ -161,6 +188,13 @@ void ntt_inverse_cpu(const NttInverseTask<Word>& task, const Stream& stream) {
 #define VELUM_INSTANTIATE(Word, Finish) \
   template void ntt_forward_cpu(const NttForwardTask<Word, Finish<Word>>&, const Stream&);
 VELUM_FOR_EACH_NTT_FORWARD(VELUM_INSTANTIATE)
+#undef VELUM_INSTANTIATE
+#define VELUM_INSTANTIATE(Word)                                                             \
+  template void ntt_forward_or_copy_cpu(const NttForwardTask<Word, KeepValuesOfAll<Word>>&, \
+                                        Span<const LimbRange>, const RnsView<const Word>&,  \
+                                        const Stream&);
+VELUM_INSTANTIATE(std::uint32_t)
+VELUM_INSTANTIATE(std::uint64_t)
 #undef VELUM_INSTANTIATE
 template void ntt_inverse_cpu(const NttInverseTask<std::uint32_t>&, const Stream&);
 template void ntt_inverse_cpu(const NttInverseTask<std::uint64_t>&, const Stream&);

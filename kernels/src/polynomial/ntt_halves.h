@@ -5,6 +5,7 @@
 #include "polynomial/ntt_body.h"
 #include "velum/kernels/polynomial/ntt_tables.h"
 #include "velum/kernels/polynomial/rns_view.h"
+#include "velum/kernels/span.h"
 #include "velum/kernels/stream.h"
 
 namespace velum::kernels {
@@ -60,6 +61,16 @@ template <typename Word, typename Finish>
 void ntt_forward_cpu(const NttForwardTask<Word, Finish>& task, const Stream& stream);
 template <typename Word, typename Finish>
 void ntt_forward_cuda(const NttForwardTask<Word, Finish>& task, const Stream& stream);
+/// Limbs [first, first + count) of a polynomial.
+struct LimbRange {
+  std::int64_t first, count;
+};
+/// The transform of polynomials of which some limbs are known: limbs `known[k]` of polynomial k are
+/// copied from `values`, which holds them one polynomial after the other.
+template <typename Word>
+void ntt_forward_or_copy_cpu(const NttForwardTask<Word, KeepValuesOfAll<Word>>& task,
+                             Span<const LimbRange> known, const RnsView<const Word>& values,
+                             const Stream& stream);
 template <typename Word>
 void ntt_inverse_cpu(const NttInverseTask<Word>& task, const Stream& stream);
 template <typename Word>

@@ -91,8 +91,10 @@ class Context {
   const kernels::RnsDivision<Word>& rescaling(int level) const;
   /// Division by P at a level.
   const kernels::RnsDivision<Word>& special_division(int level) const;
-  /// Digit `digit` at a level, raised to all of QP.
-  const kernels::DigitExtension<Word>& digit_extension(int level, int digit) const;
+  /// The digits at a level, each raised to all of QP.
+  Span<const kernels::DigitExtension<Word>> digit_extensions(int level) const;
+  /// The factors that go before it, of all digits: [limbs(level)], in the backend's memory.
+  Span<const kernels::ShoupFactor<Word>> digit_factors(int level) const;
   /// P modulo each q, for keys: [limbs(max_level)], in the backend's memory.
   Span<const kernels::ShoupFactor<Word>> special_product() const { return special_product_.span(); }
 
@@ -112,6 +114,7 @@ class Context {
   std::vector<kernels::RnsDivision<Word>> rescalings_;                        // [level - 1]
   std::vector<kernels::RnsDivision<Word>> special_divisions_;                 // [level]
   std::vector<std::vector<kernels::DigitExtension<Word>>> digit_extensions_;  // [level][digit]
+  std::vector<Buffer<kernels::ShoupFactor<Word>>> digit_factors_;             // [level]
   std::vector<kernels::MixedRadix> radices_;                                  // [level]
   Buffer<kernels::ShoupFactor<Word>> special_product_;
   mutable Workspace workspace_;

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -15,12 +14,20 @@
 namespace velum::kernels {
 
 namespace detail {
+/// Uninitialised, aligned to 64 bytes. Throws std::bad_alloc.
+void* allocate_host(std::int64_t bytes);
+/// `bytes` as they were asked for.
+void free_host(void* pointer, std::int64_t bytes) noexcept;
 void* allocate_cuda(std::int64_t bytes, int device);
 void free_cuda(void* pointer, int device) noexcept;
 /// Enqueues a copy between any two of host and device memory (unified addressing).
 void copy_cuda(void* to, const void* from, std::int64_t bytes, const Stream& stream);
 void synchronize_cuda(const Stream& stream);
 }  // namespace detail
+
+/// Gives the system the host memory that freed Buffers have left. A process keeps at most 512 MiB
+/// of it for Buffers to come, in blocks of 64 KiB and more; what lies in it is not wiped.
+void release_host_memory() noexcept;
 
 /// Waits until the work enqueued on `stream` is done; nothing to do on the CPU.
 /// @throws CudaError, also for an error of earlier work.
@@ -47,10 +54,8 @@ class Buffer {
     }
     if (size == 0) return;
     const std::int64_t bytes = size * static_cast<std::int64_t>(sizeof(T));
-    data_ = static_cast<T*>(
-        backend_ == Backend::kCuda
-            ? detail::allocate_cuda(bytes, device_)
-            : ::operator new (static_cast<std::size_t>(bytes), std::align_val_t{kAlignment}));
+    data_ = static_cast<T*>(backend_ == Backend::kCuda ? detail::allocate_cuda(bytes, device_)
+                                                       : detail::allocate_host(bytes));
   }
   Buffer(const Buffer&) = delete;  // copying takes a stream: copy()
   Buffer& operator=(const Buffer&) = delete;
@@ -72,7 +77,7 @@ class Buffer {
     if (backend_ == Backend::kCuda) {
       detail::free_cuda(data_, device_);
     } else {
-      ::operator delete (data_, std::align_val_t{kAlignment});
+      detail::free_host(data_, size_ * static_cast<std::int64_t>(sizeof(T)));
     }
   }
 
@@ -82,7 +87,6 @@ class Buffer {
   Span<T> span() const { return {data_, size_}; }
 
  private:
-  static constexpr std::size_t kAlignment = 64;
   T* data_ = nullptr;
   std::int64_t size_ = 0;
   Backend backend_;

@@ -6,6 +6,7 @@
 #include "velum/kernels/polynomial/base_conversion.h"
 #include "velum/kernels/polynomial/ntt_tables.h"
 #include "velum/kernels/polynomial/rns_view.h"
+#include "velum/kernels/span.h"
 #include "velum/kernels/stream.h"
 
 namespace velum::kernels {
@@ -73,5 +74,24 @@ void extend_digit(RnsView<const std::type_identity_t<Word>> coefficients,
                   Premultiplied premultiplied, RnsView<const std::type_identity_t<Word>> values,
                   RnsView<std::type_identity_t<Word>> out, const DigitExtension<Word>& extension,
                   Correction correction, const Stream& stream);
+
+/// `extend_digit` of all digits of a polynomial, digit k to polynomial k of `out`, in a few passes
+/// over all of them: on the CPU the tables of a prime are read once, and threads share more work.
+///
+/// @param coefficients   [1, sum of the digits' counts, N]: the digits' limbs one after the other,
+///                       as `extend_digit` has them; must not touch `out`.
+/// @param premultiplied  whether they are multiplied by (D/q_i)^-1 modulo q_i, D of their digit.
+/// @param values         the same in NTT form; must not touch `out`.
+/// @param out            [digits, limbs.count, N], NTT form, residues in [0, q); overwritten.
+/// @param extensions     [digits], of the same tables and limbs; in the memory of the stream's
+///                       backend.
+/// @throws, determinism: as `extend_digit`; std::invalid_argument also if the extensions differ in
+///         tables or limbs, or there is none.
+template <typename Word>
+void extend_digits(RnsView<const std::type_identity_t<Word>> coefficients,
+                   Premultiplied premultiplied, RnsView<const std::type_identity_t<Word>> values,
+                   RnsView<std::type_identity_t<Word>> out,
+                   Span<const DigitExtension<Word>> extensions, Correction correction,
+                   const Stream& stream);
 
 }  // namespace velum::kernels
