@@ -44,7 +44,7 @@ void BM_Embed(benchmark::State& state) {
   const std::vector<Complex> slots = random_slots(embedding.max_slots());
   std::vector<double> coefficients(2 * slots.size());
   for (auto _ : state) {
-    embedding.embed(Span<const Complex>(slots), 0x1p40, coefficients);
+    embedding.embed(Span<const Complex>(slots), 0x1p40, coefficients, Stream::serial());
     benchmark::ClobberMemory();
   }
 }
@@ -55,7 +55,7 @@ void BM_EmbedDoubleDouble(benchmark::State& state) {
   const std::vector<Complex> slots = random_slots(embedding.max_slots());
   DoubleDoubles coefficients(2 * slots.size());
   for (auto _ : state) {
-    embedding.embed(Span<const Complex>(slots), 0x1p90, coefficients.span());
+    embedding.embed(Span<const Complex>(slots), 0x1p90, coefficients.span(), Stream::serial());
     benchmark::ClobberMemory();
   }
 }
@@ -69,11 +69,11 @@ void BM_Evaluate(benchmark::State& state) {
   const CanonicalEmbedding embedding(static_cast<int>(state.range(0)));
   std::vector<Complex> slots = random_slots(embedding.max_slots());
   std::vector<double> coefficients(2 * slots.size());
-  embedding.embed(Span<const Complex>(slots), 0x1p40, coefficients);
+  embedding.embed(Span<const Complex>(slots), 0x1p40, coefficients, Stream::serial());
   std::vector<double> work(coefficients.size());
   for (auto _ : state) {
     work = coefficients;
-    embedding.evaluate(work, 0x1p40, Span<Complex>(slots));
+    embedding.evaluate(work, 0x1p40, Span<Complex>(slots), Stream::serial());
     benchmark::ClobberMemory();
   }
 }
@@ -83,11 +83,11 @@ void BM_EvaluateDoubleDouble(benchmark::State& state) {
   const CanonicalEmbedding embedding(static_cast<int>(state.range(0)));
   std::vector<Complex> slots = random_slots(embedding.max_slots());
   DoubleDoubles coefficients(2 * slots.size());
-  embedding.embed(Span<const Complex>(slots), 0x1p90, coefficients.span());
+  embedding.embed(Span<const Complex>(slots), 0x1p90, coefficients.span(), Stream::serial());
   DoubleDoubles work(coefficients);
   for (auto _ : state) {
     work = coefficients;
-    embedding.evaluate(work.span(), 0x1p90, Span<Complex>(slots));
+    embedding.evaluate(work.span(), 0x1p90, Span<Complex>(slots), Stream::serial());
     benchmark::ClobberMemory();
   }
 }

@@ -18,6 +18,7 @@ namespace {
 
 using kernels::Backend;
 using kernels::Span;
+using kernels::Stream;
 using ::velum::testing::for_each_simd_target;
 using ::velum::testing::Quad;
 using ::velum::testing::QuadComplex;
@@ -113,14 +114,14 @@ template <typename Slot>
 std::vector<double> embedded(const CanonicalEmbedding& embedding, const std::vector<Slot>& slots,
                              double scale) {
   std::vector<double> coefficients(2 * slots.size());
-  embedding.embed(Span<const Slot>(slots), scale, coefficients);
+  embedding.embed(Span<const Slot>(slots), scale, coefficients, Stream::serial());
   return coefficients;
 }
 template <typename Slot>
 DoubleDoubles embedded_double_double(const CanonicalEmbedding& embedding,
                                      const std::vector<Slot>& slots, double scale) {
   DoubleDoubles coefficients(2 * slots.size());
-  embedding.embed(Span<const Slot>(slots), scale, coefficients.span());
+  embedding.embed(Span<const Slot>(slots), scale, coefficients.span(), Stream::serial());
   return coefficients;
 }
 
@@ -204,29 +205,30 @@ TEST(CanonicalEmbedding, SlotsAreTheValuesAtThePowersOf5WithinTheErrorBounds) {
         const Quad size = norm(expected);
         std::vector<double> work = coefficients;
         std::vector<Complex> computed(slots);
-        embedding.evaluate(work, scale, Span<Complex>(computed));
+        embedding.evaluate(work, scale, Span<Complex>(computed), Stream::serial());
         EXPECT_LE(distance(quads(computed), expected), CanonicalEmbedding::error_bound(n) * size)
             << input.name << ", " << n << " slots";
 
         std::vector<double> reals(slots);
         work = coefficients;
-        embedding.evaluate(work, scale, Span<double>(reals));
+        embedding.evaluate(work, scale, Span<double>(reals), Stream::serial());
         for (std::size_t j = 0; j < slots; ++j) ASSERT_EQ(reals[j], computed[j].real());
 
         DoubleDoubles work2(2 * slots);
         work2.high = coefficients;
         std::vector<ComplexDoubleDouble> computed2(slots);
-        embedding.evaluate(work2.span(), scale, Span<ComplexDoubleDouble>(computed2));
+        embedding.evaluate(work2.span(), scale, Span<ComplexDoubleDouble>(computed2),
+                           Stream::serial());
         EXPECT_LE(distance(quads(computed2), expected),
                   CanonicalEmbedding::error_bound_double_double(n) * size)
             << input.name << ", " << n << " slots";
 
         DoubleDoubles work3(2 * slots);
         work3.high = coefficients;
-        embedding.evaluate(work3.span(), scale, Span<Complex>(computed));
+        embedding.evaluate(work3.span(), scale, Span<Complex>(computed), Stream::serial());
         DoubleDoubles work4(2 * slots);
         work4.high = coefficients;
-        embedding.evaluate(work4.span(), scale, Span<double>(reals));
+        embedding.evaluate(work4.span(), scale, Span<double>(reals), Stream::serial());
         for (std::size_t j = 0; j < slots; ++j) {
           ASSERT_EQ(computed[j], Complex(computed2[j].real.high, computed2[j].imag.high));
           ASSERT_EQ(reals[j], computed2[j].real.high);
@@ -282,7 +284,7 @@ TEST(CanonicalEmbedding, LargeTransformsAgreeWithTheDefinitionWhereTheyAreSample
     }
     std::vector<double> work = coefficients;
     std::vector<Complex> back(static_cast<std::size_t>(n));
-    embedding.evaluate(work, 0x1p40, Span<Complex>(back));
+    embedding.evaluate(work, 0x1p40, Span<Complex>(back), Stream::serial());
     const std::vector<Quad> as_coefficients = quads(coefficients);
     for (int sample = 0; sample < 4; ++sample) {
       const auto j = static_cast<std::size_t>(generator() % static_cast<std::uint64_t>(n));
@@ -304,7 +306,7 @@ TEST(CanonicalEmbedding, EmbeddingAndEvaluatingReturnsEveryNumberOfSlots) {
       const std::vector<QuadComplex> input_quad = quads(input);
       std::vector<double> work = embedded(embedding, input, scale);
       std::vector<Complex> back(slots);
-      embedding.evaluate(work, scale, Span<Complex>(back));
+      embedding.evaluate(work, scale, Span<Complex>(back), Stream::serial());
       EXPECT_LE(distance(quads(back), input_quad),
                 2.001 * CanonicalEmbedding::error_bound(n) * norm(input_quad));
 
@@ -314,7 +316,7 @@ TEST(CanonicalEmbedding, EmbeddingAndEvaluatingReturnsEveryNumberOfSlots) {
       }
       DoubleDoubles work2 = embedded_double_double(embedding, fine, scale);
       std::vector<ComplexDoubleDouble> back2(slots);
-      embedding.evaluate(work2.span(), scale, Span<ComplexDoubleDouble>(back2));
+      embedding.evaluate(work2.span(), scale, Span<ComplexDoubleDouble>(back2), Stream::serial());
       EXPECT_LE(distance(quads(back2), quads(fine)),
                 2.001 * CanonicalEmbedding::error_bound_double_double(n) * norm(input_quad));
     }
@@ -349,10 +351,10 @@ TEST(CanonicalEmbedding, EverySimdTargetHasTheseBits) {
     EXPECT_EQ(sha256(fine.low), "d6c0ea4c8d3edd5f4edb224a9adf56ef099193ad2d7e905b79591381d704dfd9");
     std::vector<double> work = coefficients;
     std::vector<Complex> back(slots.size());
-    embedding.evaluate(work, 1e12 / 3, Span<Complex>(back));
+    embedding.evaluate(work, 1e12 / 3, Span<Complex>(back), Stream::serial());
     EXPECT_EQ(sha256(back), "baf7a75c69f93998fcad52660c0c3e8d8052dd250c50e1227fc91ffcac230658");
     std::vector<ComplexDoubleDouble> back2(slots.size());
-    embedding.evaluate(fine.span(), 1e27 / 3, Span<ComplexDoubleDouble>(back2));
+    embedding.evaluate(fine.span(), 1e27 / 3, Span<ComplexDoubleDouble>(back2), Stream::serial());
     EXPECT_EQ(sha256(back2), "a59c1e03234ab0edb69cb4f9f39782d2cc12184952055fd65ca70c3869a03f82");
   });
   // Transforms smaller than a vector.
@@ -380,6 +382,41 @@ std::string refusal(Call call) {
   return "accepted";
 }
 
+TEST(CanonicalEmbedding, HasTheSameBitsWithAnyNumberOfThreads) {
+  const CanonicalEmbedding embedding(15);
+  for (const std::int64_t n :
+       {std::int64_t{1}, std::int64_t{2048}, std::int64_t{4096}, std::int64_t{16384}}) {
+    const std::vector<Complex> slots = random_slots(n, 5);
+    const auto size = static_cast<std::size_t>(2 * n);
+    struct Results {
+      std::vector<double> in_double, high, low;
+      std::vector<Complex> slots, slots_double_double;
+    };
+    const auto results = [&](const Stream& stream) {
+      Results r{std::vector<double>(size), std::vector<double>(size), std::vector<double>(size),
+                std::vector<Complex>(slots.size()), std::vector<Complex>(slots.size())};
+      const DoubleDoubleSpan fine{Span<double>(r.high), Span<double>(r.low)};
+      embedding.embed(Span<const Complex>(slots), 0x1p40, Span<double>(r.in_double), stream);
+      embedding.embed(Span<const Complex>(slots), 0x1p90, fine, stream);
+      std::vector<double> work = r.in_double, high = r.high, low = r.low;
+      embedding.evaluate(Span<double>(work), 1e12 / 3, Span<Complex>(r.slots), stream);
+      embedding.evaluate(DoubleDoubleSpan{Span<double>(high), Span<double>(low)}, 1e27 / 3,
+                         Span<Complex>(r.slots_double_double), stream);
+      return r;
+    };
+    const Results expected = results(Stream::serial());
+    for (const int threads : {2, 3, 8}) {
+      const Results r = results(Stream::cpu(threads));
+      EXPECT_EQ(r.in_double, expected.in_double) << n << ", " << threads << " threads";
+      EXPECT_EQ(r.high, expected.high) << n << ", " << threads << " threads";
+      EXPECT_EQ(r.low, expected.low) << n << ", " << threads << " threads";
+      EXPECT_EQ(r.slots, expected.slots) << n << ", " << threads << " threads";
+      EXPECT_EQ(r.slots_double_double, expected.slots_double_double)
+          << n << ", " << threads << " threads";
+    }
+  }
+}
+
 TEST(CanonicalEmbedding, ArgumentsOutOfRangeAreRefused) {
   EXPECT_EQ(refusal([] { CanonicalEmbedding(0); }),
             "CanonicalEmbedding: log_n = 0, expected 1 to 17");
@@ -391,13 +428,13 @@ TEST(CanonicalEmbedding, ArgumentsOutOfRangeAreRefused) {
   const auto embed = [&](std::int64_t n, double scale, std::int64_t size) {
     return refusal([&] {
       embedding.embed(Span<const Complex>(slots.data(), n), scale,
-                      Span<double>(coefficients.data(), size));
+                      Span<double>(coefficients.data(), size), Stream::serial());
     });
   };
   const auto evaluate = [&](std::int64_t n, double scale, std::int64_t size) {
     return refusal([&] {
       embedding.evaluate(Span<double>(coefficients.data(), size), scale,
-                         Span<Complex>(slots.data(), n));
+                         Span<Complex>(slots.data(), n), Stream::serial());
     });
   };
   EXPECT_EQ(embed(4, 1, 8), "accepted");
@@ -424,7 +461,8 @@ TEST(CanonicalEmbedding, ArgumentsOutOfRangeAreRefused) {
   EXPECT_EQ(refusal([&] {
               embedding.embed(Span<const Complex>(slots), 1,
                               DoubleDoubleSpan{Span<double>(coefficients.data(), 8),
-                                               Span<double>(coefficients.data(), 7)});
+                                               Span<double>(coefficients.data(), 7)},
+                              Stream::serial());
             }),
             "CanonicalEmbedding::embed: coefficients.low.size() = 7, expected "
             "coefficients.high.size() = 8");
@@ -436,11 +474,13 @@ TEST(CanonicalEmbedding, NanInfiniteAndOverflowingNumbersAreRefusedByName) {
   std::vector<double> coefficients(8), low(8);
   const auto embed = [&](Complex z) {
     const std::vector<Complex> slots{1, 2, z, 3};
-    const std::string text =
-        refusal([&] { embedding.embed(Span<const Complex>(slots), 0x1p40, coefficients); });
+    const std::string text = refusal([&] {
+      embedding.embed(Span<const Complex>(slots), 0x1p40, coefficients, Stream::serial());
+    });
     EXPECT_EQ(text, refusal([&] {
                 embedding.embed(Span<const Complex>(slots), 0x1p40,
-                                DoubleDoubleSpan{Span<double>(coefficients), Span<double>(low)});
+                                DoubleDoubleSpan{Span<double>(coefficients), Span<double>(low)},
+                                Stream::serial());
               }));
     return text;
   };
@@ -458,7 +498,7 @@ TEST(CanonicalEmbedding, NanInfiniteAndOverflowingNumbersAreRefusedByName) {
     low[5] = low_part;
     return refusal([&] {
       embedding.evaluate(DoubleDoubleSpan{Span<double>(coefficients), Span<double>(low)}, 0x1p40,
-                         Span<Complex>(slots));
+                         Span<Complex>(slots), Stream::serial());
     });
   };
   EXPECT_EQ(evaluate(1, 0), "accepted");

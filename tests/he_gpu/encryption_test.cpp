@@ -1,3 +1,6 @@
+#include <cmath>
+#include <complex>
+#include <limits>
 #include <set>
 #include <thread>
 
@@ -117,6 +120,28 @@ TEST_P(EncryptionOnEveryBackend, SlotsBeyondTheDeclaredBoundAreRefused) {
   expect_estimate_holds(wider, error_between(scheme.decrypt(wider), slots));
   EXPECT_THAT(error_of([&] { scheme.encode(slots, {.message_bound = 1e6}); }),
               HasSubstr("does not fit the modulus"));
+}
+
+/// The bound is exact, and of any size: 3 and 4 make 5 times it, the double above does not.
+TEST_P(EncryptionOnEveryBackend, TheDeclaredBoundIsKeptToTheLastBit) {
+  const Scheme scheme(small_insecure_parameters(6, 45, 0), GetParam(), 9);
+  const auto encode = [&](const std::complex<double>& slot, double bound) {
+    Complexes slots(32, 0.0);
+    slots[31] = slot;
+    scheme.encode(slots, {.message_bound = bound});
+  };
+  for (const double unit : {0.125, 0x1p-20, 0x1p-460, 0x1p-500, 0x1p-900}) {
+    EXPECT_NO_THROW(encode({-3.0 * unit, 4.0 * unit}, 5.0 * unit)) << unit;
+    EXPECT_THROW(encode({3.0 * unit, 4.0 * unit}, std::nextafter(5.0 * unit, 0.0)),
+                 std::invalid_argument)
+        << unit;
+  }
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double wrong : {nan, infinity, -infinity, 1e200}) {
+    EXPECT_THROW(encode({wrong, 0.0}, 1.0), std::invalid_argument) << wrong;
+    EXPECT_THROW(encode({0.0, wrong}, 1.0), std::invalid_argument) << wrong;
+  }
 }
 
 // 128 queries at 40 bits: the noise is what the formula says, and the estimate that the plaintext

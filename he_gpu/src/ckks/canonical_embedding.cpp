@@ -19,6 +19,7 @@ namespace velum::he {
 namespace {
 
 using kernels::Span;
+using kernels::Stream;
 
 constexpr double kLargest = 0x1p900;
 constexpr double kLargestCoefficient = 0x1p880;     // sums of 2^17 stay below kLargest
@@ -81,17 +82,44 @@ DoubleDouble without_tiny_parts(DoubleDouble x) {
           std::abs(x.low) < kSmallestDoubleDouble ? 0 : x.low};
 }
 
-void bit_reverse(double* x, std::int64_t n) {
+/// Numbers that are worth a thread of their own: some ten microseconds.
+constexpr std::int64_t kGrain = 4096;
+
+/// Calls `body(i)` for i from 0 to n - 1.
+template <typename Body>
+void for_each(std::int64_t n, const Stream& stream, const Body& body) {
+  stream.parallel_for().run(n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) body(i);
+  });
+}
+
+/// i with its log2(n) bits in reverse order.
+std::int64_t reversed_bits(std::int64_t i, std::int64_t n) {
   std::int64_t reversed = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    if (i < reversed) std::swap(x[i], x[reversed]);
-    std::int64_t carry = n / 2;  // add one to `reversed` from its highest bit downwards
-    while (reversed & carry) {
-      reversed ^= carry;
-      carry /= 2;
+  for (std::int64_t bit = 1; bit < n; bit *= 2) reversed = 2 * reversed + ((i & bit) != 0 ? 1 : 0);
+  return reversed;
+}
+
+/// All parts of all numbers. A pair is exchanged where the smaller index stands.
+template <int kParts>
+void bit_reverse(const ComplexPlanes& values, std::int64_t n, const Stream& stream) {
+  stream.parallel_for().run(n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::int64_t reversed = reversed_bits(begin, n);
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (i < reversed) {
+        for (int part = 0; part < kParts; ++part) {
+          std::swap(values.real[part][i], values.real[part][reversed]);
+          std::swap(values.imag[part][i], values.imag[part][reversed]);
+        }
+      }
+      std::int64_t carry = n / 2;  // add one to `reversed` from its highest bit downwards
+      while (reversed & carry) {
+        reversed ^= carry;
+        carry /= 2;
+      }
+      reversed |= carry;
     }
-    reversed |= carry;
-  }
+  });
 }
 
 ComplexPlanes planes(Span<double> coefficients) {
@@ -106,32 +134,33 @@ ComplexPlanes planes(const DoubleDoubleSpan& coefficients) {
 
 template <typename Slot>
 void embed_double(Span<const Slot> slots, double scale, Span<double> coefficients,
-                  const TwiddlePlanes& twiddles) {
+                  const TwiddlePlanes& twiddles, const Stream& stream) {
   const std::int64_t n = slots.size();
   const double factor = scale / static_cast<double>(n);
   const ComplexPlanes values = planes(coefficients);
   if constexpr (std::is_same_v<Slot, double>) {
-    for (std::int64_t j = 0; j < n; ++j) values.real[0][j] = slots[j] * factor;
-    std::fill_n(values.imag[0], n, 0.0);
+    for_each(n, stream, [&](std::int64_t j) {
+      values.real[0][j] = slots[j] * factor;
+      values.imag[0][j] = 0.0;
+    });
   } else {
     const auto* const parts = reinterpret_cast<const double*>(slots.data());
-    for (std::int64_t j = 0; j < n; ++j) {
+    for_each(n, stream, [&](std::int64_t j) {
       values.real[0][j] = parts[2 * j] * factor;
       values.imag[0][j] = parts[2 * j + 1] * factor;
-    }
+    });
   }
-  interpolate_double(values, twiddles, n);
-  bit_reverse(values.real[0], n);
-  bit_reverse(values.imag[0], n);
+  interpolate_double(values, twiddles, n, stream);
+  bit_reverse<1>(values, n, stream);
 }
 
 template <typename Slot>
 void embed_double_double(Span<const Slot> slots, double scale, DoubleDoubleSpan coefficients,
-                         const TwiddlePlanes& twiddles) {
+                         const TwiddlePlanes& twiddles, const Stream& stream) {
   const std::int64_t n = slots.size();
   const DoubleDouble factor{scale / static_cast<double>(n), 0};
   const ComplexPlanes values = planes(coefficients);
-  for (std::int64_t j = 0; j < n; ++j) {
+  for_each(n, stream, [&](std::int64_t j) {
     const Parts z = parts_of(slots[j]);
     const DoubleDouble real = without_tiny_parts(multiply(z.real, factor));
     const DoubleDouble imag = without_tiny_parts(multiply(z.imag, factor));
@@ -139,12 +168,9 @@ void embed_double_double(Span<const Slot> slots, double scale, DoubleDoubleSpan 
     values.real[1][j] = real.low;
     values.imag[0][j] = imag.high;
     values.imag[1][j] = imag.low;
-  }
-  interpolate_double_double(values, twiddles, n);
-  for (int part = 0; part < 2; ++part) {
-    bit_reverse(values.real[part], n);
-    bit_reverse(values.imag[part], n);
-  }
+  });
+  interpolate_double_double(values, twiddles, n, stream);
+  bit_reverse<2>(values, n, stream);
 }
 
 /// Whether x is a power of two, so that products with 1/x are its quotients.
@@ -155,49 +181,45 @@ bool is_power_of_two(double x) {
 
 template <typename Slot>
 void evaluate_in_double(Span<double> coefficients, double scale, Span<Slot> slots,
-                        const TwiddlePlanes& twiddles) {
+                        const TwiddlePlanes& twiddles, const Stream& stream) {
   const std::int64_t n = slots.size();
   const ComplexPlanes values = planes(coefficients);
   if (is_power_of_two(scale)) {
     const double factor = 1 / scale;
-    for (double& x : coefficients) x *= factor;
+    for_each(2 * n, stream, [&](std::int64_t k) { coefficients[k] *= factor; });
   } else {
-    for (double& x : coefficients) x /= scale;
+    for_each(2 * n, stream, [&](std::int64_t k) { coefficients[k] /= scale; });
   }
-  bit_reverse(values.real[0], n);
-  bit_reverse(values.imag[0], n);
-  evaluate_double(values, twiddles, n);
+  bit_reverse<1>(values, n, stream);
+  evaluate_double(values, twiddles, n, stream);
   if constexpr (std::is_same_v<Slot, double>) {
     std::copy_n(values.real[0], n, slots.data());
   } else {
     auto* const parts = reinterpret_cast<double*>(slots.data());
-    for (std::int64_t j = 0; j < n; ++j) {
+    for_each(n, stream, [&](std::int64_t j) {
       parts[2 * j] = values.real[0][j];
       parts[2 * j + 1] = values.imag[0][j];
-    }
+    });
   }
 }
 
 template <typename Slot>
 void evaluate_in_double_double(DoubleDoubleSpan coefficients, double scale, Span<Slot> slots,
-                               const TwiddlePlanes& twiddles) {
+                               const TwiddlePlanes& twiddles, const Stream& stream) {
   const std::int64_t n = slots.size();
   const DoubleDouble factor = reciprocal(scale);
   const ComplexPlanes values = planes(coefficients);
-  for (std::int64_t k = 0; k < 2 * n; ++k) {
+  for_each(2 * n, stream, [&](std::int64_t k) {
     const DoubleDouble x = without_tiny_parts(
         multiply(DoubleDouble{coefficients.high[k], coefficients.low[k]}, factor));
     coefficients.high[k] = x.high;
     coefficients.low[k] = x.low;
-  }
-  for (int part = 0; part < 2; ++part) {
-    bit_reverse(values.real[part], n);
-    bit_reverse(values.imag[part], n);
-  }
-  evaluate_double_double(values, twiddles, n);
-  for (std::int64_t j = 0; j < n; ++j) {
+  });
+  bit_reverse<2>(values, n, stream);
+  evaluate_double_double(values, twiddles, n, stream);
+  for_each(n, stream, [&](std::int64_t j) {
     put({{values.real[0][j], values.real[1][j]}, {values.imag[0][j], values.imag[1][j]}}, slots[j]);
-  }
+  });
 }
 
 constexpr char kEmbed[] = "CanonicalEmbedding::embed";
@@ -278,15 +300,15 @@ CanonicalEmbedding::CanonicalEmbedding(int log_n) : log_n_(log_n) {
   }
 
 #define VELUM_DOUBLE(Slot)                                                                        \
-  void CanonicalEmbedding::embed(Span<const Slot> slots, double scale, Span<double> coefficients) \
-      const {                                                                                     \
+  void CanonicalEmbedding::embed(Span<const Slot> slots, double scale, Span<double> coefficients, \
+                                 const Stream& stream) const {                                    \
     check_embed(slots, scale, coefficients.size(), max_slots());                                  \
-    embed_double(slots, scale, coefficients, VELUM_TWIDDLES);                                     \
+    embed_double(slots, scale, coefficients, VELUM_TWIDDLES, stream);                             \
   }                                                                                               \
-  void CanonicalEmbedding::evaluate(Span<double> coefficients, double scale, Span<Slot> slots)    \
-      const {                                                                                     \
+  void CanonicalEmbedding::evaluate(Span<double> coefficients, double scale, Span<Slot> slots,    \
+                                    const Stream& stream) const {                                 \
     check_evaluate(slots.size(), scale, coefficients, max_slots());                               \
-    evaluate_in_double(coefficients, scale, slots, VELUM_TWIDDLES);                               \
+    evaluate_in_double(coefficients, scale, slots, VELUM_TWIDDLES, stream);                       \
   }
 VELUM_DOUBLE(std::complex<double>)
 VELUM_DOUBLE(double)
@@ -294,18 +316,18 @@ VELUM_DOUBLE(double)
 
 #define VELUM_DOUBLE_DOUBLE(Slot)                                                                  \
   void CanonicalEmbedding::embed(Span<const Slot> slots, double scale,                             \
-                                 DoubleDoubleSpan coefficients) const {                            \
+                                 DoubleDoubleSpan coefficients, const Stream& stream) const {      \
     check_low(kEmbed, coefficients);                                                               \
     check_embed(slots, scale, coefficients.high.size(), max_slots());                              \
-    embed_double_double(slots, scale, coefficients, VELUM_TWIDDLES);                               \
+    embed_double_double(slots, scale, coefficients, VELUM_TWIDDLES, stream);                       \
   }                                                                                                \
-  void CanonicalEmbedding::evaluate(DoubleDoubleSpan coefficients, double scale, Span<Slot> slots) \
-      const {                                                                                      \
+  void CanonicalEmbedding::evaluate(DoubleDoubleSpan coefficients, double scale, Span<Slot> slots, \
+                                    const Stream& stream) const {                                  \
     check_low(kEvaluate, coefficients);                                                            \
     check_evaluate(slots.size(), scale, coefficients.high, max_slots());                           \
     check_magnitudes<double>(kEvaluate, "coefficients", coefficients.low, 1 / scale,               \
                              kLargestCoefficient, " and |coefficient| / scale < 2^880");           \
-    evaluate_in_double_double(coefficients, scale, slots, VELUM_TWIDDLES);                         \
+    evaluate_in_double_double(coefficients, scale, slots, VELUM_TWIDDLES, stream);                 \
   }
 VELUM_DOUBLE_DOUBLE(std::complex<double>)
 VELUM_DOUBLE_DOUBLE(double)

@@ -141,18 +141,27 @@ constexpr char kDecode[] = "SlotCodec::decode";
 constexpr char kDecodeCoefficients[] = "SlotCodec::decode_coefficients";
 constexpr char kDecodeIntegers[] = "SlotCodec::decode_integers";
 
+/// The host's threads: those of a CPU stream.
+Stream host_threads(const Stream& stream) {
+  return stream.backend() == Backend::kCpu ? stream : Stream::serial();
+}
+
 /// Calls `rounded(k)` for the coefficients of the powers of X^(degree / count), 0 elsewhere.
 template <typename Integer, typename Rounded>
-Buffer<Integer> spread(std::int64_t degree, std::int64_t count, Rounded rounded) {
+Buffer<Integer> spread(std::int64_t degree, std::int64_t count, const Stream& stream,
+                       Rounded rounded) {
   Buffer<Integer> integers = host_buffer<Integer>(degree);
   Integer* const to = integers.data();
   const std::int64_t gap = degree / count;
-  if (gap == 1) {
-    for (std::int64_t k = 0; k < count; ++k) to[k] = rounded(k);
-  } else {
-    std::fill_n(to, degree, Integer{0});
-    for (std::int64_t k = 0; k < count; ++k) to[k * gap] = rounded(k);
-  }
+  constexpr std::int64_t kGrain = 4096;  // some ten microseconds
+  stream.parallel_for().run(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    if (gap == 1) {
+      for (std::int64_t k = begin; k < end; ++k) to[k] = rounded(k);
+    } else {
+      std::fill_n(to + begin * gap, (end - begin) * gap, Integer{0});
+      for (std::int64_t k = begin; k < end; ++k) to[k * gap] = rounded(k);
+    }
+  });
   return integers;
 }
 
@@ -161,29 +170,30 @@ void encode_slots(const CanonicalEmbedding& embedding, Span<const Slot> slots, d
                   const Target& target) {
   check_polynomial(kEncode, "out", target.out.polys, target.out.degree, embedding.degree());
   const std::int64_t count = 2 * slots.size();
+  const Stream host = host_threads(target.stream);
   const Buffer<double> high = host_buffer<double>(count);
   constexpr bool kFineSlots = std::is_same_v<Slot, ComplexDoubleDouble>;
   if constexpr (!kFineSlots) {
     if (scale <= kLargestScaleInDouble && !(scale * largest_part(slots) >= kLargestPartIn64Bits)) {
-      embedding.embed(slots, scale, high.span());
+      embedding.embed(slots, scale, high.span(), host);
       check_room(
           kEncode, largest_part<double>(high.span()),
           [&] { return describe_largest("slots", slots); }, scale, target);
       const double* const c = high.data();
       const Buffer<std::int64_t> integers = spread<std::int64_t>(
-          embedding.degree(), count,
+          embedding.degree(), count, host,
           [c](std::int64_t k) { return static_cast<std::int64_t>(nearest_integer(c[k])); });
       put_residues(Span<const std::int64_t>(integers.span()), target);
       return;
     }
   }
   const Buffer<double> low = host_buffer<double>(count);
-  embedding.embed(slots, scale, DoubleDoubleSpan{high.span(), low.span()});
+  embedding.embed(slots, scale, DoubleDoubleSpan{high.span(), low.span()}, host);
   check_room(
       kEncode, largest_part<double>(high.span()), [&] { return describe_largest("slots", slots); },
       scale, target);
   const Buffer<Int128> integers =
-      spread<Int128>(embedding.degree(), count, [&high, &low](std::int64_t k) {
+      spread<Int128>(embedding.degree(), count, host, [&high, &low](std::int64_t k) {
         return nearest_integer<Int128>(DoubleDouble{high.data()[k], low.data()[k]});
       });
   put_residues(Span<const Int128>(integers.span()), target);
@@ -220,15 +230,16 @@ void decode_slots(const CanonicalEmbedding& embedding, RnsView<const std::uint32
         std::string(kDecode) + ": slots.size() = " + std::to_string(slots.size()) +
         ", expected a power of two, 1 to N/2 = " + std::to_string(embedding.max_slots()));
   }
+  const Stream host = host_threads(stream);
   const Coefficients c =
       read_coefficients(kDecode, in, radix, embedding.degree(), 2 * slots.size(), stream);
   if constexpr (!std::is_same_v<Slot, ComplexDoubleDouble>) {
     if (scale <= kLargestScaleInDouble) {
-      embedding.evaluate(c.high.span(), scale, slots);
+      embedding.evaluate(c.high.span(), scale, slots, host);
       return;
     }
   }
-  embedding.evaluate(DoubleDoubleSpan{c.high.span(), c.low.span()}, scale, slots);
+  embedding.evaluate(DoubleDoubleSpan{c.high.span(), c.low.span()}, scale, slots, host);
 }
 
 }  // namespace

@@ -9,6 +9,18 @@
 
 #include <cstdint>
 
+#ifndef VELUM_CKKS_SPECIAL_FFT_CPP_
+#define VELUM_CKKS_SPECIAL_FFT_CPP_
+namespace velum::he::special_fft {
+
+/// Butterflies [begin, end) of those that join the two blocks of `half` at `block`.
+struct Part {
+  std::int64_t block, half, begin, end;
+};
+
+}  // namespace velum::he::special_fft
+#endif  // VELUM_CKKS_SPECIAL_FFT_CPP_
+
 HWY_BEFORE_NAMESPACE();
 namespace velum::he::HWY_NAMESPACE {
 namespace special_fft {  // a name of its own: the targets' namespaces are shared by all files
@@ -107,20 +119,28 @@ struct Interpolate {
   }
 };
 
+/// Butterflies [begin, end) of the `half` that join (or part) the two blocks of so many at `block`.
+template <typename Direction, template <typename> class Real, typename D>
+HWY_INLINE void butterflies(D d, const ComplexPlanes& values, const TwiddlePlanes& twiddles,
+                            std::int64_t block, std::int64_t half, std::int64_t begin,
+                            std::int64_t end) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t j = begin; j < end; j += lanes) {
+    Complex<Real<D>> a = load<Real<D>>(d, values, block + j);
+    Complex<Real<D>> b = load<Real<D>>(d, values, block + half + j);
+    const Complex<Real<D>> w = load<Real<D>>(d, twiddles, half + j);
+    Direction::butterfly(d, a, b, w);
+    store(d, a, values, block + j);
+    store(d, b, values, block + half + j);
+  }
+}
+
 /// The butterflies that join (or part) blocks of `half`, among n numbers from `first` on.
 template <typename Direction, template <typename> class Real, typename D>
 HWY_INLINE void stage_of_width(D d, const ComplexPlanes& values, const TwiddlePlanes& twiddles,
                                std::int64_t first, std::int64_t n, std::int64_t half) {
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t block = first; block < first + n; block += 2 * half) {
-    for (std::int64_t j = 0; j < half; j += lanes) {
-      Complex<Real<D>> a = load<Real<D>>(d, values, block + j);
-      Complex<Real<D>> b = load<Real<D>>(d, values, block + half + j);
-      const Complex<Real<D>> w = load<Real<D>>(d, twiddles, half + j);
-      Direction::butterfly(d, a, b, w);
-      store(d, a, values, block + j);
-      store(d, b, values, block + half + j);
-    }
+    butterflies<Direction, Real>(d, values, twiddles, block, half, 0, half);
   }
 }
 
@@ -171,20 +191,38 @@ void interpolate(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std
   }
 }
 
+/// Many butterflies: a multiple of the lanes.
+template <typename Direction, template <typename> class Real>
+void many_butterflies(const ComplexPlanes& values, const TwiddlePlanes& twiddles,
+                      const he::special_fft::Part& part) {
+  butterflies<Direction, Real>(hn::CappedTag<double, 8>(), values, twiddles, part.block, part.half,
+                               part.begin, part.end);
+}
+
 }  // namespace special_fft
 
-void evaluate_1(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std::int64_t n) {
-  special_fft::evaluate<special_fft::One>(values, twiddles, 0, n);
-}
-void interpolate_1(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std::int64_t n) {
-  special_fft::interpolate<special_fft::One>(values, twiddles, 0, n);
-}
-void evaluate_2(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std::int64_t n) {
-  special_fft::evaluate<special_fft::Two>(values, twiddles, 0, n);
-}
-void interpolate_2(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std::int64_t n) {
-  special_fft::interpolate<special_fft::Two>(values, twiddles, 0, n);
-}
+#define VELUM_DEFINE(name, Real)                                                                 \
+  void evaluate_##name(const ComplexPlanes& values, const TwiddlePlanes& twiddles,               \
+                       std::int64_t first, std::int64_t n) {                                     \
+    special_fft::evaluate<special_fft::Real>(values, twiddles, first, n);                        \
+  }                                                                                              \
+  void interpolate_##name(const ComplexPlanes& values, const TwiddlePlanes& twiddles,            \
+                          std::int64_t first, std::int64_t n) {                                  \
+    special_fft::interpolate<special_fft::Real>(values, twiddles, first, n);                     \
+  }                                                                                              \
+  void join_##name(const ComplexPlanes& values, const TwiddlePlanes& twiddles,                   \
+                   const he::special_fft::Part& part) {                                          \
+    special_fft::many_butterflies<special_fft::Evaluate, special_fft::Real>(values, twiddles,    \
+                                                                            part);               \
+  }                                                                                              \
+  void part_##name(const ComplexPlanes& values, const TwiddlePlanes& twiddles,                   \
+                   const he::special_fft::Part& part) {                                          \
+    special_fft::many_butterflies<special_fft::Interpolate, special_fft::Real>(values, twiddles, \
+                                                                               part);            \
+  }
+VELUM_DEFINE(1, One)
+VELUM_DEFINE(2, Two)
+#undef VELUM_DEFINE
 
 }  // namespace velum::he::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -195,26 +233,83 @@ namespace {
 
 HWY_EXPORT(evaluate_1);
 HWY_EXPORT(interpolate_1);
+HWY_EXPORT(join_1);
+HWY_EXPORT(part_1);
 HWY_EXPORT(evaluate_2);
 HWY_EXPORT(interpolate_2);
+HWY_EXPORT(join_2);
+HWY_EXPORT(part_2);
+
+/// For threads, n numbers are kBlocks blocks, each the transform of its own.
+constexpr std::int64_t kBlocks = 8;
+/// Fewer numbers are some ten microseconds of work.
+constexpr std::int64_t kFewest = 4096;
+
+bool for_threads(std::int64_t n, const kernels::Stream& stream) {
+  return n >= kFewest && stream.parallel_for().thread_count() > 1;
+}
+
+/// Calls `run(part)` for the butterflies that join blocks of `half` among n numbers, in kBlocks
+/// parts.
+template <typename Run>
+void for_each_part(std::int64_t n, std::int64_t half, const kernels::Stream& stream,
+                   const Run& run) {
+  const std::int64_t length = n / 2 / kBlocks;  // at most half: a part stays in its blocks
+  stream.parallel_for().run(kBlocks, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::int64_t begin = i * length % half;
+      run(special_fft::Part{i * length / half * 2 * half, half, begin, begin + length});
+    }
+  });
+}
+
+/// Calls `run(first, n / kBlocks)` for every block.
+template <typename Run>
+void for_each_block(std::int64_t n, const kernels::Stream& stream, const Run& run) {
+  const std::int64_t length = n / kBlocks;
+  stream.parallel_for().run(kBlocks, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) run(i * length, length);
+  });
+}
+
+template <typename Whole, typename Join>
+void evaluate(std::int64_t n, const kernels::Stream& stream, const Whole& whole, const Join& join) {
+  if (!for_threads(n, stream)) return whole(0, n);
+  for_each_block(n, stream, whole);
+  for (std::int64_t half = n / kBlocks; half < n; half *= 2) {
+    for_each_part(n, half, stream, join);
+  }
+}
+
+template <typename Whole, typename PartBlocks>
+void interpolate(std::int64_t n, const kernels::Stream& stream, const Whole& whole,
+                 const PartBlocks& part_blocks) {
+  if (!for_threads(n, stream)) return whole(0, n);
+  for (std::int64_t half = n / 2; half >= n / kBlocks; half /= 2) {
+    for_each_part(n, half, stream, part_blocks);
+  }
+  for_each_block(n, stream, whole);
+}
 
 }  // namespace
 
-void evaluate_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std::int64_t n) {
-  HWY_DYNAMIC_DISPATCH(evaluate_1)(values, twiddles, n);
-}
-void interpolate_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles,
-                        std::int64_t n) {
-  HWY_DYNAMIC_DISPATCH(interpolate_1)(values, twiddles, n);
-}
-void evaluate_double_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles,
-                            std::int64_t n) {
-  HWY_DYNAMIC_DISPATCH(evaluate_2)(values, twiddles, n);
-}
-void interpolate_double_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles,
-                               std::int64_t n) {
-  HWY_DYNAMIC_DISPATCH(interpolate_2)(values, twiddles, n);
-}
+#define VELUM_DEFINE(direction, precision, name, butterflies)                              \
+  void direction##_##precision(const ComplexPlanes& values, const TwiddlePlanes& twiddles, \
+                               std::int64_t n, const kernels::Stream& stream) {            \
+    direction(                                                                             \
+        n, stream,                                                                         \
+        [&](std::int64_t first, std::int64_t count) {                                      \
+          HWY_DYNAMIC_DISPATCH(direction##_##name)(values, twiddles, first, count);        \
+        },                                                                                 \
+        [&](const special_fft::Part& part) {                                               \
+          HWY_DYNAMIC_DISPATCH(butterflies##_##name)(values, twiddles, part);              \
+        });                                                                                \
+  }
+VELUM_DEFINE(evaluate, double, 1, join)
+VELUM_DEFINE(interpolate, double, 1, part)
+VELUM_DEFINE(evaluate, double_double, 2, join)
+VELUM_DEFINE(interpolate, double_double, 2, part)
+#undef VELUM_DEFINE
 
 }  // namespace velum::he
 #endif  // HWY_ONCE

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "velum/kernels/stream.h"
+
 namespace velum::he {
 
 /// `Parts` = 1: doubles. 2: double-doubles, index 1 their low halves.
@@ -26,12 +28,15 @@ struct TwiddlePlanes {
 ///
 /// Butterflies (a + w b, a - w b) from blocks of 1 upwards, and (a + b, (a - b) / w) downwards.
 /// Sums and products are rounded one by one; the products' errors that double-doubles need are
-/// exact with and without fma, so all SIMD targets have the same bits.
-void evaluate_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std::int64_t n);
-void interpolate_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std::int64_t n);
+/// exact with and without fma, so all SIMD targets have the same bits, and any number of threads
+/// of the CPU stream.
+void evaluate_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std::int64_t n,
+                     const kernels::Stream& stream);
+void interpolate_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles, std::int64_t n,
+                        const kernels::Stream& stream);
 void evaluate_double_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles,
-                            std::int64_t n);
+                            std::int64_t n, const kernels::Stream& stream);
 void interpolate_double_double(const ComplexPlanes& values, const TwiddlePlanes& twiddles,
-                               std::int64_t n);
+                               std::int64_t n, const kernels::Stream& stream);
 
 }  // namespace velum::he

@@ -6,6 +6,7 @@
 
 #include "velum/he/ckks/double_double.h"
 #include "velum/kernels/span.h"
+#include "velum/kernels/stream.h"
 
 namespace velum::he {
 
@@ -27,7 +28,8 @@ namespace velum::he {
 /// 2017 (ePrint 2016/421); the order of the slots by powers of 5 and fewer slots: Cheon, Han, Kim,
 /// Kim and Song, Bootstrapping for approximate homomorphic encryption, 2018 (ePrint 2018/153).
 ///
-/// Runs on the calling thread, on the host. Immutable; any number of threads may use one.
+/// Runs on the host, with the threads of the CPU stream that is given. Immutable; any number of
+/// threads may use one.
 ///
 /// Error, with u = 2^-53 and L = log2 n, in the Euclidean norm of all slots or coefficients,
 /// computed minus exact over exact (docs/numerics.md, "The encoder of CKKS"):
@@ -36,7 +38,8 @@ namespace velum::he {
 ///   double-double     error_bound_double_double(n) = (13.6 L + 14) u^2
 ///
 /// given that no number in between overflows, or underflows: |z| scale / n in [2^-400, 2^900] where
-/// not 0 is enough. Determinism: the bits of a result depend on neither machine nor SIMD target.
+/// not 0 is enough. Determinism: the bits of a result depend on neither machine, nor SIMD target,
+/// nor threads.
 class CanonicalEmbedding {
  public:
   static constexpr int kMaxLogN = 17;
@@ -60,35 +63,39 @@ class CanonicalEmbedding {
   /// @param scale         finite, > 0.
   /// @param coefficients  [2n]; overwritten; must not overlap the slots. |coefficients[k]| is at
   ///                      most scale max |z|.
+  /// @param stream        a CPU stream.
   /// @throws std::invalid_argument if a size is wrong, a slot is not finite (named), the scale is
   ///         out of range, or scale max |z| is not below 2^900.
   void embed(kernels::Span<const std::complex<double>> slots, double scale,
-             kernels::Span<double> coefficients) const;
-  void embed(kernels::Span<const double> slots, double scale,
-             kernels::Span<double> coefficients) const;
+             kernels::Span<double> coefficients, const kernels::Stream& stream) const;
+  void embed(kernels::Span<const double> slots, double scale, kernels::Span<double> coefficients,
+             const kernels::Stream& stream) const;
   /// In double-double arithmetic. Numbers below 2^-600 of the largest count as 0.
   void embed(kernels::Span<const std::complex<double>> slots, double scale,
-             DoubleDoubleSpan coefficients) const;
-  void embed(kernels::Span<const double> slots, double scale, DoubleDoubleSpan coefficients) const;
+             DoubleDoubleSpan coefficients, const kernels::Stream& stream) const;
+  void embed(kernels::Span<const double> slots, double scale, DoubleDoubleSpan coefficients,
+             const kernels::Stream& stream) const;
   void embed(kernels::Span<const ComplexDoubleDouble> slots, double scale,
-             DoubleDoubleSpan coefficients) const;
+             DoubleDoubleSpan coefficients, const kernels::Stream& stream) const;
 
   /// slots[j] = (1 / scale) sum_k coefficients[k] w^(5^j k): the inverse of `embed`.
   ///
   /// @param coefficients  [2n], finite; destroyed: it is the workspace.
   /// @param slots         [n]; overwritten; must not overlap the coefficients. Doubles take the
   ///                      real parts.
+  /// @param stream        a CPU stream.
   /// @throws std::invalid_argument as `embed`, with sum |coefficients| / scale for scale max |z|.
   void evaluate(kernels::Span<double> coefficients, double scale,
-                kernels::Span<std::complex<double>> slots) const;
-  void evaluate(kernels::Span<double> coefficients, double scale,
-                kernels::Span<double> slots) const;
+                kernels::Span<std::complex<double>> slots, const kernels::Stream& stream) const;
+  void evaluate(kernels::Span<double> coefficients, double scale, kernels::Span<double> slots,
+                const kernels::Stream& stream) const;
   /// In double-double arithmetic, rounded at the end where the slots are doubles.
   void evaluate(DoubleDoubleSpan coefficients, double scale,
-                kernels::Span<std::complex<double>> slots) const;
-  void evaluate(DoubleDoubleSpan coefficients, double scale, kernels::Span<double> slots) const;
+                kernels::Span<std::complex<double>> slots, const kernels::Stream& stream) const;
+  void evaluate(DoubleDoubleSpan coefficients, double scale, kernels::Span<double> slots,
+                const kernels::Stream& stream) const;
   void evaluate(DoubleDoubleSpan coefficients, double scale,
-                kernels::Span<ComplexDoubleDouble> slots) const;
+                kernels::Span<ComplexDoubleDouble> slots, const kernels::Stream& stream) const;
 
  private:
   int log_n_;
