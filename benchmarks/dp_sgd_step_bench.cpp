@@ -1,8 +1,15 @@
 // One step of DP-SGD beside one plain step of the same model: forward, backward, noise, optimiser.
 //
-// Both run in turn in each iteration, so that whatever else the machine does meets both alike. The
-// counters are minima over the iterations, plain_ms, velum_ms and their ratio, and the median over
-// the iterations of the ratio of the two steps in each; `Time` is the mean of velum's step.
+// BM_DpSgdStep: both run in turn in each iteration, so that whatever else the machine does meets
+// both alike. The counters are minima over the iterations, plain_ms, velum_ms and their ratio, and
+// the median over the iterations of the ratio of the two steps in each; `Time` is the mean of
+// velum's step.
+//
+// BM_PeakMemory: one kind of step alone. The counters are the most bytes that were allocated at any
+// time, less those before the model was made, in MB (10^6): peak_mb in the steps after the first
+// three, first_peak_mb in these, in which velum proves the graph. All of malloc's family is counted
+// (support/allocation_counter.h), exactly. Give one model and kind at a time
+// (--benchmark_filter): memory that an earlier one left in a cache is not counted in the next.
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
 #include <torch/nn.h>
@@ -11,9 +18,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <limits>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "support/allocation_counter.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/privacy_engine.h"
 
@@ -52,43 +63,131 @@ Sequential groupnorm_cnn() {
                     Linear(64, 10));
 }
 
+/// Four encoder layers of width 128 over 64 tokens of a vocabulary of 1000, with dropout 0; the
+/// mean over time is classified; 0.92 million weights.
+struct TransformerImpl : torch::nn::Module {
+  torch::Tensor forward(const torch::Tensor& tokens) {
+    return head(encoder(embedding(tokens).transpose(0, 1)).mean(0));
+  }
+  torch::nn::Embedding embedding = register_module("embedding", torch::nn::Embedding(1000, 128));
+  torch::nn::TransformerEncoder encoder = register_module(
+      "encoder",
+      torch::nn::TransformerEncoder(
+          torch::nn::TransformerEncoderLayer(
+              torch::nn::TransformerEncoderLayerOptions(128, 4).dim_feedforward(512).dropout(0)),
+          4));
+  torch::nn::Linear head = register_module("head", torch::nn::Linear(128, 10));
+};
+TORCH_MODULE(Transformer);
+
+/// The 28 rows of an image, one after the other; 62 thousand weights.
+struct GruImpl : torch::nn::Module {
+  torch::Tensor forward(const torch::Tensor& images) {
+    return head(std::get<0>(gru(images.squeeze(1))).select(1, 27));
+  }
+  torch::nn::GRU gru =
+      register_module("gru", torch::nn::GRU(torch::nn::GRUOptions(28, 128).batch_first(true)));
+  torch::nn::Linear head = register_module("head", torch::nn::Linear(128, 10));
+};
+TORCH_MODULE(Gru);
+
+/// The mean of 64 rows of a table of 100 thousand; 6.4 million weights.
+struct EmbeddingClassifierImpl : torch::nn::Module {
+  torch::Tensor forward(const torch::Tensor& tokens) { return head(embedding(tokens).mean(1)); }
+  torch::nn::Embedding embedding = register_module("embedding", torch::nn::Embedding(100'000, 64));
+  torch::nn::Linear head = register_module("head", torch::nn::Linear(64, 10));
+};
+TORCH_MODULE(EmbeddingClassifier);
+
+struct Model {
+  std::vector<torch::Tensor> parameters;
+  std::function<torch::Tensor(const torch::Tensor&)> forward;
+};
+
+template <typename Module>
+Model model_of(Module module) {
+  return {module->parameters(),
+          [module](const torch::Tensor& x) mutable { return module->forward(x); }};
+}
+
+/// A kind of model and of its inputs.
+struct Workload {
+  Model (*make)();
+  torch::Tensor (*inputs)(std::int64_t batch);
+};
+
+torch::Tensor images(std::int64_t batch) { return torch::randn({batch, 1, 28, 28}); }
+
+template <std::int64_t vocabulary>
+torch::Tensor tokens(std::int64_t batch) {
+  return torch::randint(vocabulary, {batch, 64});
+}
+
+/// Everything that a plain step needs.
+class PlainStep {
+ public:
+  PlainStep(const Workload& workload, torch::Tensor inputs, torch::Tensor labels)
+      : model_(workload.make()),
+        optimizer_(model_.parameters, 0.01),
+        inputs_(std::move(inputs)),
+        labels_(std::move(labels)) {}
+  void operator()() {
+    optimizer_.zero_grad();
+    torch::nn::functional::cross_entropy(model_.forward(inputs_), labels_).backward();
+    optimizer_.step();
+  }
+
+ private:
+  Model model_;
+  torch::optim::SGD optimizer_;
+  torch::Tensor inputs_, labels_;
+};
+
+/// Everything that velum's step needs.
+class VelumStep {
+ public:
+  VelumStep(const Workload& workload, torch::Tensor inputs, torch::Tensor labels)
+      : model_(workload.make()),
+        optimizer_(model_.parameters, 0.01),
+        engine_(model_.parameters,
+                PoissonSampler(kDatasetSize, static_cast<double>(inputs.size(0)) / kDatasetSize),
+                {.clipping = Clipping::flat(1.0), .noise_multiplier = 1.0}),
+        inputs_(std::move(inputs)),
+        labels_(std::move(labels)) {}
+  void operator()() {
+    namespace F = torch::nn::functional;
+    optimizer_.zero_grad();
+    engine_.backward(F::cross_entropy(model_.forward(inputs_), labels_,
+                                      F::CrossEntropyFuncOptions().reduction(torch::kNone)));
+    optimizer_.step();
+  }
+
+ private:
+  Model model_;
+  torch::optim::SGD optimizer_;
+  PrivacyEngine engine_;
+  torch::Tensor inputs_, labels_;
+};
+
 template <typename Step>
-double milliseconds(const Step& step) {
+double milliseconds(Step& step) {
   const auto start = std::chrono::steady_clock::now();
   step();
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
       .count();
 }
 
-void BM_DpSgdStep(benchmark::State& state, Sequential (*make_model)()) {
+constexpr int kWarmUp = 3;
+
+void BM_DpSgdStep(benchmark::State& state, const Workload& workload) {
   const std::int64_t batch = state.range(0);
   at::set_num_threads(static_cast<int>(state.range(1)));
   torch::manual_seed(1);
-  const torch::Tensor inputs = torch::randn({batch, 1, 28, 28});
+  const torch::Tensor inputs = workload.inputs(batch);
   const torch::Tensor labels = torch::randint(10, {batch});
-  namespace F = torch::nn::functional;
-
-  Sequential plain_model = make_model();
-  torch::optim::SGD plain_optimizer(plain_model->parameters(), 0.01);
-  const auto plain = [&] {
-    plain_optimizer.zero_grad();
-    F::cross_entropy(plain_model->forward(inputs), labels).backward();
-    plain_optimizer.step();
-  };
-
-  Sequential model = make_model();
-  torch::optim::SGD optimizer(model->parameters(), 0.01);
-  const PoissonSampler sampler(kDatasetSize, static_cast<double>(batch) / kDatasetSize);
-  PrivacyEngine engine(model->parameters(), sampler,
-                       {.clipping = Clipping::flat(1.0), .noise_multiplier = 1.0});
-  const auto velum = [&] {
-    optimizer.zero_grad();
-    engine.backward(F::cross_entropy(model->forward(inputs), labels,
-                                     F::CrossEntropyFuncOptions().reduction(torch::kNone)));
-    optimizer.step();
-  };
-
-  for (int warm_up = 0; warm_up < 3; ++warm_up) {
+  PlainStep plain(workload, inputs, labels);
+  VelumStep velum(workload, inputs, labels);
+  for (int step = 0; step < kWarmUp; ++step) {
     plain();
     velum();
   }
@@ -109,27 +208,61 @@ void BM_DpSgdStep(benchmark::State& state, Sequential (*make_model)()) {
   state.counters["median_ratio"] = *middle;
 }
 
-BENCHMARK_CAPTURE(BM_DpSgdStep, tanh_cnn, tanh_cnn)
-    ->ArgNames({"batch", "threads"})
-    ->Args({256, 1})
-    ->Args({256, 2})
-    ->Iterations(100)
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(BM_DpSgdStep, mlp, mlp)
-    ->ArgNames({"batch", "threads"})
-    ->Args({256, 1})
-    ->Args({256, 2})
-    ->Iterations(100)
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(BM_DpSgdStep, groupnorm_cnn, groupnorm_cnn)
-    ->ArgNames({"batch", "threads"})
-    ->Args({256, 1})
-    ->Args({256, 2})
-    ->Iterations(15)
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond);
+template <typename Step>
+void BM_PeakMemory(benchmark::State& state, const Workload& workload) {
+  const std::int64_t batch = state.range(0);
+  at::set_num_threads(static_cast<int>(state.range(1)));
+  torch::manual_seed(1);
+  const std::int64_t before = benchmarks::allocated_bytes();
+  const auto megabytes_over_before = [before] {
+    return static_cast<double>(benchmarks::peak_allocated_bytes() - before) * 1e-6;
+  };
+  const torch::Tensor inputs = workload.inputs(batch);
+  const torch::Tensor labels = torch::randint(10, {batch});
+  Step step(workload, inputs, labels);
+  benchmarks::reset_peak_allocated_bytes();
+  for (int i = 0; i < kWarmUp; ++i) step();
+  state.counters["first_peak_mb"] = megabytes_over_before();
+  benchmarks::reset_peak_allocated_bytes();
+  for (auto _ : state) step();
+  state.counters["peak_mb"] = megabytes_over_before();
+}
+
+void register_workload(const std::string& name, const Workload& workload, int iterations) {
+  const auto with_arguments = [](benchmark::internal::Benchmark* benchmark) {
+    benchmark->ArgNames({"batch", "threads"})->Unit(benchmark::kMillisecond);
+    return benchmark;
+  };
+  with_arguments(benchmark::RegisterBenchmark(
+                     ("BM_DpSgdStep/" + name).c_str(),
+                     [workload](benchmark::State& state) { BM_DpSgdStep(state, workload); }))
+      ->Args({256, 1})
+      ->Args({256, 2})
+      ->Iterations(iterations)
+      ->UseManualTime();
+  const auto peak = [&](const char* kind, void (*function)(benchmark::State&, const Workload&)) {
+    with_arguments(benchmark::RegisterBenchmark(("BM_PeakMemory/" + name + "/" + kind).c_str(),
+                                                [workload, function](benchmark::State& state) {
+                                                  function(state, workload);
+                                                }))
+        ->Args({256, 2})
+        ->Iterations(3);
+  };
+  peak("plain", BM_PeakMemory<PlainStep>);
+  peak("velum", BM_PeakMemory<VelumStep>);
+}
+
+// As many steps as take about 4 seconds.
+[[maybe_unused]] const bool registered = [] {
+  register_workload("tanh_cnn", {[] { return model_of(tanh_cnn()); }, images}, 100);
+  register_workload("mlp", {[] { return model_of(mlp()); }, images}, 100);
+  register_workload("groupnorm_cnn", {[] { return model_of(groupnorm_cnn()); }, images}, 15);
+  register_workload("transformer", {[] { return model_of(Transformer()); }, tokens<1000>}, 5);
+  register_workload("gru", {[] { return model_of(Gru()); }, images}, 30);
+  register_workload("embedding", {[] { return model_of(EmbeddingClassifier()); }, tokens<100'000>},
+                    40);
+  return true;
+}();
 
 }  // namespace
 }  // namespace velum::dpsgd
