@@ -6,12 +6,13 @@ velum_add_library(layer_gradients
     src/conv/conv_aten.cpp
     src/conv/conv_cpu.cpp
     src/conv/conv_cpu_kernels.cpp
+    src/conv/conv_fused.cpp
     src/conv/conv_weight_gradients.cpp
     src/memory/recycled_tensor.cpp
     src/norm/norm_affine_gradients.cpp
     src/norm/norm_cpu_kernels.cpp
   PUBLIC velum::torch
-  PRIVATE PkgConfig::libhwy velum::torch_threads)
+  PRIVATE PkgConfig::libhwy velum::torch_bridge velum::torch_threads)
 target_include_directories(velum_layer_gradients PUBLIC
   $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/src>)
 if(TARGET velum_dpsgd)

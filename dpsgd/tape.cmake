@@ -1,5 +1,4 @@
-# velum::dpsgd: the tape and the engine. No torch header is seen by nvcc; torch's current CUDA
-# stream is read in one file, which a build without CUDA replaces.
+# velum::dpsgd: the tape and the engine.
 velum_add_library(dpsgd
   HEADERS_DIR include
   HEADERS
@@ -7,7 +6,6 @@ velum_add_library(dpsgd
     include/velum/dpsgd/image_views.h
     include/velum/dpsgd/per_sample_gradients.h
     include/velum/dpsgd/privacy_engine.h
-    include/velum/dpsgd/torch_bridge.h
     include/velum/dpsgd/weight_average.h
   SOURCES
     src/clipper.cpp
@@ -24,17 +22,9 @@ velum_add_library(dpsgd
     src/tape/rules.cpp
     src/tape/sample_groups.cpp
     src/tape/tape.cpp
-    src/torch_bridge.cpp
     src/weight_average.cpp
-  PUBLIC velum::accounting velum::kernels velum::sampling velum::torch
+  PUBLIC velum::accounting velum::kernels velum::sampling velum::torch velum::torch_bridge
   PRIVATE velum::torch_threads $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
-if(VELUM_TORCH_HAS_CUDA)
-  target_sources(velum_dpsgd PRIVATE src/torch_bridge_cuda.cpp)
-  target_include_directories(velum_dpsgd SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
-  target_link_libraries(velum_dpsgd PRIVATE velum_torch_c10_cuda)
-else()
-  target_sources(velum_dpsgd PRIVATE src/torch_bridge_cpu.cpp)
-endif()
 
 # The names of torch's autograd nodes, for node_arguments.cpp.
 file(STRINGS "${VELUM_TORCH_DIR}/include/torch/csrc/autograd/generated/Functions.h" velum_nodes

@@ -69,6 +69,38 @@ kernels::MatrixView<const T> matrix_of(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<T>(), tensor.size(0), tensor.size(1), row_stride};
 }
 
+template <typename T>
+kernels::SequenceView<const T> sequence_of(const at::Tensor& tensor) {
+  const bool fits = tensor.dim() == 3 && (tensor.size(2) <= 1 || tensor.stride(2) == 1);
+  check<T>("sequence_of", tensor, fits, "[batch, steps, width] with contiguous rows");
+  return {tensor.const_data_ptr<T>(), tensor.size(0),  tensor.size(1), tensor.size(2),
+          tensor.stride(0),           tensor.stride(1)};
+}
+
+template <typename T>
+kernels::ImageView<const T> image_of(const at::Tensor& tensor) {
+  const bool fits = tensor.dim() >= 3 && tensor.dim() <= 5;
+  check<T>("image_of", tensor, fits, "[batch, channels, *sizes] with one to three sizes");
+  kernels::ImageView<const T> view{
+      .data = tensor.const_data_ptr<T>(),
+      .batch = tensor.size(0),
+      .channels = tensor.size(1),
+      .batch_stride = tensor.stride(0),
+      .channel_stride = tensor.stride(1),
+  };
+  for (std::int64_t d = 2; d < tensor.dim(); ++d) {
+    const auto to = static_cast<std::size_t>(3 - tensor.dim() + d);
+    view.sizes[to] = tensor.size(d);
+    view.strides[to] = tensor.stride(d);
+  }
+  return view;
+}
+
+template kernels::SequenceView<const float> sequence_of<float>(const at::Tensor&);
+template kernels::SequenceView<const double> sequence_of<double>(const at::Tensor&);
+template kernels::ImageView<const float> image_of<float>(const at::Tensor&);
+template kernels::ImageView<const double> image_of<double>(const at::Tensor&);
+template kernels::Span<const std::int64_t> const_span_of<std::int64_t>(const at::Tensor&);
 template kernels::Span<float> span_of<float>(const at::Tensor&);
 template kernels::Span<double> span_of<double>(const at::Tensor&);
 template kernels::Span<const float> const_span_of<float>(const at::Tensor&);

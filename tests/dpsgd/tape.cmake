@@ -9,6 +9,8 @@ velum_add_test(dpsgd_user_level_test TORCH
   SOURCES user_level_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
 velum_add_test(dpsgd_torch_bridge_test TORCH
   SOURCES torch_bridge_test.cpp LIBRARIES velum::dpsgd)
+velum_add_test(dpsgd_torch_products_test TORCH
+  SOURCES torch_products_test.cpp LIBRARIES velum::layer_gradients velum::torch_bridge)
 velum_add_test(dpsgd_batch_sizes_test TORCH
   SOURCES batch_sizes_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
 velum_add_test(dpsgd_memory_limits_test TORCH

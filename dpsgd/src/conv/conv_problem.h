@@ -39,6 +39,11 @@ ConvRows conv_rows_aten(const ConvProblem& problem, const at::Tensor& input,
 at::Tensor conv_gram_squared_norms(const ConvProblem& problem, const at::Tensor& input,
                                    const at::Tensor& grad_output);
 
+/// [batch] float64, by the kernels of velum::kernels, which neither unfold the input nor keep a
+/// gradient; on any device. The method of tiles where that is CUDA.
+at::Tensor conv_fused_squared_norms(const ConvProblem& problem, const at::Tensor& input,
+                                    const at::Tensor& grad_output);
+
 /// Adds sum_b factors[b] * rows[b] to `sum`; a factor of 0 selects the row away.
 void add_weighted_rows_cpu(const at::Tensor& rows, const at::Tensor& factors, at::Tensor& sum);
 void add_weighted_rows_aten(const at::Tensor& rows, const at::Tensor& factors, at::Tensor& sum);

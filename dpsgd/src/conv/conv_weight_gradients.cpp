@@ -172,6 +172,7 @@ at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
   if (!gram && input.is_cpu()) {  // the CPU kernels hold one sample a thread
     return conv_rows_cpu(problem, input, grad_output, {.squared_norms = true}).squared_norms;
   }
+  if (!gram && input.is_cuda()) return conv_fused_squared_norms(problem, input, grad_output);
   at::Tensor norms = at::zeros({problem.batch}, input.options().dtype(at::kDouble));
   for_each_chunk(
       input, grad_output, chunk_bytes_per_sample(problem), chunk_bytes,

@@ -18,6 +18,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "torch_products.h"
 #include "velum/dpsgd/torch_bridge.h"
 #include "velum/kernels/gradients/per_sample_norms.h"
 
@@ -202,8 +203,13 @@ at::Tensor LinearGradient::squared_norms() {
     if (!kept_.defined()) kept_ = per_sample(0, batch());
     return row_squared_norms(kept_.flatten(1));
   }
-  const at::Tensor norms = at::empty({batch()}, options().dtype(at::kDouble));
   const at::Tensor inputs = input_->samples(), grads = grad_->samples();
+  if (grads.is_cuda()) {
+    return linear_squared_norms(
+        chosen == Method::kTile ? kernels::LinearNormForm::kTile : kernels::LinearNormForm::kGram,
+        inputs, grads);
+  }
+  const at::Tensor norms = at::empty({batch()}, options().dtype(at::kDouble));
   if (chosen == Method::kTile) {
     for_each_chunk(batch(), bytes(static_cast<double>(numel()), options()), limits_,
                    [&](std::int64_t begin, std::int64_t end) {
@@ -372,6 +378,9 @@ at::Tensor EmbeddingGradient::grouped_squared_norms(const SampleGroups& groups,
 at::Tensor EmbeddingGradient::squared_norms_of(const at::Tensor& owners_of_rows,
                                                std::int64_t owners) const {
   // One segment per (owner, index) that occurs: never [owners, rows, width].
+  if (grads_.is_cuda()) {
+    return segment_squared_norms(grads_, indices_, owners_of_rows, owners, sizes()[0]);
+  }
   const at::Tensor keys = owners_of_rows.mul(sizes()[0]).add_(indices_);
   const auto [segments, segment_of, counts] =
       at::_unique2(keys, /*sorted=*/true, /*return_inverse=*/true);
@@ -399,7 +408,12 @@ at::Tensor EmbeddingGradient::per_sample(std::int64_t begin, std::int64_t end) {
 }
 
 at::Tensor EmbeddingGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
-  out = usable(out, sizes(), options()).zero_();
+  out = usable(out, sizes(), options());
+  if (grads_.is_cuda()) {  // index_add_ would add in any order
+    segment_weighted_sum(grads_, indices_, samples_, factors.as(at::kDouble), out);
+    return out;
+  }
+  out.zero_();
   const at::Tensor row_factors =
       factors.as(options().dtype().toScalarType()).index_select(0, samples_);
   return out.index_add_(0, indices_, grads_.mul(row_factors.unsqueeze(1)));
