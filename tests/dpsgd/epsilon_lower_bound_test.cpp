@@ -298,6 +298,21 @@ TEST(EpsilonLowerBoundOfOneRun, EqualsThePublishedValues) {
   EXPECT_LE(second, 2.6758510076761013);
 }
 
+TEST(EpsilonLowerBoundOfOneRun, IsWhatTheTableInTheDocumentationSays) {
+  // docs/auditing.md, "Canaries".
+  const auto cut = [](std::int64_t guesses, std::int64_t correct) {
+    const double bound = epsilon_lower_bound_of_one_run({1000, guesses, correct}, 1e-5, 0.95);
+    return static_cast<int>(100 * bound);
+  };
+  EXPECT_EQ(cut(1000, 553), 10);
+  EXPECT_EQ(cut(1000, 640), 46);
+  EXPECT_EQ(cut(1000, 798), 124);
+  EXPECT_EQ(cut(100, 64), 21);
+  EXPECT_EQ(cut(100, 82), 106);
+  EXPECT_EQ(cut(100, 98), 271);
+  EXPECT_GT(cut(1000, 1000), 500);
+}
+
 TEST(EpsilonLowerBoundOfOneRun, LiesBetweenWhatIsRefutedAndWhatIsNot) {
   for (const OneRunGuesses guesses :
        {OneRunGuesses{50, 50, 50}, OneRunGuesses{1000, 100, 90}, OneRunGuesses{5000, 5000, 2700},

@@ -58,7 +58,8 @@ class WorstOf {
   ConformanceCheck check(std::string name) const {
     return {.name = std::move(name),
             .statistical = true,
-            .p_value = std::min(1.0, static_cast<double>(count_) * smallest_),
+            .p_value =
+                std::min(1.0, static_cast<double>(std::max<std::int64_t>(1, count_)) * smallest_),
             .found = text_};
   }
 
