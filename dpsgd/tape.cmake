@@ -14,6 +14,7 @@ velum_add_library(dpsgd
     src/per_sample_gradients.cpp
     src/privacy_engine.cpp
     src/tape/graph.cpp
+    src/tape/lstm_layer.cpp
     src/tape/node_arguments.cpp
     src/tape/operand_gradient.cpp
     src/tape/parameter_gradient.cpp

@@ -203,6 +203,13 @@ std::vector<std::string> consumers(const Problem& problem) {
   return found;
 }
 
+std::string cell(std::string text) {
+  for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) {
+    text.insert(at, 1, '\\');
+  }
+  return text;
+}
+
 std::string table() {
   std::ostringstream text;
   text << R"(# Layers
@@ -233,7 +240,7 @@ between. Whatever is not listed and has no rule is refused by name as well.
                           : way.verdict == Verdict::kSlow ? "exact, slow"
                                                           : "**refused**";
     text << "| " << way.module << " | " << way.use << " | " << operations << " | " << verdict
-         << " | " << way.remedy << " |\n";
+         << " | " << cell(way.remedy) << " |\n";
   }
   text << "\nModules without parameters:";
   for (const auto& [name, module] : modules_without_parameters()) text << ' ' << name;

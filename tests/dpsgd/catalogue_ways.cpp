@@ -108,19 +108,16 @@ void linear(Catalogue& list) {
   for (const bool bias : {true, false}) {
     const std::string with = bias ? "" : ", without bias";
     const auto layer = [bias] { return nn::Bilinear(nn::BilinearOptions(3, 4, 5).bias(bias)); };
-    list.slow("rows [B, in1], [B, in2]" + with, "TrilinearBackward0", "allow_slow_rules",
-              [=](Type t) {
-                return use_of(layer(), t, inputs({6, 7}), [](nn::Bilinear& m, const at::Tensor& x) {
-                  return m->forward(x.slice(1, 0, 3), x.slice(1, 3, 7));
-                });
-              });
-    list.slow("sequences [B, T, in1], [B, T, in2]" + with, "TrilinearBackward0", "allow_slow_rules",
-              [=](Type t) {
-                return use_of(layer(), t, inputs({4, 5, 7}),
-                              [](nn::Bilinear& m, const at::Tensor& x) {
-                                return m->forward(x.slice(2, 0, 3), x.slice(2, 3, 7));
-                              });
-              });
+    list.exact("rows [B, in1], [B, in2]" + with, [=](Type t) {
+      return use_of(layer(), t, inputs({6, 7}), [](nn::Bilinear& m, const at::Tensor& x) {
+        return m->forward(x.slice(1, 0, 3), x.slice(1, 3, 7));
+      });
+    });
+    list.exact("sequences [B, T, in1], [B, T, in2]" + with, [=](Type t) {
+      return use_of(layer(), t, inputs({4, 5, 7}), [](nn::Bilinear& m, const at::Tensor& x) {
+        return m->forward(x.slice(2, 0, 3), x.slice(2, 3, 7));
+      });
+    });
   }
 }
 
@@ -160,13 +157,8 @@ void convolution(Catalogue& list, const std::string& name) {
   on("padding mode circular", options().padding(1).padding_mode(torch::kCircular));
   on("padding mode replicate", options().padding(1).padding_mode(torch::kReplicate));
   on("padding mode reflect", options().padding(1).padding_mode(torch::kReflect));
-  if constexpr (D < 3) {
-    list.exact("frames of a sample [B T, C, ..]",
-               [=](Type t) { return on_frames(Holder(options()), t, D); });
-  } else {
-    list.slow("frames of a sample [B T, C, ..]", "ConvolutionBackward0", "allow_slow_rules",
-              [=](Type t) { return on_frames(Holder(options()), t, D); });
-  }
+  list.exact("frames of a sample [B T, C, ..]",
+             [=](Type t) { return on_frames(Holder(options()), t, D); });
 }
 
 template <typename Holder, typename Options, std::size_t D>
@@ -181,13 +173,8 @@ void transposed_convolution(Catalogue& list, const std::string& name) {
   on("groups", options().groups(2));
   on("stride, padding, output padding and dilation",
      options().stride(2).padding(1).output_padding(1).dilation(2));
-  if constexpr (D < 3) {
-    list.exact("frames of a sample [B T, C, ..]",
-               [=](Type t) { return on_frames(Holder(options()), t, D); });
-  } else {
-    list.slow("frames of a sample [B T, C, ..]", "ConvolutionBackward0", "allow_slow_rules",
-              [=](Type t) { return on_frames(Holder(options()), t, D); });
-  }
+  list.exact("frames of a sample [B T, C, ..]",
+             [=](Type t) { return on_frames(Holder(options()), t, D); });
 }
 
 // Tables
@@ -220,6 +207,21 @@ void embedding(Catalogue& list) {
                     return F::linear(torch::tanh(m->forward(x)), m->weight);
                   });
   });
+  list.exact("tied to an output layer of many words", [](Type t) {
+    return use_of(nn::Embedding(2000, 4), t, tokens({5, 3}, 30),
+                  [](nn::Embedding& m, const at::Tensor& x) {
+                    return F::linear(torch::tanh(m->forward(x)), m->weight);
+                  });
+  });
+  list.exact("looked up twice", [](Type t) {
+    return use_of(nn::Embedding(6, 4), t, tokens({5, 6}, 6),
+                  [](nn::Embedding& m, const at::Tensor& x) {
+                    return m->forward(x) * torch::tanh(m->forward(x.flip(1)));
+                  });
+  });
+  list.exact("sparse", [](Type t) {
+    return plain(nn::Embedding(nn::EmbeddingOptions(6, 4).sparse(true)), t, tokens({5, 6}, 6));
+  });
   list.refused("scale_grad_by_freq", {"EmbeddingBackward0", "scale_grad_by_freq"},
                "leave `scale_grad_by_freq` off", [](Type t) {
                  return plain(nn::Embedding(nn::EmbeddingOptions(5, 4).scale_grad_by_freq(true)), t,
@@ -249,20 +251,39 @@ void embedding(Catalogue& list) {
                     });
     };
   };
-  const std::string operation = "EmbeddingBagBackward0", remedy = "allow_slow_rules";
   for (const auto& [name, mode] : modes) {
-    list.slow(name + " of rows [B, n]", operation, remedy, rows(bag().mode(mode)));
-    list.slow(name + " of bags by offsets", operation, remedy, ragged(bag().mode(mode)));
-    list.slow(name + ", padding_idx", operation, remedy, rows(bag().mode(mode).padding_idx(2)));
+    list.exact(name + " of rows [B, n]", rows(bag().mode(mode)));
+    list.exact(name + " of bags by offsets, some empty", ragged(bag().mode(mode)));
+    list.exact(name + ", padding_idx", rows(bag().mode(mode).padding_idx(2)));
   }
-  list.slow("bags by offsets, include_last_offset", operation, remedy,
-            ragged(bag().mode(torch::kSum).include_last_offset(true)));
-  list.slow("per_sample_weights", operation, remedy, [=](Type t) {
+  list.exact("bags by offsets, include_last_offset",
+             ragged(bag().mode(torch::kSum).include_last_offset(true)));
+  list.exact("per_sample_weights", [=](Type t) {
     return use_of(nn::EmbeddingBag(bag().mode(torch::kSum)), t, tokens({6, 5}, 6),
                   [](nn::EmbeddingBag& m, const at::Tensor& x) {
                     return m->forward(x, {}, torch::sin(x.to(m->weight.dtype()) + 1));
                   });
   });
+  list.exact("per_sample_weights from another table", [=](Type t) {
+    nn::EmbeddingBag words = lively(nn::EmbeddingBag(bag().mode(torch::kSum)));
+    nn::Embedding gains = lively(nn::Embedding(6, 1));
+    words->to(t);
+    gains->to(t);
+    return Problem{{words->weight, gains->weight},
+                   [=](const at::Tensor& x) mutable {
+                     return reduce_to_losses(words->forward(x, {}, gains->forward(x).squeeze(2)));
+                   },
+                   tokens({6, 5}, 6)};
+  });
+  list.exact("several bags a sample", [=](Type t) {
+    return use_of(nn::EmbeddingBag(bag().mode(torch::kMean)), t, tokens({6, 3, 5}, 6),
+                  [](nn::EmbeddingBag& m, const at::Tensor& x) {
+                    return m->forward(x.flatten(0, 1)).unflatten(0, {x.size(0), x.size(1)});
+                  });
+  });
+  list.refused("scale_grad_by_freq", {"EmbeddingBagBackward0", "scale_grad_by_freq"},
+               "leave `scale_grad_by_freq` off",
+               rows(bag().mode(torch::kSum).scale_grad_by_freq(true)));
 }
 
 // Activations and normalisations
@@ -305,8 +326,27 @@ template <typename Holder>
 void instance_norm(Catalogue& list, const std::string& name, std::size_t dims) {
   list.module(name);
   const auto options = [] { return nn::InstanceNormOptions(4).affine(true); };
-  list.refused("affine", {"BatchNorm", "GroupNorm(C, C)"}, "`GroupNorm(C, C)`",
-               [=](Type t) { return plain(Holder(options()), t, images(4, 4, dims)); });
+  list.exact("affine", [=](Type t) { return plain(Holder(options()), t, images(4, 4, dims)); });
+  list.exact("without weights, after a layer that has some", [=](Type t) {
+    return use_of(
+        nn::PReLU(nn::PReLUOptions().num_parameters(4)), t, images(4, 4, dims),
+        [](nn::PReLU& m, const at::Tensor& x) { return F::instance_norm(m->forward(x)) * x; });
+  });
+  list.refused("track_running_stats in training mode", {"BatchNorm", "track_running_stats"},
+               "without `track_running_stats`, or `GroupNorm(C, C)`, or evaluation mode",
+               [=](Type t) {
+                 return plain(Holder(options().track_running_stats(true)), t, images(4, 4, dims));
+               });
+  list.exact("track_running_stats in evaluation mode", [=](Type t) {
+    Holder norm(options().track_running_stats(true));
+    {
+      const torch::NoGradGuard no_grad;
+      norm->running_mean.copy_(torch::linspace(-1, 1, 4));
+      norm->running_var.copy_(torch::linspace(0.5, 2, 4));
+    }
+    norm->eval();
+    return plain(norm, t, images(4, 4, dims));
+  });
 }
 
 void normalisation(Catalogue& list) {
@@ -360,24 +400,11 @@ at::Tensor state_of(const std::tuple<at::Tensor, std::tuple<at::Tensor, at::Tens
   return torch::cat({time_major(h).flatten(1), time_major(c).flatten(1)}, 1);
 }
 
-struct Expected {
-  Verdict verdict;
-  std::string operation, remedy;
-};
-
 template <typename Holder, typename Options>
-void recurrent(Catalogue& list, const std::string& name, const Options& base,
-               const Expected& expected) {
+void recurrent(Catalogue& list, const std::string& name, const Options& base) {
   list.module(name);
-  const auto add = [&](const std::string& use, Make make) {
-    if (expected.verdict == Verdict::kExact) {
-      list.exact(use, std::move(make));
-    } else {
-      list.slow(use, expected.operation, expected.remedy, std::move(make));
-    }
-  };
   const auto on = [&](const std::string& use, Options options) {
-    add(use, [options](Type t) {
+    list.exact(use, [options](Type t) {
       return use_of(Holder(options), t, inputs({4, 5, 3}), [](Holder& m, const at::Tensor& x) {
         return m->options.batch_first() ? output_of(m->forward(x))
                                         : time_major(output_of(m->forward(time_major(x))));
@@ -397,11 +424,11 @@ void recurrent(Catalogue& list, const std::string& name, const Options& base,
   on("two layers", with([](Options& o) { o.num_layers(2); }));
   on("bidirectional", with([](Options& o) { o.bidirectional(true); }));
   on("two bidirectional layers", with([](Options& o) { o.num_layers(2).bidirectional(true); }));
-  add("last state only", [options](Type t) {
+  list.exact("last state only", [options](Type t) {
     return use_of(Holder(options), t, inputs({4, 5, 3}),
                   [](Holder& m, const at::Tensor& x) { return state_of(m->forward(x)); });
   });
-  add("output and last state", [options](Type t) {
+  list.exact("output and last state", [options](Type t) {
     return use_of(Holder(options), t, inputs({4, 5, 3}), [](Holder& m, const at::Tensor& x) {
       const auto result = m->forward(x);
       return torch::cat({output_of(result).flatten(1), state_of(result).flatten(1)}, 1);
@@ -462,14 +489,13 @@ void cell(Catalogue& list, const std::string& name) {
 }
 
 void recurrent_networks(Catalogue& list) {
-  const Expected exact{Verdict::kExact, "", ""};
-  recurrent<nn::RNN>(list, "RNN", nn::RNNOptions(3, 4), exact);
+  recurrent<nn::RNN>(list, "RNN", nn::RNNOptions(3, 4));
   list.exact("ReLU", [](Type t) {
     return use_of(nn::RNN(nn::RNNOptions(3, 4).batch_first(true).nonlinearity(torch::kReLU)), t,
                   inputs({4, 5, 3}),
                   [](nn::RNN& m, const at::Tensor& x) { return output_of(m->forward(x)); });
   });
-  recurrent<nn::GRU>(list, "GRU", nn::GRUOptions(3, 4), exact);
+  recurrent<nn::GRU>(list, "GRU", nn::GRUOptions(3, 4));
   list.exact("learnt initial state", [](Type t) {
     nn::GRU gru = lively(nn::GRU(nn::GRUOptions(3, 4).batch_first(true)));
     gru->to(t);
@@ -483,9 +509,30 @@ void recurrent_networks(Catalogue& list) {
                    },
                    inputs({4, 5, 3})};
   });
-  recurrent<nn::LSTM>(
-      list, "LSTM", nn::LSTMOptions(3, 4),
-      {Verdict::kSlow, "MkldnnRnnLayerBackward0", "allow_slow_rules, or disable oneDNN"});
+  recurrent<nn::LSTM>(list, "LSTM", nn::LSTMOptions(3, 4));
+  list.exact("learnt initial state", [](Type t) {
+    nn::LSTM lstm = lively(nn::LSTM(nn::LSTMOptions(3, 4).batch_first(true)));
+    lstm->to(t);
+    const at::Tensor hidden = parameter({1, 1, 4}, t), cell = parameter({1, 1, 4}, t);
+    std::vector<at::Tensor> parameters = lstm->parameters();
+    parameters.insert(parameters.end(), {hidden, cell});
+    return Problem{parameters,
+                   [=](const at::Tensor& x) mutable {
+                     const auto start = [&](const at::Tensor& state) {
+                       return state.expand({1, x.size(0), 4}).contiguous();
+                     };
+                     return reduce_to_losses(
+                         output_of(lstm->forward(x, std::make_tuple(start(hidden), start(cell)))));
+                   },
+                   inputs({4, 5, 3})};
+  });
+  list.exact("several sequences a sample [B S, T, in]", [](Type t) {
+    return use_of(
+        nn::LSTM(nn::LSTMOptions(3, 4).batch_first(true)), t, inputs({4, 2, 5, 3}),
+        [](nn::LSTM& m, const at::Tensor& x) {
+          return output_of(m->forward(x.flatten(0, 1))).unflatten(0, {x.size(0), x.size(1)});
+        });
+  });
   list.exact("oneDNN disabled", [](Type t) {
     return use_of(nn::LSTM(nn::LSTMOptions(3, 4).batch_first(true)), t, inputs({4, 5, 3}),
                   [](nn::LSTM& m, const at::Tensor& x) {
@@ -543,7 +590,7 @@ void attention(Catalogue& list) {
   on("kdim and vdim", options().kdim(4).vdim(4), [](Attention& m, const at::Tensor& x) {
     return std::get<0>(m->forward(x, x.slice(2, 0, 4), x.slice(2, 2, 6)));
   });
-  list.slow("add_bias_kv", "RepeatBackward0", "allow_slow_rules", [=](Type t) {
+  list.exact("add_bias_kv", [=](Type t) {
     return use_of(
         Attention(options().add_bias_kv(true)), t, inputs({4, 5, 6}),
         [self](Attention& m, const at::Tensor& x) { return time_major(self(m, time_major(x))); });
@@ -664,6 +711,303 @@ void containers(Catalogue& list) {
   });
 }
 
+// Without a module
+
+void functions(Catalogue& list) {
+  list.module("torch::_weight_norm");
+  const auto weight_norm = [](std::int64_t dim, std::vector<std::int64_t> v,
+                              std::vector<std::int64_t> g, at::Tensor batch, auto forward) {
+    return [=](Type t) {
+      const at::Tensor direction = parameter(v, t), length = parameter(g, t, 1.5);
+      return Problem{
+          {direction, length},
+          [=](const at::Tensor& x) {
+            return reduce_to_losses(forward(x, torch::_weight_norm(direction, length, dim)));
+          },
+          batch};
+    };
+  };
+  const auto linear = [](const at::Tensor& x, const at::Tensor& w) { return F::linear(x, w); };
+  list.exact("of a linear map", [=](Type t) {
+    return weight_norm(0, {4, 5}, {4, 1}, inputs({6, 5}), linear)(t);
+  });
+  list.exact("of a linear map, sequences", [=](Type t) {
+    return weight_norm(0, {4, 5}, {4, 1}, inputs({6, 3, 5}), linear)(t);
+  });
+  list.exact("over the last dimension", [=](Type t) {
+    return weight_norm(1, {4, 5}, {1, 5}, inputs({6, 5}), linear)(t);
+  });
+  list.exact("of a convolution", [=](Type t) {
+    return weight_norm(0, {4, 3, 2, 2}, {4, 1, 1, 1}, inputs({5, 3, 4, 4}),
+                       [](const at::Tensor& x, const at::Tensor& w) { return F::conv2d(x, w); })(t);
+  });
+  list.exact("of a weight that is used twice", [=](Type t) {
+    return weight_norm(0, {5, 5}, {5, 1}, inputs({6, 5}),
+                       [](const at::Tensor& x, const at::Tensor& w) {
+                         return F::linear(torch::tanh(F::linear(x, w)), w);
+                       })(t);
+  });
+
+  list.module("torch::rms_norm");
+  for (const auto& [use, sizes] : std::vector<std::pair<std::string, std::vector<std::int64_t>>>{
+           {"rows [B, C]", {5, 6}}, {"sequences [B, T, C]", {5, 4, 6}}}) {
+    list.exact(use, [sizes = sizes](Type t) {
+      const at::Tensor gain = parameter({6}, t, 1);
+      return Problem{
+          {gain},
+          [=](const at::Tensor& x) {
+            return reduce_to_losses(torch::rms_norm(x.to(gain.dtype()), {6}, gain, 1e-5));
+          },
+          inputs(sizes)};
+    });
+  }
+
+  list.module("parameters alone");
+  list.exact("added and multiplied", [](Type t) {
+    const at::Tensor shift = parameter({4, 5}, t), scale = parameter({5}, t);
+    return Problem{{shift, scale},
+                   [=](const at::Tensor& x) { return reduce_to_losses((x + shift) * scale); },
+                   inputs({6, 4, 5})};
+  });
+  list.exact("a token in front of every sequence", [](Type t) {
+    const at::Tensor token = parameter({1, 1, 5}, t), gain = parameter({5}, t);
+    return Problem{{token, gain},
+                   [=](const at::Tensor& x) {
+                     const at::Tensor first = token.expand({x.size(0), 1, 5});
+                     return reduce_to_losses(torch::cat({first, x * gain}, 1).cumsum(1).sin());
+                   },
+                   inputs({6, 4, 5})};
+  });
+  list.exact("repeated for every sample", [](Type t) {
+    const at::Tensor token = parameter({2, 5}, t);
+    return Problem{{token},
+                   [=](const at::Tensor& x) {
+                     return reduce_to_losses(
+                         torch::cat({token.repeat({x.size(0), 2, 1}), x}, 1).cumsum(1).sin());
+                   },
+                   inputs({6, 4, 5})};
+  });
+  list.exact("einsum", [](Type t) {
+    const at::Tensor weight = parameter({5, 2, 3}, t);
+    return Problem{{weight},
+                   [=](const at::Tensor& x) {
+                     return reduce_to_losses(torch::einsum("btd,dhk->bthk", {x, weight}));
+                   },
+                   inputs({6, 4, 5})};
+  });
+  list.slow("expressions of parameters", "MulBackward0",
+            "`allow_slow_rules`; `torch::_weight_norm` for g v / |v|", [](Type t) {
+              const at::Tensor weight = parameter({4, 5}, t), gain = parameter({4, 1}, t);
+              return Problem{{weight, gain},
+                             [=](const at::Tensor& x) {
+                               return reduce_to_losses(
+                                   F::linear(x, weight / weight.norm(2, {1}, true) * gain.exp()));
+                             },
+                             inputs({6, 5})};
+            });
+  list.slow("elements picked by index", "IndexBackward0", "`allow_slow_rules`, or `Embedding`",
+            [](Type t) {
+              const at::Tensor rows = parameter({7, 4}, t);
+              return Problem{{rows},
+                             [=](const at::Tensor& x) { return reduce_to_losses(rows.index({x})); },
+                             tokens({5, 6}, 7)};
+            });
+}
+
+// Models
+
+/// Two blocks of causal attention with the words' table as output layer.
+struct LanguageModelImpl : nn::Module {
+  explicit LanguageModelImpl(std::int64_t words)
+      : table(register_module("table", nn::Embedding(words, 8))),
+        places(register_module("places", nn::Embedding(6, 8))) {
+    for (int i = 0; i < 2; ++i) {
+      const std::string n = std::to_string(i);
+      blocks.push_back({register_module("norm" + n, nn::LayerNorm(nn::LayerNormOptions({8}))),
+                        register_module("heads" + n, nn::Linear(8, 24)),
+                        register_module("out" + n, nn::Linear(8, 8)),
+                        register_module("wide" + n, nn::Linear(8, 16)),
+                        register_module("narrow" + n, nn::Linear(16, 8))});
+    }
+  }
+  at::Tensor forward(const at::Tensor& tokens_in) {
+    const std::int64_t batch = tokens_in.size(0), steps = tokens_in.size(1);
+    at::Tensor x = table->forward(tokens_in) + places->forward(torch::arange(steps, torch::kInt64));
+    for (Block& block : blocks) {
+      const auto parts = block.heads->forward(block.norm->forward(x)).chunk(3, -1);
+      const auto heads = [&](const at::Tensor& part) {
+        return part.view({batch, steps, 2, 4}).transpose(1, 2);
+      };
+      const at::Tensor attended = at::scaled_dot_product_attention(
+          heads(parts[0]), heads(parts[1]), heads(parts[2]), {}, 0.0, /*is_causal=*/true);
+      x = x + block.out->forward(attended.transpose(1, 2).reshape({batch, steps, 8}));
+      x = x + block.narrow->forward(torch::gelu(block.wide->forward(x)));
+    }
+    return F::linear(x, table->weight);
+  }
+  struct Block {
+    nn::LayerNorm norm;
+    nn::Linear heads, out, wide, narrow;
+  };
+  nn::Embedding table, places;
+  std::vector<Block> blocks;
+};
+TORCH_MODULE(LanguageModel);  // NOLINT
+
+/// Next-word losses, [B, T].
+at::Tensor word_losses(const at::Tensor& logits, const at::Tensor& words) {
+  return F::cross_entropy(logits.transpose(1, 2), words.roll(-1, 1),
+                          F::CrossEntropyFuncOptions().reduction(torch::kNone));
+}
+
+/// Patches of an image, a class token and an encoder.
+struct VisionTransformerImpl : nn::Module {
+  VisionTransformerImpl()
+      : patches(register_module("patches", nn::Conv2d(nn::Conv2dOptions(2, 6, 2).stride(2)))),
+        token(register_parameter("token", torch::zeros({1, 1, 6}))),
+        places(register_parameter("places", torch::zeros({1, 5, 6}))),
+        encoder(register_module(
+            "encoder",
+            nn::TransformerEncoderLayer(
+                nn::TransformerEncoderLayerOptions(6, 2).dim_feedforward(8).dropout(0)))),
+        head(register_module("head", nn::Linear(6, 3))) {}
+  at::Tensor forward(const at::Tensor& x) {
+    const at::Tensor embedded = patches->forward(x).flatten(2).transpose(1, 2);  // [B, 4, 6]
+    const at::Tensor all = torch::cat({token.expand({x.size(0), 1, 6}), embedded}, 1) + places;
+    return head->forward(time_major(encoder->forward(time_major(all))).select(1, 0));
+  }
+  nn::Conv2d patches;
+  at::Tensor token, places;
+  nn::TransformerEncoderLayer encoder;
+  nn::Linear head;
+};
+TORCH_MODULE(VisionTransformer);  // NOLINT
+
+void freeze(const std::vector<at::Tensor>& parameters) {
+  for (at::Tensor parameter : parameters) parameter.requires_grad_(false);
+}
+
+/// The same numbers for both types; what is frozen is not copied from one problem to its twin.
+at::Tensor fixed(at::IntArrayRef sizes, Type t) {
+  const std::int64_t count = c10::multiply_integers(sizes);
+  return torch::linspace(-3, 3, count, torch::kFloat64).sin().to(torch::kFloat32).to(t).view(sizes);
+}
+
+void models(Catalogue& list) {
+  list.module("model");
+  list.exact("language model, tied table, sum of losses [B, T]", [](Type t) {
+    LanguageModel model = lively(LanguageModel(9));
+    model->to(t);
+    return Problem{
+        model->parameters(),
+        [=](const at::Tensor& x) mutable { return word_losses(model->forward(x), x).sum(1); },
+        tokens({4, 6}, 9)};
+  });
+  list.exact("language model, tied table of many words, mean over unmasked words", [](Type t) {
+    LanguageModel model = lively(LanguageModel(1500));
+    model->to(t);
+    return Problem{model->parameters(),
+                   [=](const at::Tensor& x) mutable {
+                     const at::Tensor mask = x.ne(0).to(model->table->weight.dtype());
+                     const at::Tensor losses = word_losses(model->forward(x), x) * mask;
+                     return losses.sum(1) / mask.sum(1).clamp_min(1);
+                   },
+                   tokens({4, 6}, 12)};
+  });
+  list.exact("vision transformer with a class token", [](Type t) {
+    return use_of(VisionTransformer(), t, inputs({4, 2, 4, 4}),
+                  [](VisionTransformer& m, const at::Tensor& x) { return m->forward(x); });
+  });
+  list.exact("frozen features, trained head", [](Type t) {
+    nn::Linear head = lively(nn::Linear(4, 3));
+    head->to(t);
+    const at::Tensor features = fixed({4, 6}, t);
+    return Problem{head->parameters(),
+                   [=](const at::Tensor& x) mutable {
+                     return reduce_to_losses(head->forward(torch::tanh(F::linear(x, features))));
+                   },
+                   inputs({6, 6})};
+  });
+  list.exact("trained layers below and above a frozen one", [](Type t) {
+    nn::Sequential layers = lively(nn::Sequential(nn::Linear(6, 5), nn::Linear(4, 3)));
+    layers->to(t);
+    const at::Tensor frozen = fixed({4, 5}, t);
+    return Problem{layers->parameters(),
+                   [=](const at::Tensor& x) mutable {
+                     const at::Tensor h = torch::tanh(layers[0]->as<nn::Linear>()->forward(x));
+                     return reduce_to_losses(
+                         layers[1]->as<nn::Linear>()->forward(torch::tanh(F::linear(h, frozen))));
+                   },
+                   inputs({6, 6})};
+  });
+  list.exact("biases and norms alone", [](Type t) {
+    nn::Sequential layers(nn::Linear(6, 5), nn::LayerNorm(nn::LayerNormOptions({5})), nn::Tanh(),
+                          nn::Linear(5, 3));
+    layers->to(t);
+    std::vector<at::Tensor> trained;
+    {
+      const torch::NoGradGuard no_grad;
+      for (const auto& parameter : layers->named_parameters()) {
+        parameter.value().copy_(fixed(parameter.value().sizes(), t));
+      }
+    }
+    for (const auto& parameter : layers->named_parameters()) {
+      const bool matrix = parameter.value().dim() > 1;
+      if (matrix) {
+        freeze({parameter.value()});
+      } else {
+        trained.push_back(parameter.value());
+      }
+    }
+    return Problem{
+        trained, [=](const at::Tensor& x) mutable { return reduce_to_losses(layers->forward(x)); },
+        inputs({6, 4, 6})};
+  });
+  list.exact("low-rank adapters beside a frozen linear map", [](Type t) {
+    const at::Tensor frozen = fixed({5, 6}, t);
+    const at::Tensor down = parameter({2, 6}, t), up = parameter({5, 2}, t);
+    return Problem{
+        {down, up},
+        [=](const at::Tensor& x) {
+          return reduce_to_losses(F::linear(x, frozen) + F::linear(F::linear(x, down), up) * 0.5);
+        },
+        inputs({6, 4, 6})};
+  });
+  list.slow("low-rank adapters added to the weight", "AddBackward0",
+            "`allow_slow_rules`, or add the adapter's output instead: x A B", [](Type t) {
+              const at::Tensor weight = parameter({5, 6}, t);
+              const at::Tensor down = parameter({2, 6}, t), up = parameter({5, 2}, t);
+              return Problem{{weight, down, up},
+                             [=](const at::Tensor& x) {
+                               return reduce_to_losses(F::linear(x, weight + up.mm(down)));
+                             },
+                             inputs({6, 4, 6})};
+            });
+  list.exact("two heads, their losses added", [](Type t) {
+    nn::Sequential layers =
+        lively(nn::Sequential(nn::Linear(6, 5), nn::Linear(5, 3), nn::Linear(5, 1)));
+    layers->to(t);
+    return Problem{layers->parameters(),
+                   [=](const at::Tensor& x) mutable {
+                     const auto layer = [&](std::size_t i, const at::Tensor& h) {
+                       return layers[i]->as<nn::Linear>()->forward(h);
+                     };
+                     const at::Tensor h = torch::tanh(layer(0, x));
+                     const at::Tensor classes = x.detach().argmax(1).remainder(3);
+                     return F::cross_entropy(layer(1, h), classes,
+                                             F::CrossEntropyFuncOptions().reduction(torch::kNone)) +
+                            0.3 * layer(2, h).squeeze(1).square();
+                   },
+                   inputs({6, 6})};
+  });
+  list.exact("one encoder for both halves of a sample", [](Type t) {
+    return use_of(nn::Sequential(nn::Linear(6, 5), nn::Tanh(), nn::Linear(5, 3)), t,
+                  inputs({6, 2, 6}), [](nn::Sequential& m, const at::Tensor& x) {
+                    return m->forward(x.select(1, 0)) * m->forward(x.select(1, 1));
+                  });
+  });
+}
+
 }  // namespace
 
 std::vector<Way> every_way() {
@@ -685,6 +1029,8 @@ std::vector<Way> every_way() {
   attention(list);
   adaptive_softmax(list);
   containers(list);
+  functions(list);
+  models(list);
   return std::move(list).ways();
 }
 

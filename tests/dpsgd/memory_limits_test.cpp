@@ -37,11 +37,11 @@ const std::vector<NamedLimits> kLimits{
 /// Two whole operations that only slow rules know, of which one goes through an expression.
 std::vector<ProblemFactory> every_problem_and_slow_ones() {
   std::vector<ProblemFactory> all = every_problem();
-  all.push_back({"BilinearBySlowRules", [](at::ScalarType t) {
-                   const at::Tensor weight = problems::parameter({2, 4, 4}, t);
-                   return Problem{{weight},
+  all.push_back({"ArctangentBySlowRules", [](at::ScalarType t) {
+                   const at::Tensor row = problems::parameter({4}, t);
+                   return Problem{{row},
                                   [=](const at::Tensor& x) {
-                                    return reduce_to_losses(torch::bilinear(x, x, weight));
+                                    return reduce_to_losses(torch::atan2(x.to(t), row));
                                   },
                                   problems::inputs({5, 4})};
                  }});

@@ -21,7 +21,9 @@ inline std::vector<torch::Tensor> single_sample_gradients(
     const auto gradients = torch::autograd::grad({loss}, parameters, {}, /*retain_graph=*/false,
                                                  /*create_graph=*/false, /*allow_unused=*/true);
     for (std::size_t p = 0; p < parameters.size(); ++p) {
-      rows[p].push_back(gradients[p].defined() ? gradients[p] : torch::zeros_like(parameters[p]));
+      rows[p].push_back(!gradients[p].defined()    ? torch::zeros_like(parameters[p])
+                        : gradients[p].is_sparse() ? gradients[p].to_dense()
+                                                   : gradients[p]);
     }
   }
   std::vector<torch::Tensor> result;

@@ -25,3 +25,5 @@ velum_add_test(dpsgd_catalogue_test TORCH
 target_compile_definitions(dpsgd_catalogue_test_objects PRIVATE
   VELUM_TORCH_MODULES="${VELUM_TORCH_DIR}/include/torch/csrc/api/include/torch/nn/modules"
   VELUM_LAYERS_TABLE="${PROJECT_SOURCE_DIR}/docs/layers.md")
+velum_add_test(dpsgd_large_tables_test TORCH
+  SOURCES large_tables_test.cpp LIBRARIES velum::dpsgd)

@@ -8,6 +8,11 @@
 
 namespace velum::reference {
 
+/// A copy; the gradient of a sparse table as a tensor of its sizes.
+inline at::Tensor dense(const at::Tensor& gradient) {
+  return gradient.is_sparse() ? gradient.to_dense() : gradient.detach().clone();
+}
+
 /// The gradient of every parameter for each sample alone, by torch's own backward, one sample at a
 /// time; a parameter that sample does not reach has a zero gradient. Slow and obviously right;
 /// shares no code with velum.
@@ -23,7 +28,7 @@ inline std::vector<std::vector<at::Tensor>> single_sample_gradients(
                               /*create_graph=*/false, /*allow_unused=*/true);
     for (std::size_t p = 0; p < parameters.size(); ++p) {
       of_sample[p] =
-          of_sample[p].defined() ? of_sample[p].detach().clone() : torch::zeros_like(parameters[p]);
+          of_sample[p].defined() ? dense(of_sample[p]) : torch::zeros_like(parameters[p]);
     }
     gradients.push_back(std::move(of_sample));
   }

@@ -31,4 +31,15 @@ bool is_view(const std::string& name);
 /// to the caller: the element type stays.
 at::Tensor apply_view(const ViewStep& step, const at::Tensor& input, at::IntArrayRef output_sizes);
 
+/// Whether `weight_norm_gradient` knows the operation, whose operands are v and g.
+bool is_weight_norm(const std::string& name);
+
+/// w = g v / ||v||, with the norm over all dimensions but one: the gradient with respect to operand
+/// `slot`, [n, *operand], from n gradients with respect to w, [n, *w].
+at::Tensor weight_norm_gradient(const GraphNode& node, std::size_t slot, const at::Tensor& grads);
+
+/// By how much `weight_norm_gradient` multiplies roundings: those on the way of an element of w,
+/// times the norm of a gradient.
+double weight_norm_gain(const GraphNode& node, std::size_t slot);
+
 }  // namespace velum::dpsgd::detail

@@ -1,5 +1,6 @@
 #include "tape/operand_gradient.h"
 
+#include <ATen/TensorIndexing.h>
 #include <ATen/ops/_unique2.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/bmm.h>
@@ -151,19 +152,22 @@ std::vector<std::int64_t> linear_sizes(const SampleRows& input, const SampleRows
 
 LinearGradient::LinearGradient(std::shared_ptr<const SampleRows> input,
                                std::shared_ptr<const SampleRows> grad, bool inputs_first,
-                               MemoryLimits limits)
+                               MemoryLimits limits, double roundings)
     : OperandGradient(grad->mapping.batch, linear_sizes(*input, *grad, inputs_first),
                       grad->rows.options()),
       input_(std::move(input)),
       grad_(std::move(grad)),
       inputs_first_(inputs_first),
-      limits_(limits) {}
+      limits_(limits),
+      roundings_(roundings) {}
 
 std::shared_ptr<LinearGradient> LinearGradient::join(
     const std::vector<const LinearGradient*>& uses) {
   std::vector<at::Tensor> inputs, grads;
   std::int64_t steps = 0;
+  double roundings = 0;
   for (const LinearGradient* use : uses) {
+    roundings = std::max(roundings, use->roundings_);
     inputs.push_back(use->input_->samples());
     grads.push_back(use->grad_->samples());
     steps += use->grad_->mapping.steps();
@@ -176,7 +180,35 @@ std::shared_ptr<LinearGradient> LinearGradient::join(
                                               mapping);
   };
   return std::make_shared<LinearGradient>(rows(inputs), rows(grads), uses.front()->inputs_first_,
-                                          uses.front()->limits_);
+                                          uses.front()->limits_, roundings);
+}
+
+bool LinearGradient::norms_from_products() const {
+  const Method chosen = method();
+  return chosen == Method::kOuter || chosen == Method::kGram;
+}
+
+at::Tensor LinearGradient::products_with(const EmbeddingGradient& table) const {
+  // With P the side as wide as the table has rows and D the other one, g_b = sum_s P_s D_s^T, so
+  // that a row t of e_b meets the elements P[s][index t] and <D_s, row t>.
+  const LookedUpRows& looked_up = table.rows();
+  const at::Tensor places = (inputs_first_ ? input_ : grad_)->samples();  // [batch, steps, rows]
+  const at::Tensor widths = (inputs_first_ ? grad_ : input_)->samples();  // [batch, steps, width]
+  const at::Tensor products = at::zeros({batch()}, options().dtype(at::kDouble));
+  const std::int64_t row_bytes =
+      places.size(1) * (widths.size(2) + 2) * static_cast<std::int64_t>(sizeof(double));
+  for_each_chunk(
+      looked_up.indices.numel(), row_bytes, limits_, [&](std::int64_t begin, std::int64_t end) {
+        const at::Tensor samples = looked_up.samples.narrow(0, begin, end - begin);
+        const at::Tensor indices = looked_up.indices.narrow(0, begin, end - begin);
+        const at::Tensor rows = looked_up.grads.narrow(0, begin, end - begin).to(at::kDouble);
+        const at::Tensor dots = at::bmm(widths.index_select(0, samples).to(at::kDouble),
+                                        rows.unsqueeze(2))
+                                    .squeeze(2);  // [rows, steps]
+        const at::Tensor met = places.index({samples, at::indexing::Slice(), indices});
+        products.index_add_(0, samples, dots.mul_(met).sum(1));
+      });
+  return products;
 }
 
 LinearGradient::Method LinearGradient::method() const {
@@ -299,8 +331,8 @@ void LinearGradient::exclude(const at::Tensor& excluded) {
 }
 
 double LinearGradient::rounding_scale(std::int64_t sample) const {
-  return (static_cast<double>(grad_->mapping.steps()) + kExtraRoundings) * input_->norm_of(sample) *
-         grad_->norm_of(sample);
+  return (static_cast<double>(grad_->mapping.steps()) + kExtraRoundings + roundings_) *
+         input_->norm_of(sample) * grad_->norm_of(sample);
 }
 
 // Gradients at hand
@@ -351,81 +383,96 @@ double RowGradient::rounding_scale(std::int64_t sample) const {
 
 // Embeddings
 
-EmbeddingGradient::EmbeddingGradient(at::Tensor indices, std::shared_ptr<const SampleRows> grad,
-                                     std::int64_t rows, std::int64_t padding_index)
-    : OperandGradient(grad->mapping.batch, {rows, grad->rows.size(1)}, grad->rows.options()),
-      indices_(indices.reshape({-1}).to(at::kLong)),
-      grads_(grad->rows),
-      grad_(std::move(grad)) {
-  const auto long_options = at::TensorOptions(grads_.device()).dtype(at::kLong);
-  samples_ = grad_->mapping.to_rows(at::arange(batch(), long_options));
-  if (padding_index >= 0) {
-    const at::Tensor kept = indices_.ne(padding_index).nonzero().view({-1});
-    indices_ = indices_.index_select(0, kept);
-    samples_ = samples_.index_select(0, kept);
-    grads_ = grads_.index_select(0, kept);
-  }
+LookedUpRows LookedUpRows::without_padding(std::int64_t padding_index) const {
+  if (padding_index < 0) return *this;
+  const at::Tensor kept = indices.ne(padding_index).nonzero().view({-1});
+  return {indices.index_select(0, kept), samples.index_select(0, kept),
+          grads.index_select(0, kept)};
 }
 
-at::Tensor EmbeddingGradient::squared_norms() { return squared_norms_of(samples_, batch()); }
+EmbeddingGradient::EmbeddingGradient(LookedUpRows rows, std::int64_t batch, std::int64_t table_rows)
+    : OperandGradient(batch, {table_rows, rows.grads.size(1)}, rows.grads.options()),
+      rows_(std::move(rows)) {}
+
+std::shared_ptr<EmbeddingGradient> EmbeddingGradient::join(
+    const std::vector<const EmbeddingGradient*>& uses) {
+  std::vector<at::Tensor> indices, samples, grads;
+  for (const EmbeddingGradient* use : uses) {
+    indices.push_back(use->rows_.indices);
+    samples.push_back(use->rows_.samples);
+    grads.push_back(use->rows_.grads);
+  }
+  return std::make_shared<EmbeddingGradient>(
+      LookedUpRows{at::cat(indices), at::cat(samples), at::cat(grads)}, uses.front()->batch(),
+      uses.front()->sizes()[0]);
+}
+
+EmbeddingGradient EmbeddingGradient::in_float64() const {
+  return {{rows_.indices, rows_.samples, rows_.grads.to(at::kDouble)}, batch(), sizes()[0]};
+}
+
+at::Tensor EmbeddingGradient::squared_norms() { return squared_norms_of(rows_.samples, batch()); }
 
 at::Tensor EmbeddingGradient::grouped_squared_norms(const SampleGroups& groups,
                                                     const MemoryLimits& /*limits*/) {
-  return squared_norms_of(groups.of_samples(samples_.device()).index_select(0, samples_),
+  return squared_norms_of(groups.of_samples(rows_.samples.device()).index_select(0, rows_.samples),
                           groups.count());
 }
 
 at::Tensor EmbeddingGradient::squared_norms_of(const at::Tensor& owners_of_rows,
                                                std::int64_t owners) const {
   // One segment per (owner, index) that occurs: never [owners, rows, width].
-  if (grads_.is_cuda()) {
-    return segment_squared_norms(grads_, indices_, owners_of_rows, owners, sizes()[0]);
+  if (rows_.grads.is_cuda()) {
+    return segment_squared_norms(rows_.grads, rows_.indices, owners_of_rows, owners, sizes()[0]);
   }
-  const at::Tensor keys = owners_of_rows.mul(sizes()[0]).add_(indices_);
+  const at::Tensor keys = owners_of_rows.mul(sizes()[0]).add_(rows_.indices);
   const auto [segments, segment_of, counts] =
       at::_unique2(keys, /*sorted=*/true, /*return_inverse=*/true);
   const at::Tensor sums = at::zeros({segments.size(0), sizes()[1]}, options())
-                              .index_add_(0, segment_of.view({-1}), grads_);
+                              .index_add_(0, segment_of.view({-1}), rows_.grads);
   return at::zeros({owners}, options().dtype(at::kDouble))
       .index_add_(0, segments.div(sizes()[0], "floor"), row_squared_norms(sums));
 }
 
 at::Tensor EmbeddingGradient::squared_magnitudes() {
   return at::zeros({batch()}, options().dtype(at::kDouble))
-      .index_add_(0, samples_, row_squared_norms(grads_).sqrt_())
+      .index_add_(0, rows_.samples, row_squared_norms(rows_.grads).sqrt_())
       .square_();
 }
 
 at::Tensor EmbeddingGradient::per_sample(std::int64_t begin, std::int64_t end) {
-  const at::Tensor kept = samples_.ge(begin).logical_and_(samples_.lt(end)).nonzero().view({-1});
-  const at::Tensor rows = samples_.index_select(0, kept)
+  const at::Tensor kept =
+      rows_.samples.ge(begin).logical_and_(rows_.samples.lt(end)).nonzero().view({-1});
+  const at::Tensor rows = rows_.samples.index_select(0, kept)
                               .sub_(begin)
                               .mul_(sizes()[0])
-                              .add_(indices_.index_select(0, kept));
+                              .add_(rows_.indices.index_select(0, kept));
   return at::zeros({(end - begin) * sizes()[0], sizes()[1]}, options())
-      .index_add_(0, rows, grads_.index_select(0, kept))
+      .index_add_(0, rows, rows_.grads.index_select(0, kept))
       .view(with_batch(end - begin, sizes()));
 }
 
 at::Tensor EmbeddingGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
   out = usable(out, sizes(), options());
-  if (grads_.is_cuda()) {  // index_add_ would add in any order
-    segment_weighted_sum(grads_, indices_, samples_, factors.as(at::kDouble), out);
+  if (rows_.grads.is_cuda()) {  // index_add_ would add in any order
+    segment_weighted_sum(rows_.grads, rows_.indices, rows_.samples, factors.as(at::kDouble), out);
     return out;
   }
   out.zero_();
   const at::Tensor row_factors =
-      factors.as(options().dtype().toScalarType()).index_select(0, samples_);
-  return out.index_add_(0, indices_, grads_.mul(row_factors.unsqueeze(1)));
+      factors.as(options().dtype().toScalarType()).index_select(0, rows_.samples);
+  return out.index_add_(0, rows_.indices, rows_.grads.mul(row_factors.unsqueeze(1)));
 }
 
 void EmbeddingGradient::exclude(const at::Tensor& excluded) {
-  grads_ = grads_.masked_fill(excluded.index_select(0, samples_).unsqueeze(1), 0);
+  rows_.grads = rows_.grads.masked_fill(excluded.index_select(0, rows_.samples).unsqueeze(1), 0);
 }
 
 double EmbeddingGradient::rounding_scale(std::int64_t sample) const {
-  const double steps = static_cast<double>(grad_->mapping.steps());
-  return (steps + kExtraRoundings) * std::sqrt(steps) * grad_->norm_of(sample);
+  const at::Tensor own = rows_.samples.eq(sample).nonzero().view({-1});
+  const double terms = static_cast<double>(own.numel());
+  return (terms + kExtraRoundings) * std::sqrt(terms) *
+         std::sqrt(row_squared_norms(rows_.grads.index_select(0, own)).sum().item<double>());
 }
 
 SharedLookupGradient::SharedLookupGradient(const at::Tensor& indices, const at::Tensor& looked_up,

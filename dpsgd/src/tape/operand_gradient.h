@@ -101,16 +101,23 @@ struct SampleRows {
   SampleRows without(const at::Tensor& excluded) const;
 };
 
+class EmbeddingGradient;
+
 /// g_b = G_b^T A_b, of sizes [outputs, inputs] or, transposed, [inputs, outputs].
 class LinearGradient final : public OperandGradient {
  public:
+  /// @param roundings  on the way of an element of G_b that a rule has computed again.
   LinearGradient(std::shared_ptr<const SampleRows> input, std::shared_ptr<const SampleRows> grad,
-                 bool inputs_first, MemoryLimits limits);
+                 bool inputs_first, MemoryLimits limits, double roundings = 0);
   /// The gradient of one weight that was used several times: the uses follow one another in time,
   /// so that products between different uses count in the norm.
   static std::shared_ptr<LinearGradient> join(const std::vector<const LinearGradient*>& uses);
 
   bool inputs_first() const { return inputs_first_; }
+  /// Whether the norms are sums of products in float64, without the gradients themselves.
+  bool norms_from_products() const;
+  /// [batch] float64: <g_b, e_b> with the gradients e_b of the same matrix used as a table.
+  at::Tensor products_with(const EmbeddingGradient& table) const;
   at::Tensor squared_norms() override;
   at::Tensor grouped_squared_norms(const SampleGroups& groups, const MemoryLimits& limits) override;
   at::Tensor squared_magnitudes() override;
@@ -127,6 +134,7 @@ class LinearGradient final : public OperandGradient {
   std::shared_ptr<const SampleRows> grad_;
   bool inputs_first_;
   MemoryLimits limits_;
+  double roundings_;
   at::Tensor kept_;  // [batch, *sizes], only by kMaterialise
 };
 
@@ -162,11 +170,25 @@ class RowGradient final : public OperandGradient {
   std::shared_ptr<const SampleRows> grad_;
 };
 
-/// g_b[v] = sum of G_b[t] over the positions t whose index is v; padding adds nothing.
+/// What flows into rows of a table that were looked up.
+struct LookedUpRows {
+  at::Tensor indices;  // [rows] int64: of the table
+  at::Tensor samples;  // [rows] int64: whose row it is
+  at::Tensor grads;    // [rows, width]
+
+  /// Without the rows whose index is `padding_index`, if that is not negative.
+  LookedUpRows without_padding(std::int64_t padding_index) const;
+};
+
+/// g_b[v] = sum of the gradients of sample b's rows whose index is v.
 class EmbeddingGradient final : public OperandGradient {
  public:
-  EmbeddingGradient(at::Tensor indices, std::shared_ptr<const SampleRows> grad, std::int64_t rows,
-                    std::int64_t padding_index);
+  /// @param table_rows  of the table.
+  EmbeddingGradient(LookedUpRows rows, std::int64_t batch, std::int64_t table_rows);
+  /// The gradient of one table that was looked up several times.
+  static std::shared_ptr<EmbeddingGradient> join(const std::vector<const EmbeddingGradient*>& uses);
+  EmbeddingGradient in_float64() const;
+  const LookedUpRows& rows() const { return rows_; }
 
   at::Tensor squared_norms() override;
   at::Tensor grouped_squared_norms(const SampleGroups& groups, const MemoryLimits& limits) override;
@@ -177,13 +199,10 @@ class EmbeddingGradient final : public OperandGradient {
   double rounding_scale(std::int64_t sample) const override;
 
  private:
-  /// [owners] float64, where owners_of_rows [kept rows] says whose each row is.
+  /// [owners] float64, where owners_of_rows [rows] says whose each row is.
   at::Tensor squared_norms_of(const at::Tensor& owners_of_rows, std::int64_t owners) const;
 
-  at::Tensor indices_;  // [kept rows]
-  at::Tensor samples_;  // [kept rows]: the sample of each
-  at::Tensor grads_;    // [kept rows, width]
-  std::shared_ptr<const SampleRows> grad_;
+  LookedUpRows rows_;
 };
 
 /// The same rows of a table for every sample, as positions are looked up: g_b[v] = sum of G_b[t]

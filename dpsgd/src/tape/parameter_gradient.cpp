@@ -61,27 +61,50 @@ ParameterGradient::ParameterGradient(std::shared_ptr<const Graph> graph, at::Ten
     separate_ = uses_.empty() || uses_.front().path->isometric();
     return;
   }
-  // A weight used by several linear maps of the same layout is one linear map over all steps.
-  std::vector<const LinearGradient*> linear;
-  for (const Use& use : uses_) {
-    const auto* gradient = dynamic_cast<const LinearGradient*>(use.operand.get());
-    if (gradient == nullptr || use.path->kind() != ParameterPath::Kind::kIdentity ||
-        (!linear.empty() && (gradient->inputs_first() != linear.front()->inputs_first() ||
-                             gradient->options().dtype() != linear.front()->options().dtype()))) {
-      break;
-    }
-    linear.push_back(gradient);
-  }
-  if (linear.size() == uses_.size()) {
-    uses_ = {{LinearGradient::join(linear), uses_.front().path}};
-    return;
-  }
+  join_uses<LinearGradient>([](const LinearGradient& a, const LinearGradient& b) {
+    return a.inputs_first() == b.inputs_first() && a.options().dtype() == b.options().dtype();
+  });
+  join_uses<EmbeddingGradient>([](const EmbeddingGradient& a, const EmbeddingGradient& b) {
+    return a.sizes() == b.sizes() && a.options().dtype() == b.options().dtype();
+  });
+  if (uses_.size() == 1) return;
   for (std::size_t i = 0; i < uses_.size() && separate_; ++i) {
     separate_ = uses_[i].path->isometric();
     for (std::size_t j = 0; j < i && separate_; ++j) {
       separate_ = uses_[i].path->disjoint(*uses_[j].path);
     }
   }
+}
+
+/// Uses of the whole parameter of one form are one use: products between them count in the norm.
+template <typename Form, typename Alike>
+void ParameterGradient::join_uses(const Alike& alike) {
+  std::vector<const Form*> forms;
+  std::vector<Use> joined, others;
+  for (const Use& use : uses_) {
+    const auto* form = dynamic_cast<const Form*>(use.operand.get());
+    const bool joins = form != nullptr && use.path->kind() == ParameterPath::Kind::kIdentity &&
+                       (forms.empty() || alike(*form, *forms.front()));
+    if (joins) forms.push_back(form);
+    (joins ? joined : others).push_back(use);
+  }
+  if (forms.size() < 2) return;
+  const Use one{Form::join(forms), joined.front().path};
+  uses_ = std::move(others);
+  uses_.push_back(one);
+}
+
+std::pair<LinearGradient*, EmbeddingGradient*> ParameterGradient::tied_uses() const {
+  if (uses_.size() != 2) return {};
+  LinearGradient* linear = nullptr;
+  EmbeddingGradient* table = nullptr;
+  for (const Use& use : uses_) {
+    if (use.path->kind() != ParameterPath::Kind::kIdentity) return {};
+    if (auto* form = dynamic_cast<LinearGradient*>(use.operand.get())) linear = form;
+    if (auto* form = dynamic_cast<EmbeddingGradient*>(use.operand.get())) table = form;
+  }
+  if (linear == nullptr || table == nullptr || linear->sizes() != table->sizes()) return {};
+  return {linear, table};
 }
 
 bool ParameterGradient::isometric() const {
@@ -136,8 +159,8 @@ at::Tensor ParameterGradient::grouped_squared_norms(const SampleGroups& groups) 
 at::Tensor ParameterGradient::overlapping_squared_magnitudes() {
   at::Tensor magnitudes;
   for (const Use& use : uses_) {
-    // The scale of an opaque path is unknown; its gradients are summed as they are measured.
-    if (use.path->kind() == ParameterPath::Kind::kOpaque) continue;
+    // The scale of such a path is unknown; its gradients are summed as they are measured.
+    if (use.path->kind() >= ParameterPath::Kind::kWeightNorm) continue;
     at::Tensor squares = use.operand->squared_magnitudes();
     if (!squares.defined()) squares = use.operand->squared_norms();
     magnitudes = plus(magnitudes, squares.sqrt());
@@ -146,6 +169,15 @@ at::Tensor ParameterGradient::overlapping_squared_magnitudes() {
 }
 
 at::Tensor ParameterGradient::overlapping_squared_norms() {
+  // A table that is the output layer too: [batch, *parameter] is never made. All in float64: the
+  // products may cancel the squares.
+  const auto [linear, table] = tied_uses();
+  if (linear != nullptr && linear->norms_from_products()) {
+    return linear->squared_norms()
+        .add(table->in_float64().squared_norms())
+        .add(linear->products_with(*table), 2)
+        .clamp_min_(0);  // a square, up to rounding; NaN stays
+  }
   const std::int64_t each = bytes_per_sample(parameter_);
   if (each <= limits_.keep_bytes / batch_) {
     kept_ = per_sample(0, batch_).contiguous();
@@ -226,7 +258,9 @@ bool ParameterGradient::exact_path() const {
 
 double ParameterGradient::rounding_scale(std::int64_t sample) const {
   double scale = 0;
-  for (const Use& use : uses_) scale += use.operand->rounding_scale(sample);
+  for (const Use& use : uses_) {
+    scale += use.operand->rounding_scale(sample) * use.path->gain(*graph_);
+  }
   return scale * (1 + static_cast<double>(uses_.size()));
 }
 

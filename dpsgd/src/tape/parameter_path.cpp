@@ -109,7 +109,9 @@ ParameterPath::ParameterPath(const Graph& graph, GraphEdge from, std::int32_t le
       leaf_sizes_(parameter.sizes().vec()),
       leaf_options_(parameter.options()) {
   if (expression != Expression::kView) {
-    kind_ = Kind::kOpaque;
+    if (expression != Expression::kOpaque || !trace_weight_norm(graph, parameter)) {
+      kind_ = Kind::kOpaque;
+    }
     return;
   }
   trace(graph, graph.leaf_nodes()[static_cast<std::size_t>(leaf)]);
@@ -120,6 +122,31 @@ ParameterPath::ParameterPath(const Graph& graph, GraphEdge from, std::int32_t no
       leaf_sizes_(graph.sizes({node, 0})),
       leaf_options_(graph.node(node).function->input_metadata(0).options()) {
   trace(graph, node);
+}
+
+bool ParameterPath::trace_weight_norm(const Graph& graph, const at::Tensor& parameter) {
+  const std::int32_t index = below_views(graph, from_);
+  const GraphNode& node = graph.node(index);
+  if (!is_weight_norm(node.name)) return false;
+  // Each operand a view of one leaf, and this leaf under one of the two.
+  std::vector<std::size_t> slots;
+  for (std::size_t slot = 0; slot < node.edges.size(); ++slot) {
+    const GraphEdge edge = node.edges[slot];
+    if (edge.node < 0 || graph.node(below_views(graph, edge)).leaf < 0) return false;
+    if (graph.node(below_views(graph, edge)).leaf == leaf_) slots.push_back(slot);
+  }
+  if (slots.size() != 1) return false;
+  kind_ = Kind::kWeightNorm;
+  norm_node_ = index;
+  norm_slot_ = slots.front();
+  above_ = std::make_shared<const ParameterPath>(graph, from_, index);
+  below_ = std::make_shared<const ParameterPath>(graph, node.edges[norm_slot_], leaf_,
+                                                 Expression::kView, parameter);
+  return true;
+}
+
+double ParameterPath::gain(const Graph& graph) const {
+  return kind_ == Kind::kWeightNorm ? weight_norm_gain(graph.node(norm_node_), norm_slot_) : 1.0;
 }
 
 void ParameterPath::trace(const Graph& graph, std::int32_t end) {
@@ -180,6 +207,11 @@ at::Tensor ParameterPath::to_leaf(const Graph& graph, const at::Tensor& grads) c
   sizes.insert(sizes.end(), leaf_sizes_.begin(), leaf_sizes_.end());
   if (kind_ == Kind::kIdentity) return grads.reshape(sizes).to(leaf_options_);
 
+  if (kind_ == Kind::kWeightNorm) {
+    const at::Tensor weights = above_->to_leaf(graph, grads);
+    return below_->to_leaf(graph,
+                           weight_norm_gradient(graph.node(norm_node_), norm_slot_, weights));
+  }
   if (kind_ == Kind::kOpaque) {
     const at::Tensor result = at::zeros(sizes, leaf_options_);
     const std::shared_ptr<AutogradNode>& node = graph.node(from_.node).function;

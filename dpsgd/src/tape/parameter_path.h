@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,11 +33,12 @@ std::int32_t below_views(const Graph& graph, GraphEdge from);
 class ParameterPath {
  public:
   enum class Kind {
-    kIdentity,   ///< the same elements in the same order, maybe in other sizes
-    kRange,      ///< consecutive elements of the leaf, from `start`
-    kInjective,  ///< each element of the leaf at most once, at `index`
-    kGeneral,    ///< elements of the leaf repeatedly, at `index`
-    kOpaque,     ///< by the backwards of the nodes on the way, sample by sample
+    kIdentity,    ///< the same elements in the same order, maybe in other sizes
+    kRange,       ///< consecutive elements of the leaf, from `start`
+    kInjective,   ///< each element of the leaf at most once, at `index`
+    kGeneral,     ///< elements of the leaf repeatedly, at `index`
+    kWeightNorm,  ///< by the chain rule of a weight norm, between views
+    kOpaque,      ///< by the backwards of the nodes on the way, sample by sample
   };
 
   ParameterPath(const Graph& graph, GraphEdge from, std::int32_t leaf, Expression expression,
@@ -54,8 +56,12 @@ class ParameterPath {
   /// [n, *operand] to [n, *leaf], in the type of the leaf. `graph` has the same signature as that
   /// of the constructor.
   at::Tensor to_leaf(const Graph& graph, const at::Tensor& grads) const;
+  /// By how much the path multiplies the rounding of a gradient
+  /// (`OperandGradient::rounding_scale`).
+  double gain(const Graph& graph) const;
 
  private:
+  bool trace_weight_norm(const Graph& graph, const at::Tensor& parameter);
   void trace(const Graph& graph, std::int32_t end);
   at::Tensor covered() const;  // [numel of the leaf] bool
 
@@ -67,6 +73,10 @@ class ParameterPath {
   std::int64_t start_ = 0;
   std::int64_t length_ = 0;
   at::Tensor index_;  // [numel of the operand] int64, on the leaf's device
+  // kWeightNorm: the node, its operand, and the views above and below.
+  std::int32_t norm_node_ = -1;
+  std::size_t norm_slot_ = 0;
+  std::shared_ptr<const ParameterPath> above_, below_;
 };
 
 /// The leaves that are reached from an edge.

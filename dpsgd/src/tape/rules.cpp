@@ -1,6 +1,11 @@
 // The only translation unit that sees the definitions of libtorch's autograd nodes.
 #include "tape/rules.h"
 
+#include <ATen/ops/arange.h>
+#include <ATen/ops/bincount.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/matmul.h>
 #include <torch/csrc/autograd/generated/Functions.h>
 
@@ -12,6 +17,7 @@
 #include <unordered_map>
 
 #include "norm/norm_affine_gradients.h"
+#include "tape/lstm_layer.h"
 #include "tape/node_views.h"
 
 namespace velum::dpsgd::detail {
@@ -140,10 +146,73 @@ at::Tensor apply_view(const ViewStep& step, const at::Tensor& input, at::IntArra
   throw std::logic_error("apply_view: unknown kind");
 }
 
+bool is_weight_norm(const std::string& name) { return name == "WeightNormInterfaceBackward0"; }
+
+namespace {
+
+/// Sums all dimensions but the first and those in which `like` is not 1.
+at::Tensor sum_to(const at::Tensor& tensor, const at::Tensor& like) {
+  std::vector<std::int64_t> summed;
+  for (std::int64_t d = 0; d < like.dim(); ++d) {
+    if (like.size(d) == 1) summed.push_back(d + 1);
+  }
+  return summed.empty() ? tensor : tensor.sum(summed, /*keepdim=*/true);
+}
+
+}  // namespace
+
+at::Tensor weight_norm_gradient(const GraphNode& graph_node, std::size_t slot,
+                                const at::Tensor& grads) {
+  const auto& node = *as<generated::WeightNormInterfaceBackward0>(graph_node);
+  const at::Tensor g = saved(graph_node, node.g_), v = saved(graph_node, node.v_),
+                   norms = saved(graph_node, node.result1_).to(v.scalar_type()).view(g.sizes());
+  const at::Tensor direction = v.div(norms);
+  const at::Tensor along = sum_to(grads.mul(direction), g);  // [n, *g]
+  if (slot == 1) return along;
+  return grads.sub(along.mul(direction)).mul(g.div(norms));
+}
+
+double weight_norm_gain(const GraphNode& graph_node, std::size_t slot) {
+  const auto& node = *as<generated::WeightNormInterfaceBackward0>(graph_node);
+  const at::Tensor g = saved(graph_node, node.g_), v = saved(graph_node, node.v_),
+                   norms = saved(graph_node, node.result1_).view(g.sizes());
+  // What a rounding of w's gradient becomes, and as many roundings again as terms are summed here;
+  // the gradient's own scale is at least 8 roundings of it.
+  const double terms = static_cast<double>(v.numel()) / static_cast<double>(g.numel());
+  const double stretch = slot == 1 ? 1.0 : g.div(norms).abs().max().item<double>();
+  return stretch * (2 + terms / 8);
+}
+
+namespace {
+
+/// InstanceNorm gives batch_norm one row [1, B C, ..] with a copy of its weights for every sample,
+/// and no running statistics unless it is to keep them.
+bool is_instance_norm(const torch::autograd::Node& node) {
+  const auto sizes = node.input_metadata(0).shape_as_dim_vector();
+  if (sizes.size() < 3 || to_int(sizes[0]) != 1) return false;
+  const auto& input = node.next_edge(0).function;
+  if (const auto* view = dynamic_cast<const generated::ViewBackward0*>(input.get())) {
+    const std::vector<std::int64_t> from = to_ints(view->self_sym_sizes);
+    return from.size() == sizes.size() && from[0] * from[1] == to_int(sizes[1]);
+  }
+  const auto& weight = node.next_edge(1).function;
+  return weight != nullptr && weight->name() == "RepeatBackward0";
+}
+
+}  // namespace
+
 void refuse_mixing(const GraphNode& node) {
   if (node.name.find("BatchNorm") == std::string::npos) return;
   if (const auto* native = as<generated::NativeBatchNormBackward0>(node)) {
     if (!native->training) return;
+    if (is_instance_norm(*native)) {
+      if (!native->running_mean_.unpack().defined()) return;
+      throw std::invalid_argument(
+          "tape: " + node.name +
+          " of an InstanceNorm in training mode keeps running statistics of the samples, which are "
+          "neither clipped nor noised; use it without track_running_stats, or GroupNorm(C, C), or "
+          "put the module into evaluation mode");
+    }
   } else if (node.name == "NativeBatchNormLegitNoTrainingBackward0") {
     return;
   } else if (const auto* cudnn = as<generated::CudnnBatchNormBackward0>(node)) {
@@ -340,6 +409,42 @@ Gradient baddbmm_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes, boo
   return batched_product(use, slot == 2, other, incoming(use), transposed);
 }
 
+/// Several volumes per sample, each by itself and then summed.
+Gradient volumes_of_samples(const NodeUse& use, const at::Tensor& input, const at::Tensor& grad,
+                            at::IntArrayRef sizes, const ConvGeometry& geometry, bool transposed) {
+  const RowMapping mapping = mapping_of(use);
+  const auto by_sample = [&](const at::Tensor& volumes) {
+    return mapping.samples_first(volumes).flatten(0, 1);  // [batch * steps, channels, ..]
+  };
+  const at::Tensor left = by_sample(transposed ? grad : input),
+                   right = by_sample(transposed ? input : grad);
+  std::vector<std::int64_t> result{mapping.batch};
+  result.insert(result.end(), sizes.begin(), sizes.end());
+  const at::Tensor per_sample = at::empty(result, grad.options());
+  const std::int64_t steps = mapping.steps();
+  const std::int64_t bytes =
+      c10::multiply_integers(sizes) * steps * static_cast<std::int64_t>(grad.element_size());
+  const std::int64_t chunk = std::max<std::int64_t>(1, use.limits.chunk_bytes / bytes);
+  for (std::int64_t begin = 0; begin < mapping.batch; begin += chunk) {
+    const std::int64_t count = std::min(chunk, mapping.batch - begin);
+    const at::Tensor parts = per_sample_conv_weight_gradients(
+        left.narrow(0, begin * steps, count * steps), right.narrow(0, begin * steps, count * steps),
+        sizes.vec(), geometry);
+    result.front() = steps;
+    result.insert(result.begin(), count);
+    per_sample.narrow(0, begin, count).copy_(parts.view(result).sum(1));
+    result.erase(result.begin());
+  }
+  const double kernel = static_cast<double>(c10::multiply_integers(sizes.slice(2)));
+  const double positions =
+      static_cast<double>(right.numel()) / static_cast<double>(mapping.batch * right.size(1));
+  return std::make_shared<MaterialisedGradient>(
+      per_sample, [input, grad, mapping, kernel, positions](std::int64_t sample) {
+        return (positions + 8) * std::sqrt(kernel) * sample_norm(input, mapping, sample) *
+               sample_norm(grad, mapping, sample);
+      });
+}
+
 Gradient convolution_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes,
                           bool /*transposed*/) {
   const auto& node = *as<generated::ConvolutionBackward0>(*use.node);
@@ -370,8 +475,8 @@ Gradient convolution_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes,
                         to_int(node.groups)};
   std::vector<std::int64_t> weight_sizes = sizes.vec();
   if (mapping.steps() > 1) {
+    if (dims == 3) return volumes_of_samples(use, input, grad, sizes, geometry, node.transposed);
     // Several images per sample are one image with another dimension, in which the kernel is 1.
-    if (dims == 3) return nullptr;
     const auto stack = [&](const at::Tensor& images) {
       return mapping.samples_first(images).transpose(1, 2);  // [batch, channels, steps, ..]
     };
@@ -453,7 +558,7 @@ Gradient batch_norm_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes, 
   // Evaluation mode only (refuse_mixing): a fixed affine map of each channel.
   const auto& node = *as<generated::NativeBatchNormBackward0>(*use.node);
   const RowMapping& mapping = mapping_of(use);
-  if (mapping.dim != 0) return nullptr;
+  if (mapping.dim != 0 || node.training) return nullptr;
   const at::Tensor grad = incoming(use);
   std::vector<std::int64_t> channels(static_cast<std::size_t>(grad.dim()) - 1, 1);
   channels.front() = grad.size(1);
@@ -488,11 +593,76 @@ Gradient embedding_rule(NodeUse& use, std::size_t /*slot*/, at::IntArrayRef size
   if (mapping.dim == grad.dim() - 1) return nullptr;
   at::Tensor indices = node.indices_.unpack(use.node->function);
   if (mapping.batch == 1) indices = indices.reshape({-1});
-  const auto rows = std::make_shared<const SampleRows>(
-      mapping.samples_first(grad).reshape({-1, grad.size(-1)}),
-      RowMapping{0, 1, mapping.batch, indices.numel() / mapping.batch});
-  return std::make_shared<EmbeddingGradient>(mapping.samples_first(indices), rows, sizes[0],
-                                             to_int(node.padding_idx));
+  LookedUpRows rows{mapping.samples_first(indices).reshape({-1}).to(at::kLong),
+                    {},
+                    mapping.samples_first(grad).reshape({-1, grad.size(-1)})};
+  const std::int64_t each = rows.indices.numel() / mapping.batch;
+  rows.samples = RowMapping{0, 1, mapping.batch, each}.to_rows(
+      at::arange(mapping.batch, rows.indices.options()));
+  return std::make_shared<EmbeddingGradient>(rows.without_padding(to_int(node.padding_idx)),
+                                             mapping.batch, sizes[0]);
+}
+
+/// The bags' elements that gave a maximum: a table of single numbers.
+Gradient largest_elements(const at::Tensor& grad, const at::Tensor& bag_samples,
+                          const at::Tensor& used_bags, const at::Tensor& largest,
+                          std::int64_t batch, at::IntArrayRef sizes) {
+  const std::int64_t width = sizes[1];
+  const at::Tensor places =
+      largest.index_select(0, used_bags).mul(width).add(at::arange(width, used_bags.options()));
+  const at::Tensor samples = bag_samples.index_select(0, used_bags).unsqueeze(1).expand_as(places);
+  return std::make_shared<EmbeddingGradient>(
+      LookedUpRows{places.reshape({-1}), samples.reshape({-1}),
+                   grad.index_select(0, used_bags).reshape({-1, 1})},
+      batch, sizes[0] * width);
+}
+
+Gradient embedding_bag_rule(NodeUse& use, std::size_t /*slot*/, at::IntArrayRef sizes, bool) {
+  const auto& node = *as<generated::EmbeddingBagBackward0>(*use.node);
+  if (node.scale_grad_by_freq) {
+    throw std::invalid_argument(
+        "tape: EmbeddingBagBackward0 with scale_grad_by_freq divides by counts over the batch, so "
+        "one sample's gradient depends on the others; leave scale_grad_by_freq off");
+  }
+  const at::Tensor grad = incoming(use);  // [bags, width]
+  RowMapping mapping = mapping_of(use);
+  if (mapping.batch == 1) mapping = {0, 1, 1, grad.size(0)};
+  if (mapping.dim != 0) return nullptr;
+  const auto& owner = use.node->function;
+  const at::Tensor offsets = node.offsets_.unpack(owner).to(at::kLong);
+  at::Tensor indices = node.indices_.unpack(owner).to(at::kLong);
+  const std::int64_t bags = grad.size(0);
+  // With include_last_offset the end of the last bag is one offset more.
+  const at::Tensor ends = offsets.size(0) > bags
+                              ? offsets.narrow(0, 1, bags)
+                              : at::cat({offsets.narrow(0, 1, bags - 1),
+                                         at::full({1}, indices.numel(), offsets.options())});
+  const at::Tensor bag_numbers = at::arange(bags, offsets.options());
+  at::Tensor bag_of =
+      bag_numbers.repeat_interleave(ends.sub(offsets.narrow(0, 0, bags)));  // [positions]
+  indices = indices.narrow(0, 0, bag_of.numel());
+  at::Tensor weights = saved(*use.node, node.per_sample_weights_);
+  if (weights.defined()) weights = weights.narrow(0, 0, bag_of.numel());
+  if (node.padding_idx >= 0) {
+    const at::Tensor kept = indices.ne(node.padding_idx).nonzero().view({-1});
+    indices = indices.index_select(0, kept);
+    bag_of = bag_of.index_select(0, kept);
+    if (weights.defined()) weights = weights.index_select(0, kept);
+  }
+  const at::Tensor bag_samples = mapping.to_rows(at::arange(mapping.batch, offsets.options()));
+  const at::Tensor lengths = at::bincount(bag_of, {}, bags);
+  constexpr std::int64_t kMean = 1, kMax = 2;
+  if (node.mode == kMax) {
+    return largest_elements(grad, bag_samples, lengths.nonzero().view({-1}),
+                            node.result3_.unpack(owner).to(at::kLong), mapping.batch, sizes);
+  }
+  at::Tensor rows = grad.index_select(0, bag_of);
+  if (node.mode == kMean) {
+    rows = rows.div_(lengths.index_select(0, bag_of).to(rows.scalar_type()).unsqueeze(1));
+  }
+  if (weights.defined()) rows = rows.mul_(weights.to(rows.scalar_type()).unsqueeze(1));
+  return std::make_shared<EmbeddingGradient>(
+      LookedUpRows{indices, bag_samples.index_select(0, bag_of), rows}, mapping.batch, sizes[0]);
 }
 
 Gradient add_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes, bool) {
@@ -528,6 +698,115 @@ Gradient expand_rule(NodeUse& use, std::size_t /*slot*/, at::IntArrayRef sizes, 
   return broadcast_gradient(grad, mapping_of(use), sizes, grad, {});
 }
 
+/// Copies along every dimension; the samples are copies too.
+Gradient repeat_rule(NodeUse& use, std::size_t /*slot*/, at::IntArrayRef sizes, bool) {
+  const at::Tensor grad = incoming(use);
+  const RowMapping mapping = mapping_of(use);
+  const std::int64_t missing = grad.dim() - static_cast<std::int64_t>(sizes.size());
+  std::vector<std::int64_t> split{mapping.batch}, summed;
+  double terms = 1;
+  for (std::int64_t d = 0; d < grad.dim(); ++d) {
+    const std::int64_t own = d < missing ? 1 : sizes[static_cast<std::size_t>(d - missing)];
+    if (own == 0 || (d == mapping.dim && mapping.inner % own != 0)) return nullptr;
+    const std::int64_t copies = (d == mapping.dim ? mapping.steps() : grad.size(d)) / own;
+    summed.push_back(static_cast<std::int64_t>(split.size()));
+    split.insert(split.end(), {copies, own});
+    terms *= static_cast<double>(copies);
+  }
+  std::vector<std::int64_t> result{mapping.batch};
+  result.insert(result.end(), sizes.begin(), sizes.end());
+  const at::Tensor per_sample =
+      mapping.samples_first(grad).reshape(split).sum(summed).reshape(result);
+  return std::make_shared<MaterialisedGradient>(
+      per_sample, [grad, mapping, terms](std::int64_t sample) {
+        return (terms + 8) * std::sqrt(terms) * sample_norm(grad, mapping, sample);
+      });
+}
+
+/// torch::bilinear: out[t][o] = sum_ij left[t][i] weight[o][i][j] right[t][j], a linear map of the
+/// products left[t][i] right[t][j].
+Gradient trilinear_rule(NodeUse& use, std::size_t slot, at::IntArrayRef /*sizes*/, bool) {
+  const auto& node = *as<generated::TrilinearBackward0>(*use.node);
+  using Dims = std::vector<std::int64_t>;
+  const bool bilinear = slot == 1 && node.expand1 == Dims{1, 3} && node.expand2 == Dims{0} &&
+                        node.expand3 == Dims{1, 2} && node.sumdim == Dims{2, 3};
+  if (!bilinear) return nullptr;
+  const at::Tensor left = saved(*use.node, node.i1_), right = saved(*use.node, node.i3_);
+  return linear_weight(use, left.unsqueeze(2).mul(right.unsqueeze(1)).flatten(1), incoming(use),
+                       mapping_of(use), /*inputs_first=*/false);
+}
+
+/// One direction of one layer, which oneDNN computes as a whole: the gradients of its gates are
+/// computed again from what it has saved, and each weight is a linear map of every step.
+Gradient lstm_layer_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes, bool transposed) {
+  const auto& node = *as<generated::MkldnnRnnLayerBackward0>(*use.node);
+  // Its flags are those of the whole network; what it has saved is one direction with time in
+  // front.
+  constexpr std::int64_t kLstm = 2;
+  if (node.mode != kLstm) return nullptr;
+  // Outputs: [steps, rows, hidden], and the last hidden state and cell, [.., rows, hidden].
+  RowMapping rows;
+  bool known = false;
+  for (std::size_t nr = 0; nr < 3; ++nr) {
+    const at::Tensor& grad = use.grads[nr];
+    if (!grad.defined()) continue;
+    RowMapping found = use.mappings[nr];
+    if (found.batch == 1) found = {grad.dim() - 2, 1, 1, grad.size(-2)};
+    if (found.dim != grad.dim() - 2) return nullptr;
+    found.dim = 1;
+    if (known && !(found == rows)) return nullptr;
+    rows = found;
+    known = true;
+  }
+  if (!known) return nullptr;
+
+  const at::Tensor input = saved(*use.node, node.input_);
+  const std::int64_t count = input.size(1), hidden = node.hidden_size;
+  // Each element of a gate's gradient comes through at most all steps forward and back, with sums
+  // over inputs and states in each.
+  const double roundings =
+      static_cast<double>(input.size(0)) * static_cast<double>(input.size(2) + 5 * hidden + 32);
+  if (use.hidden_rows == nullptr) {
+    const auto state = [&](const SavedVariable& variable) {
+      return saved(*use.node, variable).reshape({count, hidden});
+    };
+    const auto bias = [&](const SavedVariable& variable) {
+      return node.has_biases ? saved(*use.node, variable) : at::Tensor();
+    };
+    const auto flowing = [&](std::size_t nr, at::IntArrayRef shape) {
+      const at::Tensor& grad = use.grads[nr];
+      return grad.defined() ? in_math_type(grad).reshape(shape) : at::Tensor();
+    };
+    const LstmLayerGates gates =
+        lstm_gate_gradients({.input = input,
+                             .input_weight = saved(*use.node, node.weight0_),
+                             .state_weight = saved(*use.node, node.weight1_),
+                             .input_bias = bias(node.weight2_),
+                             .state_bias = bias(node.weight3_),
+                             .first_hidden = state(node.hx__),
+                             .first_cell = state(node.cx__),
+                             .output = saved(*use.node, node.result0_),
+                             .reverse = node.reverse},
+                            flowing(0, {input.size(0), count, hidden}), flowing(1, {count, hidden}),
+                            flowing(2, {count, hidden}));
+    use.input_rows = rows_of(gates.input, rows);
+    use.hidden_rows = rows_of(gates.hidden, rows);
+    use.grad_rows = rows_of(gates.grads, rows);
+  }
+  if (slot <= 2) {
+    return std::make_shared<LinearGradient>(slot == 1 ? use.input_rows : use.hidden_rows,
+                                            use.grad_rows, transposed, use.limits, roundings);
+  }
+  std::vector<std::int64_t> result{rows.batch};
+  result.insert(result.end(), sizes.begin(), sizes.end());
+  const auto grads = use.grad_rows;
+  const double terms = static_cast<double>(grads->mapping.steps());
+  return std::make_shared<MaterialisedGradient>(
+      grads->samples().sum(1).reshape(result), [grads, terms, roundings](std::int64_t sample) {
+        return (terms + roundings) * std::sqrt(terms) * grads->norm_of(sample);
+      });
+}
+
 Gradient prelu_rule(NodeUse& use, std::size_t /*slot*/, at::IntArrayRef sizes, bool) {
   const auto& node = *as<generated::PreluKernelBackward0>(*use.node);
   return scaled_broadcast(use, saved(*use.node, node.self_).clamp_max(0), sizes);
@@ -540,7 +819,7 @@ Gradient rms_norm_rule(NodeUse& use, std::size_t /*slot*/, at::IntArrayRef sizes
 }
 
 struct NodeRule {
-  std::array<SlotKind, 3> slots;
+  std::array<SlotKind, 5> slots;
   Rule rule;
 };
 
@@ -559,11 +838,15 @@ const std::unordered_map<std::string_view, NodeRule>& rules() {
       {"NativeLayerNormBackward0", {{kData, kWeight, kWeight}, layer_norm_rule}},
       {"NativeBatchNormBackward0", {{kData, kWeight, kWeight}, batch_norm_rule}},
       {"EmbeddingBackward0", {{kWeight, kData, kData}, embedding_rule}},
+      {"EmbeddingBagBackward0", {{kWeight, kData, kData}, embedding_bag_rule}},
+      {"TrilinearBackward0", {{kData, kWeight, kData}, trilinear_rule}},
+      {"MkldnnRnnLayerBackward0", {{kData, kWeight, kWeight, kWeight, kWeight}, lstm_layer_rule}},
       {"AddBackward0", {{kBroadcast, kBroadcast, kData}, add_rule}},
       {"SubBackward0", {{kBroadcast, kBroadcast, kData}, add_rule}},
       {"MulBackward0", {{kBroadcast, kBroadcast, kData}, mul_rule}},
       {"DivBackward0", {{kBroadcast, kBroadcast, kData}, div_rule}},
       {"ExpandBackward0", {{kBroadcast, kData, kData}, expand_rule}},
+      {"RepeatBackward0", {{kBroadcast, kData, kData}, repeat_rule}},
       {"PreluKernelBackward0", {{kData, kBroadcast, kData}, prelu_rule}},
       {"FusedRmsNormBackward0", {{kData, kWeight, kData}, rms_norm_rule}},
   };
@@ -574,8 +857,11 @@ const std::unordered_map<std::string_view, NodeRule>& rules() {
 
 SlotKind slot_kind(const std::string& node_name, std::size_t slot) {
   const auto found = rules().find(node_name);
-  return found == rules().end() || slot >= 3 ? SlotKind::kData : found->second.slots[slot];
+  const bool known = found != rules().end() && slot < found->second.slots.size();
+  return known ? found->second.slots[slot] : SlotKind::kData;
 }
+
+bool takes_copies(const std::string& node_name) { return node_name == "NativeBatchNormBackward0"; }
 
 std::size_t other_factor(const std::string& node_name) {
   return node_name == "MmBackward0" || node_name == "BmmBackward0" ? 1 : 2;
@@ -585,6 +871,8 @@ std::shared_ptr<OperandGradient> rule_gradient(NodeUse& use, std::size_t slot,
                                                at::IntArrayRef operand_sizes, bool transposed) {
   const auto found = rules().find(use.node->name);
   if (found == rules().end() || slot_kind(use.node->name, slot) == SlotKind::kData) return nullptr;
+  // Of all rules that of a recurrent layer alone can do without a gradient of the first output.
+  if (!use.grads.front().defined() && found->second.rule != lstm_layer_rule) return nullptr;
   return found->second.rule(use, slot, operand_sizes, transposed);
 }
 

@@ -27,6 +27,10 @@ SlotKind slot_kind(const std::string& node_name, std::size_t slot);
 /// The slot of the other factor, for kLeft.
 std::size_t other_factor(const std::string& node_name);
 
+/// Whether the operation's weights hold a copy for every sample where they are repeated: then the
+/// repetition is the use.
+bool takes_copies(const std::string& node_name);
+
 /// @throws std::invalid_argument if the operation mixes samples, whatever its inputs.
 void refuse_mixing(const GraphNode& node);
 
@@ -40,6 +44,7 @@ struct NodeUse {
   MemoryLimits limits;
 
   std::shared_ptr<const SampleRows> input_rows, grad_rows;
+  std::shared_ptr<const SampleRows> hidden_rows;  // of a recurrent layer
   std::shared_ptr<ConvGradient> conv;
   std::pair<at::Tensor, at::Tensor> affine;  // of a normalisation: scale and shift, [batch, ..]
 };

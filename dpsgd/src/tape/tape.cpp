@@ -1,5 +1,6 @@
 #include "tape/tape.h"
 
+#include <ATen/ExpandUtils.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones_like.h>
@@ -154,8 +155,19 @@ bool broadcasts_along(at::IntArrayRef operand, at::IntArrayRef output, std::int6
   return own < 0 || operand[static_cast<std::size_t>(own)] == 1;
 }
 
+bool is_matrix_product(const std::string& name) {
+  return name == "MmBackward0" || name == "AddmmBackward0" || name == "MvBackward0";
+}
+
 bool is_batched_product(const std::string& name) {
   return name == "BmmBackward0" || name == "BaddbmmBackward0";
+}
+
+/// The dimension of a matrix product that a factor brings in: the rows of the left one, the columns
+/// of the right one; a vector on the right brings none.
+std::int64_t dimension_of_factor(const std::string& name, std::size_t slot) {
+  if (name == "MvBackward0") return slot == 0 ? 0 : -1;
+  return slot == other_factor(name) ? 1 : 0;
 }
 
 /// The roles of operands, from the expressions and never from a number that the size of a batch
@@ -179,6 +191,11 @@ class Roles {
         [[fallthrough]];
       case SlotKind::kWeight:
         if (!of_parameters(target)) return Role::kBelow;
+        if (takes_copies(node.name) && repeats_below(graph_, target)) return Role::kBelow;
+        // A constant in it may be data that met only frozen weights before: an activation.
+        if (is_matrix_product(node.name) && expression(target) == Expression::kMasked) {
+          return unless_single(Role::kBelow);
+        }
         if (!is_batched_product(node.name)) return Role::kUse;
         return of_fixed_size(target) ? Role::kUse : unless_single(Role::kBelow);
       case SlotKind::kBroadcast:
@@ -228,6 +245,11 @@ std::vector<bool> live_rows(const at::Tensor& grad, std::int64_t dim) {
   live = live.movedim(dim, 0).reshape({grad.size(dim), -1}).any(1).to(at::kCPU);
   const auto* data = live.const_data_ptr<bool>();
   return std::vector<bool>(data, data + live.numel());
+}
+
+/// In float64; what is not finite gives no finite norm.
+double norm_of(const at::Tensor& tensor) {
+  return row_squared_norms(tensor.reshape({1, tensor.numel()})).sqrt().item<double>();
 }
 
 double unit_roundoff(const at::Tensor& tensor) {
@@ -359,7 +381,10 @@ std::shared_ptr<Tape::Plan> Tape::make_plan(const Graph& graph, std::int64_t bat
         // No mapping: the samples are mixed here already, and what is below is refused by name.
         const auto mapping = known.find(index);
         use = mapping != known.end() &&
-              broadcasts_along(graph.sizes(target), graph.sizes({index, 0}), mapping->second.dim);
+              (is_matrix_product(node.name) && slot_kind(node.name, slot) != SlotKind::kBroadcast
+                   ? mapping->second.dim != dimension_of_factor(node.name, slot)
+                   : broadcasts_along(graph.sizes(target), graph.sizes({index, 0}),
+                                      mapping->second.dim));
       }
       if (!use) {
         if (!seen[static_cast<std::size_t>(target.node)]) {
@@ -498,13 +523,16 @@ BatchGradients Tape::assemble(const std::shared_ptr<const Graph>& graph, const P
         const at::Tensor& leaf =
             parameters_[static_cast<std::size_t>(operand.paths.front()->leaf())];
         const bool transposed = operand.transposed;
+        const std::vector<std::int64_t> sizes = graph->sizes(operand.target);
         gradient = std::make_shared<NodeGradient>(
             node.name, use.grads, use.mappings, graph->sizes(start),
             at::TensorOptions(leaf.device()).dtype(leaf.dtype()),
-            [function, slot, transposed](const std::vector<at::Tensor>& grads) {
-              const at::Tensor result =
-                  (*function)(variable_list(grads.begin(), grads.end()))[slot];
-              return result.defined() && transposed ? result.t() : result;
+            [function, slot, transposed, sizes](const std::vector<at::Tensor>& grads) {
+              at::Tensor result = (*function)(variable_list(grads.begin(), grads.end()))[slot];
+              if (!result.defined()) return result;
+              // As the engine does behind a node whose operands were broadcast.
+              if (result.sizes() != sizes) result = at::sum_to(result, sizes);
+              return transposed ? result.t() : result;
             },
             limits_);
       } else {
@@ -605,7 +633,7 @@ Tape::Located Tape::locate(const Graph& graph, const Plan& plan, const Captured&
     was_tested[static_cast<std::size_t>(sample)] = true;
     at::Tensor weights = at::zeros_like(losses);
     weights.select(0, sample).fill_(1);
-    tested.emplace_back(sample, capture(graph, plan, losses, weights, /*with_leaves=*/refuse));
+    tested.emplace_back(sample, capture(graph, plan, losses, weights, /*with_leaves=*/false));
     for (Located::Candidates& candidates : all) {
       const at::Tensor& grad = tested.back().second.incoming[candidates.node][candidates.nr];
       const at::Tensor& total = captured.incoming[candidates.node][candidates.nr];
@@ -745,7 +773,6 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
       }
       for (Plan::Operand& operand : planned.operands) {
         operand.generic =
-            !use.grads.front().defined() ||
             rule_gradient(use, operand.slot, operand.sizes, operand.transposed) == nullptr;
         missing += operand.generic;
       }
@@ -792,20 +819,29 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
   // What flows into a use for a tested sample is the same in both backwards but for kernels that
   // add in no fixed order.
   const double upstream = 16 * roundoff;
-  for (const auto& [sample, one_hot] : tested) {
+  for (const auto& [sample, unused] : tested) {
     at::Tensor weights = at::zeros({batch}, at::TensorOptions(at::kDouble));
     weights.select(0, sample).fill_(1);
     const SampleFactors factors(weights.to(parameters_.front().device()));
+    // One sample's gradients at a time: each is as large as the model.
+    const Captured one_hot =
+        capture(*graph, Plan(), losses, weights.to(losses.options().requires_grad(std::nullopt)),
+                /*with_leaves=*/true);
     double true_squared = 0, allowed_squared = 0;
     bool comparable = true;
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
       ParameterGradient& parameter = gradients.parameter(p);
       const at::Tensor& expected = one_hot.leaves[p];
       if (!parameter.used() && !expected.defined()) continue;
-      const at::Tensor rule = parameter.weighted_sum(factors, {}).to(at::kDouble);
-      const at::Tensor truth = expected.defined() ? expected.to(at::kDouble) : at::zeros_like(rule);
-      const double norm = truth.square().sum().sqrt().item<double>();
-      if (!at::isfinite(truth).all().item<bool>()) {
+      at::Tensor difference = parameter.weighted_sum(factors, {});
+      double norm = 0, own_roundoff = 0;
+      if (expected.defined()) {
+        const at::Tensor truth = expected.is_sparse() ? expected.to_dense() : expected;
+        norm = norm_of(truth);
+        own_roundoff = unit_roundoff(truth);
+        difference = difference.sub_(truth);
+      }
+      if (!std::isfinite(norm)) {
         // Overflow in autograd's own type, where the rule's norm may still be finite: this sample
         // can prove nothing. The next batch is asked again.
         for_good = false;
@@ -813,13 +849,11 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
         break;
       }
       // A cast on the way rounds what autograd leaves to the parameter's own type.
-      const double own_roundoff = expected.defined() ? unit_roundoff(expected) : 0.0;
       double allowed =
           (4 * std::max(roundoff, own_roundoff) + upstream) * parameter.rounding_scale(sample);
       // A path through operations of unknown condition: half of the digits.
       if (!parameter.exact_path()) allowed += std::sqrt(roundoff) * norm;
-      const double difference = rule.sub(truth).square().sum().sqrt().item<double>();
-      if (!(difference <= allowed)) {
+      if (!(norm_of(difference) <= allowed)) {
         throw std::logic_error(
             "tape: the per-sample gradient of " + describe_parameter(p, parameters_[p]) +
             " differs from autograd's by more than rounding allows: an operation mixes samples in "

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "tape/graph.h"
@@ -51,6 +52,10 @@ class ParameterGradient {
   at::Tensor overlapping_squared_norms();
   at::Tensor overlapping_squared_magnitudes();
   bool isometric() const;
+  template <typename Form, typename Alike>
+  void join_uses(const Alike& alike);
+  /// Where the uses are one linear map and one lookup of the whole parameter; else null.
+  std::pair<LinearGradient*, EmbeddingGradient*> tied_uses() const;
 
   std::shared_ptr<const Graph> graph_;
   at::Tensor parameter_;

@@ -324,6 +324,70 @@ inline std::vector<ProblemFactory> embedding() {
   };
 }
 
+/// Forms of gradients that the problems above do not meet.
+inline std::vector<ProblemFactory> forms() {
+  const auto bag = [](const nn::EmbeddingBagMode& mode) {
+    return [mode](at::ScalarType t) {
+      return of_module(nn::EmbeddingBag(nn::EmbeddingBagOptions(6, 4).mode(mode).padding_idx(2)), t,
+                       tokens({5, 7}, 6));
+    };
+  };
+  return {
+      problem("BagsSummed", bag(torch::kSum)),
+      problem("BagsAveraged", bag(torch::kMean)),
+      problem("LargestOfBags", bag(torch::kMax)),
+      problem("EmbeddingTiedToALargeOutput",
+              [](at::ScalarType t) {
+                return of_module<nn::Embedding>(nn::Embedding(400, 3), t, tokens({5, 3}, 9),
+                                                [](nn::Embedding& m, const at::Tensor& x) {
+                                                  return F::linear(torch::tanh(m->forward(x)),
+                                                                   m->weight);
+                                                });
+              }),
+      problem("EmbeddingTiedToALargeOutputForOneWord",
+              [](at::ScalarType t) {
+                return of_module<nn::Embedding>(
+                    nn::Embedding(400, 3), t, tokens({5, 3}, 9),
+                    [](nn::Embedding& m, const at::Tensor& x) {
+                      return torch::tanh(m->forward(x)).sum(1).matmul(m->weight.t());
+                    });
+              }),
+      problem("BilinearOnSequences",
+              [](at::ScalarType t) {
+                const at::Tensor weight = parameter({2, 4, 4}, t);
+                return Problem{
+                    {weight},
+                    [=](const at::Tensor& x) {
+                      return reduce_to_losses(torch::bilinear(x.to(t), x.to(t).flip(1), weight));
+                    },
+                    inputs({5, 3, 4})};
+              }),
+      problem("WeightNormOfALinearMap",
+              [](at::ScalarType t) {
+                const at::Tensor v = parameter({3, 4}, t), g = parameter({3, 1}, t);
+                return Problem{
+                    {v, g},
+                    [=](const at::Tensor& x) {
+                      return reduce_to_losses(F::linear(x, torch::_weight_norm(v, g, 0)));
+                    },
+                    inputs({5, 2, 4})};
+              }),
+      problem("InstanceNorm",
+              [](at::ScalarType t) {
+                return of_module(nn::InstanceNorm2d(nn::InstanceNormOptions(3).affine(true)), t,
+                                 inputs({5, 3, 4, 2}));
+              }),
+      problem("VolumesOfASample",
+              [](at::ScalarType t) {
+                return of_module<nn::Conv3d>(
+                    nn::Conv3d(nn::Conv3dOptions(2, 3, 2).padding(1)), t,
+                    inputs({4, 2, 2, 3, 4, 3}), [](nn::Conv3d& m, const at::Tensor& x) {
+                      return m->forward(x.flatten(0, 1)).unflatten(0, {x.size(0), 2});
+                    });
+              }),
+  };
+}
+
 /// Tables looked up by position, with indices that have no batch dimension, and by the class of a
 /// sample, whose rows are broadcast over its positions.
 inline std::vector<ProblemFactory> positions() {
@@ -629,9 +693,9 @@ inline std::vector<ProblemFactory> models() {
 /// Every problem of the grid.
 inline std::vector<ProblemFactory> every_problem() {
   std::vector<ProblemFactory> all;
-  for (auto part :
-       {problems::linear(), problems::convolution(), problems::normalisation(),
-        problems::embedding(), problems::positions(), problems::direct(), problems::models()}) {
+  for (auto part : {problems::linear(), problems::convolution(), problems::normalisation(),
+                    problems::embedding(), problems::forms(), problems::positions(),
+                    problems::direct(), problems::models()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

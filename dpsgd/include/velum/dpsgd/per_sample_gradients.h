@@ -10,12 +10,14 @@ namespace velum::dpsgd {
 /// walked from `losses` to every parameter, one backward pass gives the gradient that flows into
 /// each operation that consumes a parameter, and the operation's saved input gives the rest.
 ///
-/// Operations with a rule: linear maps (mm, addmm, linear, bmm, baddbmm, mv) on any leading
-/// dimensions, convolutions (1 to 3 dimensions, groups, stride, dilation, padding, transposed),
-/// group, layer and batch normalisation (the last in evaluation mode only), embeddings, and
-/// parameters that are added, subtracted, multiplied or divided with broadcasting. Views and casts
+/// Operations with a rule: linear and bilinear maps (mm, addmm, linear, bmm, baddbmm, mv, bilinear)
+/// on any leading dimensions, convolutions (1 to 3 dimensions, groups, stride, dilation, padding,
+/// transposed), group, layer, instance and batch normalisation (the last in evaluation mode only),
+/// embeddings and bags of them, layers of LSTMs by oneDNN, and parameters that are added,
+/// subtracted, multiplied or divided with broadcasting, or repeated. Views, casts and weight norms
 /// between a parameter and its use are followed. A parameter may be used any number of times, by
-/// any rules. Any other operation needs `allow_slow_rules`.
+/// any rules. Any other operation needs `allow_slow_rules`. docs/layers.md lists what holds for
+/// every module of torch::nn.
 ///
 /// Rows are mapped to samples by proof (privacy_engine.h). The graph is kept.
 struct PerSampleOptions {
