@@ -24,6 +24,7 @@ struct Arguments {
   dpsgd::RunOptions run;
   std::string model = std::string(to_string(dpsgd::TrainingOptions{}.model));
   std::string recipe = std::string(to_string(dpsgd::TrainingOptions{}.recipe));
+  std::string clipping = std::string(to_string(dpsgd::TrainingOptions{}.clipping));
   std::string data_directory;
   std::string ledger;
   std::string out;
@@ -68,6 +69,7 @@ int train(Arguments& arguments) {
       run.directory = arguments.out.empty() ? default_run_directory() : arguments.out;
       arguments.training.model = dpsgd::model_kind_from_string(arguments.model);
       arguments.training.recipe = dpsgd::feature_recipe_from_string(arguments.recipe);
+      arguments.training.clipping = dpsgd::clipping_kind_from_string(arguments.clipping);
       arguments.training.data_directory = arguments.data_directory;
       arguments.training.ledger_file = arguments.ledger;
       outcome = dpsgd::start_training(arguments.training, run, display, arguments.force);
@@ -154,7 +156,24 @@ void add_train_command(CLI::App& program, int* exit_code) {
   add(training.sampling_rate, "--sampling-rate",
       "probability of each example to be in a step; 1: all in each", recipe);
   add(training.batch_size, "--batch-size", "expected, instead of --sampling-rate", recipe);
-  add(training.clipping_norm, "--clipping-norm", "bound on each example's gradient", recipe);
+  add(arguments->clipping, "--clipping",
+      "flat; per-layer: equal shares of the norm; automatic: every gradient brought near the norm; "
+      "adaptive: the norm follows a quantile",
+      recipe)
+      ->type_name("NAME")
+      ->capture_default_str();
+  add(training.clipping_norm, "--clipping-norm",
+      "bound on each example's gradient; of adaptive clipping the first one", recipe);
+  add(training.clipping_stability, "--clipping-stability",
+      "of automatic clipping: what is added to each norm", recipe);
+  add(training.clipping_quantile, "--clipping-quantile",
+      "of adaptive clipping: share of the gradients that stay as they are", recipe);
+  add(training.clipping_rate, "--clipping-rate", "of adaptive clipping: how fast the norm follows",
+      recipe);
+  add(training.clipping_count_noise, "--clipping-count-noise",
+      "of adaptive clipping: standard deviation of the noise on the count of such gradients; part "
+      "of the same epsilon",
+      recipe);
   add(training.learning_rate, "--learning-rate", "of SGD", recipe);
   add(training.momentum, "--momentum", "of SGD", recipe);
   add(training.physical_batch_size, "--physical-batch-size",

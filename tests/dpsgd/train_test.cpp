@@ -10,6 +10,7 @@
 
 #include "support/image_files.h"
 #include "support/temporary_directory.h"
+#include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/training/checkpoint.h"
 #include "velum/dpsgd/training/durable_file.h"
 #include "velum/dpsgd/training/image_data.h"
@@ -18,6 +19,7 @@
 #include "velum/dpsgd/training/release_labels.h"
 #include "velum/dpsgd/training/scatter_features.h"
 #include "velum/dpsgd/training/training_run.h"
+#include "velum/kernels/random/gaussian.h"
 
 namespace velum::dpsgd {
 namespace {
@@ -382,6 +384,80 @@ TEST_F(Train, WhatIsHeldOutIsTestedOnAndNotTrainedOn) {
 TEST_F(Train, ARunWithoutAPlanIsNotResumed) {
   EXPECT_THROW(resume(), std::runtime_error);
   EXPECT_FALSE(std::filesystem::exists(run_.directory));
+}
+
+TEST_F(Train, LayersOfAModelAreAllItsParameters) {
+  for (const ModelKind kind : {ModelKind::kScatterLinear, ModelKind::kCnn, ModelKind::kMlp}) {
+    std::vector<std::vector<std::int64_t>> expected;
+    std::int64_t index = 0;
+    for (const auto& child : make_model(kind, 7, 0)->children()) {
+      std::vector<std::int64_t> layer;
+      for (std::size_t i = 0; i < child->parameters().size(); ++i) layer.push_back(index++);
+      if (!layer.empty()) expected.push_back(layer);
+    }
+    EXPECT_EQ(layers_of_model(kind), expected);
+  }
+}
+
+TEST_F(Train, EveryClippingTrainsAndIsReported) {
+  for (const ClippingKind kind :
+       {ClippingKind::kPerLayer, ClippingKind::kAutomatic, ClippingKind::kAdaptive}) {
+    run_.directory = directory_ / std::string(to_string(kind));
+    TrainingOptions training = options(ModelKind::kCnn, 5);
+    training.clipping = kind;
+    const TrainingOutcome outcome = start(training);
+    EXPECT_TRUE(outcome.complete);
+    EXPECT_LE(outcome.report.guarantee.epsilon, 3.0);
+    const TrainingPlan plan = TrainingPlan::from_json(read_file(run_.directory / "plan.json"));
+    EXPECT_EQ(outcome.report.clipping, plan.clipping.to_text());
+    EXPECT_THAT(read_file(run_.directory / "report.json"), HasSubstr(plan.clipping.to_text()));
+    ASSERT_EQ(books().phases().size(), 1u);
+    EXPECT_EQ(books().phases()[0].mechanism, plan.step_mechanism());
+    EXPECT_EQ(
+        read_file(run_.directory / "metrics.jsonl").find("clipping_norm") != std::string::npos,
+        kind == ClippingKind::kAdaptive);
+  }
+}
+
+// Gradients far below C, and steps too small to change that: what C does is known from the key.
+TEST_F(Train, AResumedRunGoesOnFromTheClippingNormThatItHad) {
+  TrainingOptions training = options(ModelKind::kMlp, 6);
+  training.clipping = ClippingKind::kAdaptive;
+  training.clipping_norm = 1000.0;
+  training.learning_rate = 1e-12;
+  training.insecure_seed = 11;
+  StopAfter stop(3);
+  start(training, stop);
+  const auto saved = [&] { return load_checkpoint(run_.directory / "checkpoint.pt"); };
+  ASSERT_EQ(saved().step, 3);
+  ASSERT_TRUE(saved().clipping_norm.has_value());
+  const double before = *saved().clipping_norm;
+  EXPECT_LT(before, 900);  // it has moved
+  StopAfter stop_again(4);
+  resume_training(run_, stop_again);
+  ASSERT_EQ(saved().step, 4);
+
+  const TrainingPlan plan = TrainingPlan::from_json(read_file(run_.directory / "plan.json"));
+  const kernels::RandomKey key = kernels::insecure_key_from_seed(11);
+  PoissonSampler sampler(kTrainCount, 0.25, key, 1, 3);
+  double noise = 0;
+  kernels::gaussian_fill(kernels::Span<double>(&noise, 1), key,
+                         {kernels::Purpose::kClippingCount, 1, 3, 0}, kernels::Stream::serial());
+  const double count =
+      static_cast<double>(sampler.next().size()) / 2 + plan.clipping.adaptive().count_noise * noise;
+  EXPECT_NEAR(*saved().clipping_norm / (before * std::exp(-0.2 * count / 30)), 1, 1e-12);
+
+  Checkpoint without = saved();
+  without.clipping_norm.reset();
+  torch::nn::Sequential model = make_model(ModelKind::kMlp, 0, 0);
+  torch::optim::SGD optimizer(model->parameters(), torch::optim::SGDOptions(0.1));
+  save_checkpoint(run_.directory / "checkpoint.pt", without, model, optimizer);
+  try {
+    resume();
+    FAIL() << "a run whose clipping adapts went on without its clipping norm";
+  } catch (const std::runtime_error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("has no clipping norm"));
+  }
 }
 
 }  // namespace

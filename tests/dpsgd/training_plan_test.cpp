@@ -189,9 +189,62 @@ TEST(TrainingPlan, OptionsThatDoNotFitAreRefused) {
   expect_refused({.model = ModelKind::kCnn, .epsilon = 1.0, .views = 1025},
                  "views = 1025, expected 0 to 1024");
   expect_refused({.epsilon = 1.0, .average_decay = 1.0}, "average_decay = 1, expected");
+  expect_refused({.epsilon = 1.0, .clipping_quantile = 0.5},
+                 "clipping_quantile belongs to the clipping adaptive, not to flat");
+  expect_refused({.epsilon = 1.0, .clipping = ClippingKind::kAdaptive, .clipping_stability = 0.1},
+                 "clipping_stability belongs to the clipping automatic, not to adaptive");
+  expect_refused({.epsilon = 1.0, .clipping = ClippingKind::kAdaptive, .clipping_quantile = 1.0},
+                 "quantile = 1, expected above 0 and below 1");
+  expect_refused(
+      {.noise_multiplier = 4.0, .clipping = ClippingKind::kAdaptive, .clipping_count_noise = 2.0},
+      "count_noise = 2, expected above half of the noise multiplier, 2");
   expect_refused({.epsilon = 1.0, .held_out = -1}, "held_out = -1, expected at least 0");
   expect_refused({.epsilon = 1.0, .held_out = 1, .ledger_file = "l", .ledger_data_set = "d"},
                  "held_out does not go with a ledger");
+}
+
+TEST(TrainingPlan, ClippingIsDecidedKeptAndCostsNothingMore) {
+  const auto plan_of = [](ClippingKind clipping, ModelKind model = ModelKind::kCnn) {
+    return make_training_plan({.model = model,
+                               .epsilon = 3.0,
+                               .steps = 100,
+                               .sampling_rate = 0.01,
+                               .clipping = clipping,
+                               .clipping_norm = 0.5},
+                              60000);
+  };
+  const TrainingPlan flat = plan_of(ClippingKind::kFlat);
+  EXPECT_EQ(flat.clipping, Clipping::flat(0.5));
+  const double share = Clipping::equal_share(0.5, 4);
+  EXPECT_EQ(
+      plan_of(ClippingKind::kPerLayer).clipping,
+      Clipping::by_groups({{{0, 1}, share}, {{2, 3}, share}, {{4, 5}, share}, {{6, 7}, share}}));
+  EXPECT_EQ(plan_of(ClippingKind::kAutomatic).clipping, Clipping::automatic(0.5, 0.01));
+  EXPECT_EQ(plan_of(ClippingKind::kAdaptive).clipping,
+            Clipping::adaptive({.initial_norm = 0.5, .count_noise = 30}));  // of 600 expected
+  // Little is expected, and much noise: the count gets no less than the sum.
+  const TrainingPlan small = make_training_plan({.model = ModelKind::kMlp,
+                                                 .noise_multiplier = 7.0,
+                                                 .steps = 1,
+                                                 .sampling_rate = 0.01,
+                                                 .clipping = ClippingKind::kAdaptive},
+                                                1000);
+  EXPECT_EQ(small.clipping.adaptive().count_noise, 7.0);
+  for (const ClippingKind kind : {ClippingKind::kFlat, ClippingKind::kPerLayer,
+                                  ClippingKind::kAutomatic, ClippingKind::kAdaptive}) {
+    const TrainingPlan plan = plan_of(kind);
+    EXPECT_EQ(clipping_kind_from_string(to_string(kind)), kind);
+    EXPECT_EQ(plan.noise_multiplier, flat.noise_multiplier);
+    EXPECT_EQ(plan.step_mechanism(), flat.step_mechanism());  // sum and count together
+    EXPECT_EQ(plan.clipping_norm, 0.5);
+    const TrainingPlan read = TrainingPlan::from_json(plan.to_json());
+    EXPECT_EQ(read.clipping, plan.clipping);
+    EXPECT_EQ(read.to_json(), plan.to_json());
+    // An older velum must not go on with a run that it would clip otherwise.
+    EXPECT_EQ(plan.to_json().find("\"format\": 4") != std::string::npos,
+              kind != ClippingKind::kFlat);
+  }
+  EXPECT_THROW(clipping_kind_from_string("groups"), std::invalid_argument);
 }
 
 TEST(TrainingPlan, TextThatIsNoPlanIsRefused) {

@@ -96,6 +96,7 @@ std::string TrainingReport::to_json() const {
   report["secure_randomness"] = secure_randomness;
   report["noise_multiplier"] = noise_multiplier;
   report["clipping_norm"] = clipping_norm;
+  if (!clipping.empty()) report["clipping"] = clipping;
   report["sampling_rate"] = sampling_rate;
   report["steps"] = steps;
   report["dataset_size"] = dataset_size;
@@ -146,6 +147,7 @@ std::string TrainingReport::to_text() const {
   out += row("expected batch size", short_text(expected_batch_size));
   out += row("steps", grouped_text(steps));
   out += row("clipping norm", short_text(clipping_norm));
+  if (!clipping.empty()) out += row("clipping", clipping);
   out += row("noise multiplier", short_text(noise_multiplier));
   if (training_seconds) out += row("seconds", fixed_text(*training_seconds, 1));
   if (!backend.empty()) out += row("backend", backend);

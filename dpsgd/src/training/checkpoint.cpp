@@ -64,6 +64,9 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
     archive.write(key + "_label", c10::IValue(label));
     archive.write(key, value, /*is_buffer=*/true);
   }
+  if (checkpoint.clipping_norm) {
+    archive.write("clipping_norm", c10::IValue(*checkpoint.clipping_norm));
+  }
   if (!checkpoint.average.empty()) {
     archive.write("average_count",
                   c10::IValue(static_cast<std::int64_t>(checkpoint.average.size())));
@@ -94,6 +97,7 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
       archive.read(key, tensor, /*is_buffer=*/true);
       checkpoint.released.emplace(value.toStringRef(), tensor);
     }
+    if (archive.try_read("clipping_norm", value)) checkpoint.clipping_norm = value.toDouble();
     if (archive.try_read("average_count", value)) {
       checkpoint.average.resize(static_cast<std::size_t>(value.toInt()));
       archive.read("average_updates", value);

@@ -11,6 +11,7 @@
 
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/calibration.h"
+#include "velum/dpsgd/training/models.h"
 #include "velum/dpsgd/training/release_labels.h"
 
 namespace velum::dpsgd {
@@ -23,8 +24,11 @@ constexpr int kPlanFormat = 1;
 constexpr int kLedgerPlanFormat = 2;
 /// As the former, with views of the images, averages of the weights or images held out.
 constexpr int kViewsPlanFormat = 3;
+/// As the former, with another clipping than by one norm.
+constexpr int kClippingPlanFormat = 4;
 constexpr double kDefaultClippingNorm = 0.1;
 constexpr double kDefaultMomentum = 0.9;
+constexpr double kDefaultStability = 0.01;
 
 // Shares of the budget's mu that the releases before the training take.
 constexpr double kShapesMeanShare = 0.12;
@@ -50,6 +54,7 @@ void require_at_least_one(const char* name, const std::optional<std::int64_t>& v
 }
 
 int format_of(const TrainingPlan& plan) {
+  if (plan.clipping.kind() != Clipping::Kind::kFlat) return kClippingPlanFormat;
   if (plan.views > 0 || plan.average_decay > 0 || plan.centre_pixels || plan.held_out > 0)
     return kViewsPlanFormat;
   return plan.ledger ? kLedgerPlanFormat : kPlanFormat;
@@ -174,6 +179,33 @@ void price(TrainingPlan& plan, double noise_multiplier) {
   }
 }
 
+/// @throws std::invalid_argument where a value is out of range.
+Clipping clipping_of(const TrainingOptions& options, double default_count_noise) {
+  const double norm = options.clipping_norm.value_or(kDefaultClippingNorm);
+  switch (options.clipping) {
+    case ClippingKind::kFlat:
+      return Clipping::flat(norm);
+    case ClippingKind::kPerLayer: {
+      std::vector<std::vector<std::int64_t>> layers = layers_of_model(options.model);
+      const double share = Clipping::equal_share(norm, static_cast<std::int64_t>(layers.size()));
+      std::vector<ClippingGroup> groups;
+      for (std::vector<std::int64_t>& layer : layers) groups.push_back({std::move(layer), share});
+      return Clipping::by_groups(std::move(groups));
+    }
+    case ClippingKind::kAutomatic:
+      return Clipping::automatic(norm, options.clipping_stability.value_or(kDefaultStability));
+    case ClippingKind::kAdaptive: {
+      AdaptiveClipping adaptive{
+          .initial_norm = norm,
+          .count_noise = options.clipping_count_noise.value_or(default_count_noise)};
+      adaptive.quantile = options.clipping_quantile.value_or(adaptive.quantile);
+      adaptive.learning_rate = options.clipping_rate.value_or(adaptive.learning_rate);
+      return Clipping::adaptive(adaptive);
+    }
+  }
+  throw std::logic_error("clipping_of: unknown ClippingKind");
+}
+
 }  // namespace
 
 std::string_view to_string(ModelKind model) {
@@ -193,6 +225,28 @@ ModelKind model_kind_from_string(std::string_view name) {
     if (name == to_string(model)) return model;
   }
   refuse("model", name, "scatter-linear, cnn or mlp");
+}
+
+std::string_view to_string(ClippingKind clipping) {
+  switch (clipping) {
+    case ClippingKind::kFlat:
+      return "flat";
+    case ClippingKind::kPerLayer:
+      return "per-layer";
+    case ClippingKind::kAutomatic:
+      return "automatic";
+    case ClippingKind::kAdaptive:
+      return "adaptive";
+  }
+  throw std::logic_error("to_string: unknown ClippingKind");
+}
+
+ClippingKind clipping_kind_from_string(std::string_view name) {
+  for (const ClippingKind clipping : {ClippingKind::kFlat, ClippingKind::kPerLayer,
+                                      ClippingKind::kAutomatic, ClippingKind::kAdaptive}) {
+    if (name == to_string(clipping)) return clipping;
+  }
+  refuse("clipping", name, "flat, per-layer, automatic or adaptive");
 }
 
 std::string_view to_string(FeatureRecipe recipe) {
@@ -246,12 +300,13 @@ std::string TrainingPlan::to_json() const {
       {"physical_batch_size", physical_batch_size},
       {"insecure_seed", insecure_seed ? Json(*insecure_seed) : Json(nullptr)},
   };
-  if (format_of(*this) == kViewsPlanFormat) {
+  if (format_of(*this) >= kViewsPlanFormat) {
     json["views"] = views;
     json["average_decay"] = average_decay;
     json["centre_pixels"] = centre_pixels;
     json["held_out"] = held_out;
   }
+  if (format_of(*this) >= kClippingPlanFormat) json["clipping"] = Json::parse(clipping.to_json());
   if (ledger) {
     json["ledger"] = {{"file", ledger->file.string()},
                       {"ledger_id", ledger->ledger_id},
@@ -265,7 +320,7 @@ TrainingPlan TrainingPlan::from_json(std::string_view text) {
   try {
     const Json json = Json::parse(text);
     const int format = json.at("format").get<int>();
-    if (format < kPlanFormat || format > kViewsPlanFormat) refuse("format", format, "1 to 3");
+    if (format < kPlanFormat || format > kClippingPlanFormat) refuse("format", format, "1 to 4");
     TrainingPlan plan;
     json.at("dataset").get_to(plan.dataset);
     plan.data_directory = json.at("data_directory").get<std::string>();
@@ -290,7 +345,9 @@ TrainingPlan TrainingPlan::from_json(std::string_view text) {
     if (!json.at("insecure_seed").is_null()) {
       plan.insecure_seed = json.at("insecure_seed").get<std::uint64_t>();
     }
-    if (format == kViewsPlanFormat) {
+    plan.clipping = format >= kClippingPlanFormat ? Clipping::from_json(json.at("clipping").dump())
+                                                  : Clipping::flat(plan.clipping_norm);
+    if (format >= kViewsPlanFormat) {
       json.at("views").get_to(plan.views);
       json.at("average_decay").get_to(plan.average_decay);
       json.at("centre_pixels").get_to(plan.centre_pixels);
@@ -339,6 +396,19 @@ void validate(const TrainingOptions& options) {
   }
   require_at_least_one("batch_size", options.batch_size);
   require_positive("clipping_norm", options.clipping_norm);
+  const auto require_kind = [&](const char* name, bool given, ClippingKind kind) {
+    if (!given || options.clipping == kind) return;
+    throw std::invalid_argument(std::string(name) + " belongs to the clipping " +
+                                std::string(to_string(kind)) + ", not to " +
+                                std::string(to_string(options.clipping)));
+  };
+  require_kind("clipping_stability", options.clipping_stability.has_value(),
+               ClippingKind::kAutomatic);
+  require_kind("clipping_quantile", options.clipping_quantile.has_value(), ClippingKind::kAdaptive);
+  require_kind("clipping_rate", options.clipping_rate.has_value(), ClippingKind::kAdaptive);
+  require_kind("clipping_count_noise", options.clipping_count_noise.has_value(),
+               ClippingKind::kAdaptive);
+  static_cast<void>(clipping_of(options, /*default_count_noise=*/1.0));
   require_positive("learning_rate", options.learning_rate);
   if (options.momentum && !(*options.momentum >= 0.0 && *options.momentum < 1.0)) {
     refuse("momentum", *options.momentum, "at least 0 and below 1");
@@ -420,7 +490,11 @@ TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dat
     price(plan, *options.noise_multiplier);
   }
 
+  // The paper's noise on the counts, and never so little that the sum would get much more for it.
+  plan.clipping =
+      clipping_of(options, std::max(plan.sampling_rate * size / 20, plan.noise_multiplier));
   plan.clipping_norm = options.clipping_norm.value_or(kDefaultClippingNorm);
+  static_cast<void>(plan.clipping.sum_noise_multiplier(plan.noise_multiplier));  // or refuse
   plan.momentum = options.momentum.value_or(kDefaultMomentum);
   const double rate_at_default_clipping =
       is_scatter(plan) ? power_law(kScatterLearningRate, plan.epsilon) : network.learning_rate;

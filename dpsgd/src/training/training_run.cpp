@@ -101,12 +101,13 @@ std::string metrics_until(const fs::path& path, std::int64_t step) {
 }
 
 std::string to_json_line(const EpochMetrics& metrics) {
-  return nlohmann::ordered_json{{"epoch", metrics.epoch},
-                                {"step", metrics.step},
-                                {"epsilon", metrics.epsilon},
-                                {"test_accuracy", metrics.test_accuracy},
-                                {"seconds", metrics.seconds}}
-      .dump();
+  nlohmann::ordered_json json{{"epoch", metrics.epoch},
+                              {"step", metrics.step},
+                              {"epsilon", metrics.epsilon},
+                              {"test_accuracy", metrics.test_accuracy},
+                              {"seconds", metrics.seconds}};
+  if (metrics.clipping_norm) json["clipping_norm"] = *metrics.clipping_norm;
+  return json.dump();
 }
 
 at::Tensor label_tensor(const LabelledImages& images) {
@@ -404,7 +405,7 @@ class Run final : public PreparatoryReleases {
           views.repeat(batch.targets), per_sample));
     };
     PoissonLoader loader(sampler, data.train_inputs, data.train_targets, plan_.physical_batch_size);
-    PrivacyOptions privacy{.clipping = Clipping::flat(plan_.clipping_norm),
+    PrivacyOptions privacy{.clipping = plan_.clipping,
                            .noise_multiplier = plan_.noise_multiplier,
                            .accountant = accountant_,
                            .release_guard = books_};
@@ -426,6 +427,7 @@ class Run final : public PreparatoryReleases {
       optimizer_->step();
       average_->update();
       ++checkpoint_.step;
+      if (adapts()) checkpoint_.clipping_norm = engine.sensitivity();
       const double epsilon = accountant_->epsilon(plan_.delta);
       observer_.step_done({checkpoint_.step, end, epsilon});
       const bool epoch_ends =
@@ -437,13 +439,19 @@ class Run final : public PreparatoryReleases {
       if (epoch_ends) {
         const EpochMetrics line{
             (checkpoint_.step + plan_.steps_per_epoch - 1) / plan_.steps_per_epoch,
-            checkpoint_.step, epsilon, test_accuracy(data), seconds()};
+            checkpoint_.step,
+            epsilon,
+            test_accuracy(data),
+            seconds(),
+            checkpoint_.clipping_norm};
         metrics.append(to_json_line(line));
         observer_.epoch_done(line);
       }
     }
     complete_ = checkpoint_.step >= end;
   }
+
+  bool adapts() const { return plan_.clipping.kind() == Clipping::Kind::kAdaptive; }
 
   /// Of the weights that a run ends with: the average, where one is kept.
   double test_accuracy(const ModelData& data) {
@@ -483,10 +491,17 @@ class Run final : public PreparatoryReleases {
     if (journal_.key_epoch() == 0) {
       return PrivacyEngine(std::move(parameters), sampler, std::move(privacy));
     }
-    return PrivacyEngine(std::move(parameters), sampler, std::move(privacy),
-                         EngineState{.composition = Composition(),
-                                     .step = checkpoint_.step,
-                                     .key_epoch = journal_.key_epoch() - 1});
+    EngineState state{.composition = Composition(),
+                      .step = checkpoint_.step,
+                      .key_epoch = journal_.key_epoch() - 1};
+    if (adapts()) {
+      if (checkpoint_.step > 0 && !checkpoint_.clipping_norm) {
+        throw std::runtime_error("the checkpoint is damaged: " + files_.checkpoint.string() +
+                                 ": it has no clipping norm, but the clipping adapts");
+      }
+      state.clipping_norm = checkpoint_.clipping_norm.value_or(plan_.clipping.clipping_norm());
+    }
+    return PrivacyEngine(std::move(parameters), sampler, std::move(privacy), state);
   }
 
   void save() {
@@ -504,6 +519,7 @@ class Run final : public PreparatoryReleases {
     report.secure_randomness = !plan_.insecure_seed.has_value();
     report.noise_multiplier = plan_.noise_multiplier;
     report.clipping_norm = plan_.clipping_norm;
+    report.clipping = plan_.clipping.to_text();
     report.sampling_rate = plan_.sampling_rate;
     for (const Phase& phase : journal_.history().phases()) {
       if (phase.label == kTrainingLabel) report.steps += phase.count;

@@ -25,6 +25,7 @@ struct TrainingReport {
   // The training mechanism.
   double noise_multiplier = 0.0;
   double clipping_norm = 0.0;
+  std::string clipping;  ///< in words; empty: not told
   double sampling_rate = 0.0;
   std::int64_t steps = 0;
   std::int64_t dataset_size = 0;     ///< treated as public
@@ -41,10 +42,10 @@ struct TrainingReport {
   std::map<std::string, std::string> versions;  ///< "velum" is filled in by `make_training_report`
 
   /// JSON object. Keys, among others: epsilon, delta, private, neighbouring, sampling, accountant,
-  /// accounting_method, noise_multiplier, clipping_norm, sampling_rate, steps, dataset_size,
-  /// expected_batch_size, releases, assumptions, test_accuracy (percent), versions, statement (as
-  /// `PrivacyStatement::to_json`, null where nothing is private).
-  /// An infinite epsilon is null, and `private` is then false.
+  /// accounting_method, noise_multiplier, clipping_norm, clipping, sampling_rate, steps,
+  /// dataset_size, expected_batch_size, releases, assumptions, test_accuracy (percent), versions,
+  /// statement (as `PrivacyStatement::to_json`, null where nothing is private). An infinite epsilon
+  /// is null, and `private` is then false.
   std::string to_json() const;
 
   /// The same for people: about 60 lines of at most 80 columns, the statement among them where the

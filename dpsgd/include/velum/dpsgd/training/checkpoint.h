@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct Checkpoint {
   std::int64_t step = 0;      ///< training steps whose result is in the weights
   std::int64_t releases = 0;  ///< in the journal when this was written
   double seconds = 0.0;       ///< spent on the run so far
+  /// C of the next step; only of adaptive clipping, after its first step.
+  std::optional<double> clipping_norm = std::nullopt;
   std::map<std::string, at::Tensor> released = {};  ///< by label, such as the mean of the features
   std::vector<at::Tensor> average = {};  ///< of the weights, in the order of the parameters
   std::int64_t average_updates = 0;

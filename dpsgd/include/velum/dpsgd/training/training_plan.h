@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "velum/dpsgd/accounting/composition.h"
+#include "velum/dpsgd/clipping.h"
 
 namespace velum::dpsgd {
 
@@ -29,6 +30,18 @@ std::string_view to_string(FeatureRecipe recipe);  ///< "S", "K"
 /// @throws std::invalid_argument naming the known ones.
 FeatureRecipe feature_recipe_from_string(std::string_view name);
 
+/// How each example's gradient is bounded (clipping.h).
+enum class ClippingKind {
+  kFlat,       ///< by one norm
+  kPerLayer,   ///< by a norm for each layer, weight and bias together: equal shares of one norm
+  kAutomatic,  ///< brought near one norm
+  kAdaptive,   ///< by a norm that follows a quantile of the gradients' norms
+};
+std::string_view to_string(
+    ClippingKind clipping);  ///< "flat", "per-layer", "automatic", "adaptive"
+/// @throws std::invalid_argument naming the known ones.
+ClippingKind clipping_kind_from_string(std::string_view name);
+
 /// What is asked of a training run. What is left open gets the default of the model.
 struct TrainingOptions {
   std::string dataset = "fashion-mnist";      ///< or "idx": any files of the MNIST family
@@ -45,7 +58,12 @@ struct TrainingOptions {
   std::optional<double> sampling_rate = std::nullopt;  ///< this or batch_size
   std::optional<std::int64_t> batch_size =
       std::nullopt;  ///< expected: sampling_rate = batch_size / N
-  std::optional<double> clipping_norm = std::nullopt;
+  ClippingKind clipping = ClippingKind::kFlat;
+  std::optional<double> clipping_norm = std::nullopt;         ///< C; of kAdaptive the first one
+  std::optional<double> clipping_stability = std::nullopt;    ///< gamma of kAutomatic
+  std::optional<double> clipping_quantile = std::nullopt;     ///< gamma of kAdaptive
+  std::optional<double> clipping_rate = std::nullopt;         ///< eta_C of kAdaptive
+  std::optional<double> clipping_count_noise = std::nullopt;  ///< sigma_b of kAdaptive
   std::optional<double> learning_rate = std::nullopt;
   std::optional<double> momentum = std::nullopt;
   std::optional<std::int64_t> physical_batch_size = std::nullopt;
@@ -96,7 +114,8 @@ struct TrainingPlan {
   double sampling_rate = 0.0;
   std::int64_t steps = 0;
   std::int64_t steps_per_epoch = 0;
-  double clipping_norm = 0.0;
+  double clipping_norm = 0.0;  ///< `clipping.clipping_norm()`
+  Clipping clipping = Clipping::flat(1.0);
   double learning_rate = 0.0;
   double momentum = 0.0;
   std::int64_t physical_batch_size = 0;
@@ -124,7 +143,9 @@ void validate(const TrainingOptions& options);
 /// Decides what was left open, and the noise: the smallest with which all planned releases stay
 /// within (epsilon, delta).
 ///
-/// Defaults, C = 0.1 and momentum 0.9 throughout:
+/// Defaults, C = 0.1 and momentum 0.9 throughout; of adaptive clipping the quantile 0.5, rate 0.2
+/// and noise on the counts of a twentieth of the expected batch size, but at least the noise
+/// multiplier; of automatic clipping gamma 0.01:
 /// - scatter-linear: sampling_rate 1, 60 steps; learning rate 360, 660, 960, 1600 at epsilon 1, 2,
 ///   3, 8, between and beyond by a power law through the two nearest, times 0.1 / C.
 ///   Shares of the budget's mu: recipe S 0.12 for the mean of the features; recipe K 0.10 for the

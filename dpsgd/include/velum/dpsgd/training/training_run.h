@@ -34,6 +34,8 @@ struct EpochMetrics {
   double epsilon = 0.0;        ///< of all releases so far
   double test_accuracy = 0.0;  ///< percent
   double seconds = 0.0;        ///< since the run began, interruptions not counted
+  /// C of the next step; only of adaptive clipping. Made of noised counts, as epsilon covers.
+  std::optional<double> clipping_norm = std::nullopt;
 };
 
 struct StepProgress {
