@@ -528,6 +528,7 @@ BatchGradients Tape::assemble(const std::shared_ptr<const Graph>& graph, const P
             node.name, use.grads, use.mappings, graph->sizes(start),
             at::TensorOptions(leaf.device()).dtype(leaf.dtype()),
             [function, slot, transposed, sizes](const std::vector<at::Tensor>& grads) {
+              const c10::AutoGradMode no_grad(false);
               at::Tensor result = (*function)(variable_list(grads.begin(), grads.end()))[slot];
               if (!result.defined()) return result;
               // As the engine does behind a node whose operands were broadcast.
