@@ -2,8 +2,8 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/mul.h>
 #include <ATen/ops/zeros_like.h>
 
 namespace velum::dpsgd::detail {
@@ -28,42 +28,45 @@ LstmLayerGates lstm_gate_gradients(const LstmLayer& layer, const at::Tensor& out
   gates.hidden =
       at::cat({layer.first_hidden.unsqueeze(0), output.narrow(0, 0, steps - 1)}, /*dim=*/0);
 
-  // Forward: the gates of all steps at once, for their hidden states are known.
-  const at::Tensor before = at::matmul(gates.input, layer.input_weight.t())
-                                .add_(at::matmul(gates.hidden, layer.state_weight.t()));
-  if (layer.input_bias.defined()) before.add_(layer.input_bias).add_(layer.state_bias);
-  const std::vector<at::Tensor> parts = before.chunk(4, /*dim=*/2);
-  const at::Tensor in = parts[0].sigmoid(), forget = parts[1].sigmoid(), cell = parts[2].tanh(),
-                   out = parts[3].sigmoid();
-  const at::Tensor added = in.mul(cell);
-  const at::Tensor cells = at::empty({steps + 1, output.size(1), output.size(2)}, output.options());
+  // Forward: the gates of all steps at once, for their hidden states are known; then step by step,
+  // so that what is between fits a cache. A step's gates give way to what flows into them.
+  const std::int64_t width = output.size(2);
+  gates.grads = at::matmul(gates.input, layer.input_weight.t());
+  gates.grads.view({-1, 4 * width})
+      .addmm_(gates.hidden.reshape({-1, width}), layer.state_weight.t());
+  if (layer.input_bias.defined()) gates.grads.add_(layer.input_bias.add(layer.state_bias));
+  const auto part = [&](std::int64_t step, std::int64_t number, std::int64_t count) {
+    return gates.grads.select(0, step).narrow(1, number * width, count * width);
+  };
+  const at::Tensor cells = at::empty({steps + 1, output.size(1), width}, output.options());
   cells.select(0, 0).copy_(layer.first_cell);
   for (std::int64_t t = 0; t < steps; ++t) {
-    cells.select(0, t + 1).copy_(
-        cells.select(0, t).mul(forget.select(0, t)).add_(added.select(0, t)));
+    part(t, 0, 2).sigmoid_();
+    part(t, 2, 1).tanh_();
+    part(t, 3, 1).sigmoid_();
+    at::Tensor cell = cells.select(0, t + 1);
+    at::mul_out(cell, cells.select(0, t), part(t, 1, 1));
+    cell.addcmul_(part(t, 0, 1), part(t, 2, 1));
   }
-  const at::Tensor shown = cells.narrow(0, 1, steps).tanh();
 
-  // Backward: of each step, what its cell gets from its output, and its gates from either.
-  const at::Tensor cell_from_hidden = out.mul(tanh_slope(shown));
-  const at::Tensor out_from_hidden = shown.mul(logistic_slope(out));
-  const at::Tensor from_cell =
-      at::cat({cell.mul(logistic_slope(in)), cells.narrow(0, 0, steps).mul(logistic_slope(forget)),
-               in.mul(tanh_slope(cell))},
-              /*dim=*/2);  // [steps, rows, 3 hidden]
-  gates.grads = at::empty_like(before);
-  const std::int64_t width = output.size(2);
   at::Tensor hidden_grad =
       hidden_grads.defined() ? hidden_grads : at::zeros_like(layer.first_hidden);
   at::Tensor cell_grad = cell_grads.defined() ? cell_grads : at::zeros_like(layer.first_cell);
   for (std::int64_t t = steps - 1; t >= 0; --t) {
     if (flowing.defined()) hidden_grad = hidden_grad.add(flowing.select(0, t));
-    cell_grad = cell_grad.add(hidden_grad.mul(cell_from_hidden.select(0, t)));
-    const at::Tensor step = gates.grads.select(0, t);
-    step.narrow(1, 0, 3 * width).copy_(from_cell.select(0, t).mul(cell_grad.repeat({1, 3})));
-    step.narrow(1, 3 * width, width).copy_(hidden_grad.mul(out_from_hidden.select(0, t)));
-    cell_grad = cell_grad.mul(forget.select(0, t));
-    hidden_grad = at::matmul(step, layer.state_weight);
+    const at::Tensor in = part(t, 0, 1), forget = part(t, 1, 1), cell = part(t, 2, 1),
+                     out = part(t, 3, 1);
+    const at::Tensor shown = cells.select(0, t + 1).tanh();
+    cell_grad = cell_grad.add(tanh_slope(shown).mul_(out).mul_(hidden_grad));
+    const at::Tensor to_in = logistic_slope(in).mul_(cell).mul_(cell_grad);
+    const at::Tensor to_cell = tanh_slope(cell).mul_(in).mul_(cell_grad);
+    const at::Tensor to_forget = logistic_slope(forget).mul_(cells.select(0, t)).mul_(cell_grad);
+    cell_grad = cell_grad.mul(forget);
+    out.copy_(logistic_slope(out).mul_(shown).mul_(hidden_grad));
+    in.copy_(to_in);
+    forget.copy_(to_forget);
+    cell.copy_(to_cell);
+    if (t > 0) hidden_grad = at::matmul(gates.grads.select(0, t), layer.state_weight);
   }
   return gates;
 }
