@@ -208,11 +208,11 @@ TEST_P(OneUser, MovesTheSumByAtMostTheSensitivity) {
 // everybody else's gradient if only the sum of theirs were measured.
 TEST_P(OneUser, WhoseSamplesCancelLeavesTheOthersAlone) {
   UsersRows all;
-  for (int i = 0; i < 3; ++i) all.add(1, {0.1, 0.1, 0.05, 1, 1});
+  for (int user = 10; user < 40; ++user) all.add(user, {0.1, 0.1, 0.05, 1, 1});
   const std::vector<Tensor> alone = sum(all);
   all.add(2, {1e12, 1e12, 1e6, 1e6, 1});
   all.add(2, {-1e12, -1e12, -1e6, 1e6, 1});
-  EXPECT_LE(distance(sum(all), alone), bound(5, 1));
+  EXPECT_LE(distance(sum(all), alone), bound(32, 1));
 }
 
 TEST_P(OneUser, UsesUpTheSensitivity) {
