@@ -5,6 +5,7 @@
 #include "account_command.h"
 #include "audit_command.h"
 #include "calibrate_command.h"
+#include "explain_command.h"
 #include "ledger_command.h"
 #include "train_command.h"
 #include "velum/dpsgd/accounting/privacy_statement.h"
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
   velum::cli::add_train_command(program, &exit_code);
   velum::cli::add_account_command(program, &exit_code);
   velum::cli::add_calibrate_command(program, &exit_code);
+  velum::cli::add_explain_command(program, &exit_code);
   velum::cli::add_ledger_command(program, &exit_code);
   velum::cli::add_audit_command(program, &exit_code);
   try {

@@ -85,8 +85,10 @@ function(velum_add_test name)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
   if(ARG_TORCH)
-    # Threads that wait for work would spin on the cores of the test beside this one.
-    set_tests_properties(${name} PROPERTIES ENVIRONMENT "OMP_WAIT_POLICY=PASSIVE")
+    # Threads that wait for work would spin on the cores of the test beside this one. Which form of a
+    # gradient is taken shall not depend on the machine.
+    set_tests_properties(${name} PROPERTIES
+                         ENVIRONMENT "OMP_WAIT_POLICY=PASSIVE;VELUM_COST_MODEL=default")
   endif()
   if(ARG_EMULATED AND VELUM_WITH_EMULATION)
     add_executable(${name}_emulated $<TARGET_OBJECTS:${name}_objects>)

@@ -3,6 +3,9 @@ velum_add_library(dpsgd
   HEADERS_DIR include
   HEADERS
     include/velum/dpsgd/clipping.h
+    include/velum/dpsgd/cost_model.h
+    include/velum/dpsgd/explain.h
+    include/velum/dpsgd/gradient_method.h
     include/velum/dpsgd/image_views.h
     include/velum/dpsgd/per_sample_gradients.h
     include/velum/dpsgd/privacy_engine.h
@@ -10,10 +13,14 @@ velum_add_library(dpsgd
   SOURCES
     src/clipper.cpp
     src/clipping.cpp
+    src/cost/cost_model.cpp
+    src/gradient_method.cpp
     src/image_views.cpp
     src/per_sample_gradients.cpp
     src/privacy_engine.cpp
+    src/tape/embedding_gradient.cpp
     src/tape/graph.cpp
+    src/tape/linear_gradient.cpp
     src/tape/lstm_layer.cpp
     src/tape/node_arguments.cpp
     src/tape/operand_gradient.cpp

@@ -77,7 +77,7 @@ struct PrivacyEngine::Impl {
                        : std::make_shared<RdpAccountant>(PoissonSampler::neighbouring())),
         key(options.insecure_test_key.has_value() ? *options.insecure_test_key
                                                   : kernels::secure_random_key()),
-        tape(parameters, options.allow_slow_rules),
+        tape(parameters, options.allow_slow_rules, {}, options.method_overrides),
         sums(parameters.size()),
         spare(parameters.size()),
         written(parameters.size()) {
@@ -185,7 +185,7 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
     }
   }
   const std::weak_ptr<torch::autograd::Node> root = losses.grad_fn();
-  detail::BatchGradients gradients = tape.differentiate(losses);
+  detail::BatchGradients gradients = tape.differentiate(losses, /*release=*/!options.retain_graph);
   const bool adaptive = options.clipping.kind() == Clipping::Kind::kAdaptive;
   std::vector<at::Tensor> batch_sums(parameters.size());
   at::Tensor squared_norms;  // over all groups

@@ -160,15 +160,10 @@ at::Tensor per_sample_conv_weight_gradients(const at::Tensor& input, const at::T
                          conv_rows(problem, input, grad_output, {.gradients = true}).gradients);
 }
 
-at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
-                                                const at::Tensor& grad_output,
-                                                at::IntArrayRef weight_sizes,
-                                                const ConvGeometry& geometry,
-                                                std::int64_t chunk_bytes) {
-  const ConvProblem problem = check(input, grad_output, weight_sizes, geometry);
-  const bool gram =
-      plan_conv_weight_gradients(problem.batch, problem.positions, weight_sizes, geometry.groups,
-                                 input.scalar_type(), 0) == ConvMethod::kGram;
+namespace {
+
+at::Tensor squared_norms_by(bool gram, const ConvProblem& problem, const at::Tensor& input,
+                            const at::Tensor& grad_output, std::int64_t chunk_bytes) {
   if (!gram && input.is_cpu()) {  // the CPU kernels hold one sample a thread
     return conv_rows_cpu(problem, input, grad_output, {.squared_norms = true}).squared_norms;
   }
@@ -184,6 +179,20 @@ at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
                         : conv_rows(chunk, x, g, {.squared_norms = true}).squared_norms);
       });
   return norms;
+}
+
+}  // namespace
+
+at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
+                                                const at::Tensor& grad_output,
+                                                at::IntArrayRef weight_sizes,
+                                                const ConvGeometry& geometry,
+                                                std::int64_t chunk_bytes) {
+  const ConvProblem problem = check(input, grad_output, weight_sizes, geometry);
+  const bool gram =
+      plan_conv_weight_gradients(problem.batch, problem.positions, weight_sizes, geometry.groups,
+                                 input.scalar_type(), 0) == ConvMethod::kGram;
+  return squared_norms_by(gram, problem, input, grad_output, chunk_bytes);
 }
 
 at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tensor& grad_output,
@@ -205,10 +214,12 @@ at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tens
 
 ConvWeightGradients::ConvWeightGradients(const at::Tensor& input, const at::Tensor& grad_output,
                                          at::IntArrayRef weight_sizes, const ConvGeometry& geometry,
-                                         std::int64_t budget_bytes, std::int64_t chunk_bytes)
+                                         std::int64_t budget_bytes, std::int64_t chunk_bytes,
+                                         std::optional<ConvMethod> method)
     : problem_(std::make_shared<ConvProblem>(check(input, grad_output, weight_sizes, geometry))),
-      method_(plan_conv_weight_gradients(problem_->batch, problem_->positions, weight_sizes,
-                                         geometry.groups, input.scalar_type(), budget_bytes)),
+      method_(method.value_or(plan_conv_weight_gradients(problem_->batch, problem_->positions,
+                                                         weight_sizes, geometry.groups,
+                                                         input.scalar_type(), budget_bytes))),
       chunk_bytes_(chunk_bytes) {
   const bool materialise = method_ == ConvMethod::kMaterialise;
   // The CPU kernels and a materialised batch give the norms on the way.
@@ -219,12 +230,16 @@ ConvWeightGradients::ConvWeightGradients(const at::Tensor& input, const at::Tens
   rows_ = std::move(rows.gradients);
   bias_gradients_ = std::move(rows.bias_gradients);
   squared_norms_ = together ? std::move(rows.squared_norms)
-                            : per_sample_conv_weight_squared_norms(input, grad_output, weight_sizes,
-                                                                   geometry, chunk_bytes);
+                            : squared_norms_by(method_ == ConvMethod::kGram, *problem_, input,
+                                               grad_output, chunk_bytes);
   if (!materialise) {
     input_ = input;
     grad_output_ = grad_output;
   }
+}
+
+at::Tensor ConvWeightGradients::kept(std::int64_t begin, std::int64_t end) const {
+  return in_weight_order(*problem_, rows_.narrow(0, begin, end - begin));
 }
 
 at::Tensor ConvWeightGradients::weighted_sum(const at::Tensor& factors) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace velum::dpsgd::detail {
@@ -73,20 +74,24 @@ at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tens
                                          const ConvGeometry& geometry,
                                          std::int64_t chunk_bytes = kConvChunkBytes);
 
-/// Norms first and the weighted sum later, by the method that `plan_conv_weight_gradients` chooses.
-/// Holds the per-sample gradients if the budget allows, else the two tensors.
+/// Norms first and the weighted sum later, by `method` or else by the one that
+/// `plan_conv_weight_gradients` chooses. Holds the per-sample gradients if the budget allows, else
+/// the two tensors.
 class ConvWeightGradients {
  public:
   ConvWeightGradients(const at::Tensor& input, const at::Tensor& grad_output,
                       at::IntArrayRef weight_sizes, const ConvGeometry& geometry,
                       std::int64_t budget_bytes = kConvMaterialiseBudgetBytes,
-                      std::int64_t chunk_bytes = kConvChunkBytes);
+                      std::int64_t chunk_bytes = kConvChunkBytes,
+                      std::optional<ConvMethod> method = std::nullopt);
 
   ConvMethod method() const { return method_; }
   /// [batch] float64.
   const at::Tensor& squared_norms() const { return squared_norms_; }
   /// [batch, channels_out]: the gradients of the bias, grad_output summed over its positions.
   const at::Tensor& bias_gradients() const { return bias_gradients_; }
+  /// [end - begin, *weight_sizes], only by kMaterialise.
+  at::Tensor kept(std::int64_t begin, std::int64_t end) const;
   /// As `weighted_conv_weight_gradient`.
   at::Tensor weighted_sum(const at::Tensor& factors) const;
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "tape/graph.h"
 
@@ -104,6 +105,15 @@ const std::unordered_map<std::string_view, Read>& readers() {
 }
 
 }  // namespace
+
+bool is_operation(const std::string& name) {
+  static const std::unordered_set<std::string_view> names{
+#define VELUM_NODE(Node) #Node,
+#include "autograd_nodes.inc"
+#undef VELUM_NODE
+  };
+  return names.contains(name);
+}
 
 void append_arguments(const GraphNode& node, std::string& signature,
                       std::vector<std::int64_t>& extents) {

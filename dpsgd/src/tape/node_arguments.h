@@ -8,6 +8,9 @@ namespace velum::dpsgd::detail {
 
 struct GraphNode;
 
+/// Whether torch itself defines an operation whose node has this name.
+bool is_operation(const std::string& name);
+
 /// What an operation does with positions, beside its name: two graphs that differ in it may put the
 /// samples elsewhere. Reads no saved tensor.
 ///

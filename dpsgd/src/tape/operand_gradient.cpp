@@ -1,49 +1,24 @@
 #include "tape/operand_gradient.h"
 
-#include <ATen/TensorIndexing.h>
 #include <ATen/ops/_unique2.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/bmm.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/mv.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <stdexcept>
 
-#include "torch_products.h"
+#include "tape/operand_parts.h"
+#include "velum/dpsgd/cost_model.h"
 #include "velum/dpsgd/torch_bridge.h"
 #include "velum/kernels/gradients/per_sample_norms.h"
 
 namespace velum::dpsgd::detail {
-namespace {
-
-/// Roundings that every element meets besides those of its sum.
-constexpr double kExtraRoundings = 8;
-
-at::Tensor usable(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
-  if (out.defined() && out.sizes() == sizes && out.is_contiguous() &&
-      out.scalar_type() == options.dtype().toScalarType() && out.device() == options.device()) {
-    return out;
-  }
-  return at::empty(sizes, options);
-}
-
-std::vector<std::int64_t> with_batch(std::int64_t batch, const std::vector<std::int64_t>& sizes) {
-  std::vector<std::int64_t> result{batch};
-  result.insert(result.end(), sizes.begin(), sizes.end());
-  return result;
-}
-
-/// sum_b factors[b] * rows[b].
 at::Tensor weighted_rows(const at::Tensor& rows, const SampleFactors& factors, at::Tensor out) {
   const at::Tensor matrix = rows.flatten(1);
   const at::Tensor flat = out.view({-1});
@@ -55,26 +30,6 @@ at::Tensor masked_rows(const at::Tensor& tensor, const at::Tensor& excluded,
                        const RowMapping& mapping) {
   return tensor.masked_fill(mapping.to_rows(excluded, tensor.dim()), 0);
 }
-
-RowMapping one_row_each(std::int64_t batch) { return {0, 1, batch, 1}; }
-
-std::int64_t bytes(double elements, const at::TensorOptions& options) {
-  const double size = elements * static_cast<double>(options.dtype().itemsize());
-  return size < 9e18 ? static_cast<std::int64_t>(size) : std::int64_t{9'000'000'000'000'000'000};
-}
-
-/// Calls body(begin, end) over ranges of samples of at most limits.chunk_bytes each.
-template <typename Body>
-void for_each_chunk(std::int64_t batch, std::int64_t bytes_per_sample, const MemoryLimits& limits,
-                    const Body& body) {
-  const std::int64_t step =
-      std::max<std::int64_t>(1, limits.chunk_bytes / std::max<std::int64_t>(1, bytes_per_sample));
-  for (std::int64_t begin = 0; begin < batch; begin += step) {
-    body(begin, std::min(begin + step, batch));
-  }
-}
-
-}  // namespace
 
 at::Tensor row_squared_norms(const at::Tensor& matrix) {
   at::Tensor rows = matrix;
@@ -116,6 +71,19 @@ at::Tensor OperandGradient::grouped_squared_norms(const SampleGroups& groups,
       });
 }
 
+GradientCost OperandGradient::cost() const {
+  const CostModel model = options_.device().is_cpu() ? cost_model() : CostModel::fixed();
+  const double elements = static_cast<double>(batch_) * static_cast<double>(numel());
+  const double bytes = 2 * elements * static_cast<double>(options_.dtype().itemsize());
+  return {4 * elements, bytes, bytes / model.bytes};
+}
+
+std::string OperandGradient::shape() const {
+  std::string text;
+  for (const std::int64_t size : sizes_) text += (text.empty() ? "" : " x ") + std::to_string(size);
+  return text.empty() ? "scalar" : text;
+}
+
 const at::Tensor& SampleRows::squared_norms() const {
   if (!cached_squared_norms.defined()) cached_squared_norms = row_squared_norms(rows);
   return cached_squared_norms;
@@ -135,204 +103,6 @@ at::Tensor SampleRows::sample_squared_norms() const {
 
 SampleRows SampleRows::without(const at::Tensor& excluded) const {
   return {masked_rows(rows, excluded, mapping), mapping};
-}
-
-// Linear maps
-
-namespace {
-
-std::vector<std::int64_t> linear_sizes(const SampleRows& input, const SampleRows& grad,
-                                       bool inputs_first) {
-  const std::int64_t inputs = input.rows.size(1), outputs = grad.rows.size(1);
-  if (inputs_first) return {inputs, outputs};
-  return {outputs, inputs};
-}
-
-}  // namespace
-
-LinearGradient::LinearGradient(std::shared_ptr<const SampleRows> input,
-                               std::shared_ptr<const SampleRows> grad, bool inputs_first,
-                               MemoryLimits limits, double roundings)
-    : OperandGradient(grad->mapping.batch, linear_sizes(*input, *grad, inputs_first),
-                      grad->rows.options()),
-      input_(std::move(input)),
-      grad_(std::move(grad)),
-      inputs_first_(inputs_first),
-      limits_(limits),
-      roundings_(roundings) {}
-
-std::shared_ptr<LinearGradient> LinearGradient::join(
-    const std::vector<const LinearGradient*>& uses) {
-  std::vector<at::Tensor> inputs, grads;
-  std::int64_t steps = 0;
-  double roundings = 0;
-  for (const LinearGradient* use : uses) {
-    roundings = std::max(roundings, use->roundings_);
-    inputs.push_back(use->input_->samples());
-    grads.push_back(use->grad_->samples());
-    steps += use->grad_->mapping.steps();
-  }
-  const std::int64_t batch = uses.front()->batch();
-  const RowMapping mapping{0, 1, batch, steps};
-  const auto rows = [&](const std::vector<at::Tensor>& parts) {
-    const at::Tensor joined = at::cat(parts, 1);
-    return std::make_shared<const SampleRows>(joined.view({batch * steps, joined.size(2)}),
-                                              mapping);
-  };
-  return std::make_shared<LinearGradient>(rows(inputs), rows(grads), uses.front()->inputs_first_,
-                                          uses.front()->limits_, roundings);
-}
-
-bool LinearGradient::norms_from_products() const {
-  const Method chosen = method();
-  return chosen == Method::kOuter || chosen == Method::kGram;
-}
-
-at::Tensor LinearGradient::products_with(const EmbeddingGradient& table) const {
-  // With P the side as wide as the table has rows and D the other one, g_b = sum_s P_s D_s^T, so
-  // that a row t of e_b meets the elements P[s][index t] and <D_s, row t>.
-  const LookedUpRows& looked_up = table.rows();
-  const at::Tensor places = (inputs_first_ ? input_ : grad_)->samples();  // [batch, steps, rows]
-  const at::Tensor widths = (inputs_first_ ? grad_ : input_)->samples();  // [batch, steps, width]
-  const at::Tensor products = at::zeros({batch()}, options().dtype(at::kDouble));
-  const std::int64_t row_bytes =
-      places.size(1) * (widths.size(2) + 2) * static_cast<std::int64_t>(sizeof(double));
-  for_each_chunk(
-      looked_up.indices.numel(), row_bytes, limits_, [&](std::int64_t begin, std::int64_t end) {
-        const at::Tensor samples = looked_up.samples.narrow(0, begin, end - begin);
-        const at::Tensor indices = looked_up.indices.narrow(0, begin, end - begin);
-        const at::Tensor rows = looked_up.grads.narrow(0, begin, end - begin).to(at::kDouble);
-        const at::Tensor dots = at::bmm(widths.index_select(0, samples).to(at::kDouble),
-                                        rows.unsqueeze(2))
-                                    .squeeze(2);  // [rows, steps]
-        const at::Tensor met = places.index({samples, at::indexing::Slice(), indices});
-        products.index_add_(0, samples, dots.mul_(met).sum(1));
-      });
-  return products;
-}
-
-LinearGradient::Method LinearGradient::method() const {
-  if (grad_->mapping.steps() == 1) return Method::kOuter;
-  // Multiply-adds per sample, norm and weighted sum together; those in float64 count twice, and
-  // reading kept gradients again counts as eight (it is bound by memory).
-  const double steps = static_cast<double>(grad_->mapping.steps());
-  const double parameters = static_cast<double>(numel());
-  const double widths = static_cast<double>(input_->rows.size(1) + grad_->rows.size(1));
-  const double twice = options().dtype().toScalarType() == at::kDouble ? 1 : 2;
-  const double keep = steps * parameters + 8 * parameters;
-  const double tile = 2 * steps * parameters;
-  const double gram = steps * parameters + twice * steps * steps * widths;
-  const bool fits =
-      bytes(static_cast<double>(batch()) * parameters, options()) <= limits_.keep_bytes;
-  if (fits && keep <= std::min(tile, gram)) return Method::kMaterialise;
-  return gram <= tile ? Method::kGram : Method::kTile;
-}
-
-at::Tensor LinearGradient::squared_norms() {
-  const Method chosen = method();
-  if (chosen == Method::kOuter) return input_->squared_norms().mul(grad_->squared_norms());
-  if (chosen == Method::kMaterialise) {
-    if (!kept_.defined()) kept_ = per_sample(0, batch());
-    return row_squared_norms(kept_.flatten(1));
-  }
-  const at::Tensor inputs = input_->samples(), grads = grad_->samples();
-  if (grads.is_cuda()) {
-    return linear_squared_norms(
-        chosen == Method::kTile ? kernels::LinearNormForm::kTile : kernels::LinearNormForm::kGram,
-        inputs, grads);
-  }
-  const at::Tensor norms = at::empty({batch()}, options().dtype(at::kDouble));
-  if (chosen == Method::kTile) {
-    for_each_chunk(batch(), bytes(static_cast<double>(numel()), options()), limits_,
-                   [&](std::int64_t begin, std::int64_t end) {
-                     norms.narrow(0, begin, end - begin)
-                         .copy_(row_squared_norms(per_sample(begin, end).flatten(1)));
-                   });
-    return norms;
-  }
-  // In float64: float32 would lose a small norm of large, opposite terms.
-  const std::int64_t steps = grad_->mapping.steps();
-  const std::int64_t elements = steps * (2 * steps + inputs.size(2) + grads.size(2));
-  for_each_chunk(
-      batch(), elements * static_cast<std::int64_t>(sizeof(double)), limits_,
-      [&](std::int64_t begin, std::int64_t end) {
-        const auto gram = [&](const at::Tensor& rows) {
-          const at::Tensor x = rows.narrow(0, begin, end - begin).to(at::kDouble);
-          return at::bmm(x, x.transpose(1, 2));
-        };
-        norms.narrow(0, begin, end - begin).copy_(gram(inputs).mul_(gram(grads)).sum({1, 2}));
-      });
-  return norms.clamp_min_(0);  // a sum of squares, up to rounding; NaN stays
-}
-
-at::Tensor LinearGradient::grouped_squared_norms(const SampleGroups& groups,
-                                                 const MemoryLimits& limits) {
-  // A group of n samples of T steps is one sample of n T steps. One product for each n that occurs.
-  std::map<std::int64_t, std::vector<std::int64_t>> groups_of_size;
-  for (std::int64_t group = 0; group < groups.count(); ++group) {
-    groups_of_size[groups.size_of(group)].push_back(group);
-  }
-  const auto index = [&](const std::vector<std::int64_t>& values) {
-    return at::tensor(values, at::TensorOptions(at::kLong)).to(options().device());
-  };
-  const at::Tensor norms = at::empty({groups.count()}, options().dtype(at::kDouble));
-  for (const auto& entry : groups_of_size) {
-    const std::vector<std::int64_t>& members = entry.second;
-    std::vector<std::int64_t> samples;
-    for (const std::int64_t group : members) {
-      const auto first = groups.order().begin() + groups.begins()[static_cast<std::size_t>(group)];
-      samples.insert(samples.end(), first, first + entry.first);
-    }
-    const RowMapping mapping{0, 1, static_cast<std::int64_t>(members.size()),
-                             entry.first * grad_->mapping.steps()};
-    const at::Tensor chosen = index(samples);
-    const auto rows_of = [&](const SampleRows& all) {
-      const at::Tensor rows = all.samples().index_select(0, chosen);
-      return std::make_shared<const SampleRows>(
-          rows.reshape({mapping.batch * mapping.steps(), rows.size(2)}), mapping);
-    };
-    LinearGradient joined(rows_of(*input_), rows_of(*grad_), inputs_first_, limits);
-    norms.index_copy_(0, index(members), joined.squared_norms());
-  }
-  return norms;
-}
-
-at::Tensor LinearGradient::squared_magnitudes() {
-  if (grad_->mapping.steps() == 1) return {};  // one product an element: nothing cancels
-  return input_->sample_squared_norms().mul(grad_->sample_squared_norms());
-}
-
-at::Tensor LinearGradient::per_sample(std::int64_t begin, std::int64_t end) {
-  if (kept_.defined()) return kept_.narrow(0, begin, end - begin);
-  const at::Tensor inputs = input_->samples().narrow(0, begin, end - begin);
-  const at::Tensor grads = grad_->samples().narrow(0, begin, end - begin);
-  return inputs_first_ ? at::bmm(inputs.transpose(1, 2), grads)
-                       : at::bmm(grads.transpose(1, 2), inputs);
-}
-
-at::Tensor LinearGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
-  out = usable(out, sizes(), options());
-  if (kept_.defined()) return weighted_rows(kept_, factors, out);
-  const at::Tensor row_factors =
-      grad_->mapping.to_rows(factors.as(options().dtype().toScalarType()), 2);
-  at::Tensor inputs = input_->rows, grads = grad_->rows;
-  if (inputs.size(1) < grads.size(1)) {
-    inputs = inputs.mul(row_factors);
-  } else {
-    grads = grads.mul(row_factors);
-  }
-  return inputs_first_ ? at::mm_out(out, inputs.t(), grads) : at::mm_out(out, grads.t(), inputs);
-}
-
-void LinearGradient::exclude(const at::Tensor& excluded) {
-  input_ = std::make_shared<SampleRows>(input_->without(excluded));
-  grad_ = std::make_shared<SampleRows>(grad_->without(excluded));
-  if (kept_.defined()) kept_ = masked_rows(kept_, excluded, one_row_each(batch()));
-}
-
-double LinearGradient::rounding_scale(std::int64_t sample) const {
-  return (static_cast<double>(grad_->mapping.steps()) + kExtraRoundings + roundings_) *
-         input_->norm_of(sample) * grad_->norm_of(sample);
 }
 
 // Gradients at hand
@@ -359,6 +129,17 @@ void MaterialisedGradient::exclude(const at::Tensor& excluded) {
   per_sample_ = masked_rows(per_sample_, excluded, one_row_each(batch()));
 }
 
+std::shared_ptr<MaterialisedGradient> MaterialisedGradient::sum_of(
+    const std::vector<std::shared_ptr<OperandGradient>>& gradients) {
+  at::Tensor sum = gradients.front()->at_hand().clone();
+  for (std::size_t i = 1; i < gradients.size(); ++i) sum.add_(gradients[i]->at_hand());
+  return std::make_shared<MaterialisedGradient>(sum, [gradients](std::int64_t sample) {
+    double scale = 0;
+    for (const auto& gradient : gradients) scale += gradient->rounding_scale(sample);
+    return scale * (1 + static_cast<double>(gradients.size()) / kExtraRoundings);
+  });
+}
+
 RowGradient::RowGradient(std::shared_ptr<const SampleRows> grad, std::vector<std::int64_t> sizes)
     : OperandGradient(grad->mapping.batch, std::move(sizes), grad->rows.options()),
       grad_(std::move(grad)) {}
@@ -367,6 +148,10 @@ at::Tensor RowGradient::squared_norms() { return grad_->squared_norms(); }
 
 at::Tensor RowGradient::per_sample(std::int64_t begin, std::int64_t end) {
   return grad_->rows.narrow(0, begin, end - begin).reshape(with_batch(end - begin, sizes()));
+}
+
+at::Tensor RowGradient::at_hand() const {
+  return grad_->rows.reshape(with_batch(batch(), sizes()));
 }
 
 at::Tensor RowGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
@@ -381,99 +166,7 @@ double RowGradient::rounding_scale(std::int64_t sample) const {
   return kExtraRoundings * grad_->norm_of(sample);
 }
 
-// Embeddings
-
-LookedUpRows LookedUpRows::without_padding(std::int64_t padding_index) const {
-  if (padding_index < 0) return *this;
-  const at::Tensor kept = indices.ne(padding_index).nonzero().view({-1});
-  return {indices.index_select(0, kept), samples.index_select(0, kept),
-          grads.index_select(0, kept)};
-}
-
-EmbeddingGradient::EmbeddingGradient(LookedUpRows rows, std::int64_t batch, std::int64_t table_rows)
-    : OperandGradient(batch, {table_rows, rows.grads.size(1)}, rows.grads.options()),
-      rows_(std::move(rows)) {}
-
-std::shared_ptr<EmbeddingGradient> EmbeddingGradient::join(
-    const std::vector<const EmbeddingGradient*>& uses) {
-  std::vector<at::Tensor> indices, samples, grads;
-  for (const EmbeddingGradient* use : uses) {
-    indices.push_back(use->rows_.indices);
-    samples.push_back(use->rows_.samples);
-    grads.push_back(use->rows_.grads);
-  }
-  return std::make_shared<EmbeddingGradient>(
-      LookedUpRows{at::cat(indices), at::cat(samples), at::cat(grads)}, uses.front()->batch(),
-      uses.front()->sizes()[0]);
-}
-
-EmbeddingGradient EmbeddingGradient::in_float64() const {
-  return {{rows_.indices, rows_.samples, rows_.grads.to(at::kDouble)}, batch(), sizes()[0]};
-}
-
-at::Tensor EmbeddingGradient::squared_norms() { return squared_norms_of(rows_.samples, batch()); }
-
-at::Tensor EmbeddingGradient::grouped_squared_norms(const SampleGroups& groups,
-                                                    const MemoryLimits& /*limits*/) {
-  return squared_norms_of(groups.of_samples(rows_.samples.device()).index_select(0, rows_.samples),
-                          groups.count());
-}
-
-at::Tensor EmbeddingGradient::squared_norms_of(const at::Tensor& owners_of_rows,
-                                               std::int64_t owners) const {
-  // One segment per (owner, index) that occurs: never [owners, rows, width].
-  if (rows_.grads.is_cuda()) {
-    return segment_squared_norms(rows_.grads, rows_.indices, owners_of_rows, owners, sizes()[0]);
-  }
-  const at::Tensor keys = owners_of_rows.mul(sizes()[0]).add_(rows_.indices);
-  const auto [segments, segment_of, counts] =
-      at::_unique2(keys, /*sorted=*/true, /*return_inverse=*/true);
-  const at::Tensor sums = at::zeros({segments.size(0), sizes()[1]}, options())
-                              .index_add_(0, segment_of.view({-1}), rows_.grads);
-  return at::zeros({owners}, options().dtype(at::kDouble))
-      .index_add_(0, segments.div(sizes()[0], "floor"), row_squared_norms(sums));
-}
-
-at::Tensor EmbeddingGradient::squared_magnitudes() {
-  return at::zeros({batch()}, options().dtype(at::kDouble))
-      .index_add_(0, rows_.samples, row_squared_norms(rows_.grads).sqrt_())
-      .square_();
-}
-
-at::Tensor EmbeddingGradient::per_sample(std::int64_t begin, std::int64_t end) {
-  const at::Tensor kept =
-      rows_.samples.ge(begin).logical_and_(rows_.samples.lt(end)).nonzero().view({-1});
-  const at::Tensor rows = rows_.samples.index_select(0, kept)
-                              .sub_(begin)
-                              .mul_(sizes()[0])
-                              .add_(rows_.indices.index_select(0, kept));
-  return at::zeros({(end - begin) * sizes()[0], sizes()[1]}, options())
-      .index_add_(0, rows, rows_.grads.index_select(0, kept))
-      .view(with_batch(end - begin, sizes()));
-}
-
-at::Tensor EmbeddingGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
-  out = usable(out, sizes(), options());
-  if (rows_.grads.is_cuda()) {  // index_add_ would add in any order
-    segment_weighted_sum(rows_.grads, rows_.indices, rows_.samples, factors.as(at::kDouble), out);
-    return out;
-  }
-  out.zero_();
-  const at::Tensor row_factors =
-      factors.as(options().dtype().toScalarType()).index_select(0, rows_.samples);
-  return out.index_add_(0, rows_.indices, rows_.grads.mul(row_factors.unsqueeze(1)));
-}
-
-void EmbeddingGradient::exclude(const at::Tensor& excluded) {
-  rows_.grads = rows_.grads.masked_fill(excluded.index_select(0, rows_.samples).unsqueeze(1), 0);
-}
-
-double EmbeddingGradient::rounding_scale(std::int64_t sample) const {
-  const at::Tensor own = rows_.samples.eq(sample).nonzero().view({-1});
-  const double terms = static_cast<double>(own.numel());
-  return (terms + kExtraRoundings) * std::sqrt(terms) *
-         std::sqrt(row_squared_norms(rows_.grads.index_select(0, own)).sum().item<double>());
-}
+// Lookups that all samples share
 
 SharedLookupGradient::SharedLookupGradient(const at::Tensor& indices, const at::Tensor& looked_up,
                                            std::int64_t rows, std::int64_t padding_index,
@@ -523,6 +216,29 @@ double SharedLookupGradient::rounding_scale(std::int64_t sample) const {
 
 // Convolutions
 
+namespace {
+
+/// Gradients that are kept take the place of what they are computed from, and no more.
+std::int64_t conv_budget(const at::Tensor& input, const at::Tensor& grad,
+                         const MemoryLimits& limits) {
+  return std::min(limits.keep_bytes, static_cast<std::int64_t>(input.nbytes() + grad.nbytes()));
+}
+
+std::optional<ConvMethod> conv_method(const std::optional<GradientMethod>& method) {
+  if (method == GradientMethod::kKept) return ConvMethod::kMaterialise;
+  if (method == GradientMethod::kTiles) return ConvMethod::kTile;
+  if (method == GradientMethod::kGram) return ConvMethod::kGram;
+  return std::nullopt;
+}
+
+/// On the CPU a few samples at a time are enough for every thread.
+std::int64_t conv_chunk(const at::Tensor& grad, const MemoryLimits& limits) {
+  constexpr std::int64_t kCpuChunkBytes = std::int64_t{16} << 20;
+  return grad.is_cpu() ? std::min(limits.chunk_bytes, kCpuChunkBytes) : limits.chunk_bytes;
+}
+
+}  // namespace
+
 ConvGradient::ConvGradient(const at::Tensor& input, const at::Tensor& grad,
                            const std::vector<std::int64_t>& sizes, const ConvGeometry& geometry,
                            MemoryLimits limits)
@@ -530,9 +246,71 @@ ConvGradient::ConvGradient(const at::Tensor& input, const at::Tensor& grad,
       input_(input),
       grad_(grad),
       geometry_(geometry),
-      gradients_(input, grad, this->sizes(), geometry, limits.keep_bytes, limits.chunk_bytes) {}
+      gradients_(input, grad, this->sizes(), geometry, conv_budget(input, grad, limits),
+                 conv_chunk(grad, limits), conv_method(limits.method)) {
+  for (std::int64_t d = 2; d < grad.dim(); ++d) positions_ *= static_cast<double>(grad.size(d));
+}
+
+GradientMethod ConvGradient::method() const {
+  switch (gradients_.method()) {
+    case ConvMethod::kMaterialise:
+      return GradientMethod::kKept;
+    case ConvMethod::kTile:
+      return GradientMethod::kTiles;
+    case ConvMethod::kGram:
+      break;
+  }
+  return GradientMethod::kGram;
+}
+
+std::vector<GradientMethod> ConvGradient::methods() const {
+  return {GradientMethod::kKept, GradientMethod::kTiles, GradientMethod::kGram};
+}
+
+GradientCost ConvGradient::cost() const {
+  const CostModel model = options().device().is_cpu() ? cost_model() : CostModel::fixed();
+  const bool wide = options().dtype().toScalarType() == at::kDouble;
+  const double samples = wide ? model.samples_float64 : model.samples_float32;
+  const double element = static_cast<double>(options().dtype().itemsize());
+  const double parameters = static_cast<double>(batch()) * static_cast<double>(numel());
+  const double product = 2 * positions_ * parameters;
+  GradientCost cost;
+  switch (method()) {
+    case GradientMethod::kKept:
+      cost.flops = product + 2 * parameters;
+      cost.bytes = 2 * parameters * element;
+      cost.seconds = product / samples + cost.bytes / model.bytes;
+      break;
+    case GradientMethod::kTiles:
+      cost.flops = 2 * product;
+      cost.seconds = cost.flops / samples;
+      break;
+    default: {
+      const double outputs = static_cast<double>(sizes()[0]);
+      const double features = static_cast<double>(numel()) / std::max(1.0, outputs);
+      const double products = 2 * static_cast<double>(batch()) * positions_ * positions_ *
+                              (outputs + features * static_cast<double>(geometry_.groups));
+      cost.flops = products + product;
+      cost.seconds = products / model.gemm_float64 + product / samples;
+    }
+  }
+  return cost;
+}
+
+std::string ConvGradient::shape() const {
+  return std::to_string(static_cast<std::int64_t>(positions_)) + " positions, " +
+         OperandGradient::shape();
+}
+
+void ConvGradient::settle(bool alone) {
+  if (!alone || gradients_.method() != ConvMethod::kMaterialise) return;
+  squared_magnitudes();
+  input_.reset();
+  grad_.reset();
+}
 
 at::Tensor ConvGradient::squared_magnitudes() {
+  if (squared_magnitudes_.defined()) return squared_magnitudes_;
   // Each input element meets at most every kernel position, so the unfolded input's norm is at most
   // sqrt(kernel) times the input's.
   double kernel = 1;
@@ -548,11 +326,13 @@ at::Tensor ConvGradient::squared_magnitudes() {
   const double largest = options().dtype().toScalarType() == at::kDouble
                              ? std::numeric_limits<double>::max()
                              : static_cast<double>(std::numeric_limits<float>::max());
-  return squares.masked_fill(squares.sqrt().gt(largest / 2),
-                             std::numeric_limits<double>::infinity());
+  squared_magnitudes_ =
+      squares.masked_fill(squares.sqrt().gt(largest / 2), std::numeric_limits<double>::infinity());
+  return squared_magnitudes_;
 }
 
 at::Tensor ConvGradient::per_sample(std::int64_t begin, std::int64_t end) {
+  if (!input_.defined()) return gradients_.kept(begin, end);
   return per_sample_conv_weight_gradients(input_.narrow(0, begin, end - begin),
                                           grad_.narrow(0, begin, end - begin), sizes(), geometry_);
 }
@@ -626,7 +406,7 @@ at::Tensor NodeGradient::per_sample(std::int64_t begin, std::int64_t end) {
 }
 
 at::Tensor NodeGradient::squared_norms() {
-  const std::int64_t each = bytes(static_cast<double>(numel()), options());
+  const std::int64_t each = bytes_of(static_cast<double>(numel()), options());
   if (each <= limits_.keep_bytes / std::max<std::int64_t>(1, batch())) {
     if (!kept_.defined()) kept_ = per_sample(0, batch());
     return row_squared_norms(kept_.view({batch(), numel()}));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "conv/conv_weight_gradients.h"
 #include "tape/row_mapping.h"
 #include "tape/sample_groups.h"
+#include "velum/dpsgd/gradient_method.h"
 
 namespace velum::dpsgd::detail {
 
@@ -19,6 +21,14 @@ namespace velum::dpsgd::detail {
 struct MemoryLimits {
   std::int64_t keep_bytes = std::int64_t{256} << 20;  ///< of a use, between norms and weighted sum
   std::int64_t chunk_bytes = std::int64_t{64} << 20;  ///< of one pass over some of the samples
+  /// In place of the cheapest method, where it is one of a use's.
+  std::optional<GradientMethod> method = std::nullopt;
+};
+
+/// What norms and weighted sum of one use cost, for the whole batch.
+struct GradientCost {
+  double flops = 0, bytes = 0;
+  std::optional<double> seconds;
 };
 
 /// A sample is clipped by max(||g_b||, kConditioningFloor * M_b), where M_b bounds the magnitudes
@@ -76,6 +86,20 @@ class OperandGradient {
   /// A bound on ||computed g_b - exact g_b|| in units of the unit roundoff, to first order: the
   /// number of roundings on an element's way times the norm of the sum of absolute terms.
   virtual double rounding_scale(std::int64_t sample) const = 0;
+  /// No `rounding_scale` will be asked for: frees what that alone needs. `alone`: the squared norms
+  /// of this very gradient will be asked for, and may be taken now.
+  virtual void settle(bool /*alone*/) {}
+  /// [batch, *sizes] where the gradients are at hand, else undefined.
+  virtual at::Tensor at_hand() const { return {}; }
+
+  /// How the norms are taken.
+  virtual GradientMethod method() const { return GradientMethod::kAtHand; }
+  /// All methods that this use has.
+  virtual std::vector<GradientMethod> methods() const { return {method()}; }
+  /// By the cost model. Gradients at hand: they are read twice.
+  virtual GradientCost cost() const;
+  /// What a sample's part of the use looks like.
+  virtual std::string shape() const;
 
  private:
   std::int64_t batch_;
@@ -106,12 +130,17 @@ class EmbeddingGradient;
 /// g_b = G_b^T A_b, of sizes [outputs, inputs] or, transposed, [inputs, outputs].
 class LinearGradient final : public OperandGradient {
  public:
+  /// A use of the weight: its rows of input and of incoming gradient, one for each sample and step.
+  struct Use {
+    std::shared_ptr<const SampleRows> input, grad;
+  };
   /// @param roundings  on the way of an element of G_b that a rule has computed again.
   LinearGradient(std::shared_ptr<const SampleRows> input, std::shared_ptr<const SampleRows> grad,
                  bool inputs_first, MemoryLimits limits, double roundings = 0);
+  LinearGradient(std::vector<Use> uses, bool inputs_first, MemoryLimits limits, double roundings);
   /// The gradient of one weight that was used several times: the uses follow one another in time,
   /// so that products between different uses count in the norm.
-  static std::shared_ptr<LinearGradient> join(const std::vector<const LinearGradient*>& uses);
+  static std::shared_ptr<LinearGradient> join(const std::vector<const LinearGradient*>& gradients);
 
   bool inputs_first() const { return inputs_first_; }
   /// Whether the norms are sums of products in float64, without the gradients themselves.
@@ -125,17 +154,34 @@ class LinearGradient final : public OperandGradient {
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
+  void settle(bool alone) override;
+  GradientMethod method() const override;
+  std::vector<GradientMethod> methods() const override;
+  GradientCost cost() const override { return cost_of(method()); }
+  std::string shape() const override;
 
  private:
-  enum class Method { kOuter, kMaterialise, kTile, kGram };
-  Method method() const;
+  GradientCost cost_of(GradientMethod method) const;
+  std::int64_t inputs() const;
+  std::int64_t outputs() const;
+  bool on_cpu() const;
+  /// All uses as one.
+  SampleRows joined(std::shared_ptr<const SampleRows> Use::*rows) const;
+  /// By per-sample gradients, one after the other.
+  template <typename T>
+  void measure_samples(bool keep);
+  template <typename T>
+  void measure_gram();
+  /// By torch's operations, on any device.
+  void measure_elsewhere(GradientMethod chosen);
 
-  std::shared_ptr<const SampleRows> input_;
-  std::shared_ptr<const SampleRows> grad_;
+  std::vector<Use> uses_;  // none where the gradients are kept instead
   bool inputs_first_;
   MemoryLimits limits_;
   double roundings_;
-  at::Tensor kept_;  // [batch, *sizes], only by kMaterialise
+  std::int64_t steps_ = 0;                         // of all uses together
+  at::Tensor kept_;                                // [batch, inputs, outputs], only by kKept
+  at::Tensor squared_norms_, squared_magnitudes_;  // [batch], once measured
 };
 
 /// g_b is at hand: [batch, *sizes].
@@ -149,6 +195,12 @@ class MaterialisedGradient final : public OperandGradient {
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override { return rounding_scale_(sample); }
+  void settle(bool /*alone*/) override { rounding_scale_ = nullptr; }
+  at::Tensor at_hand() const override { return per_sample_; }
+
+  /// The sum of gradients that are at hand, all of the same sizes and type; adds them up now.
+  static std::shared_ptr<MaterialisedGradient> sum_of(
+      const std::vector<std::shared_ptr<OperandGradient>>& gradients);
 
  private:
   at::Tensor per_sample_;
@@ -165,6 +217,7 @@ class RowGradient final : public OperandGradient {
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
+  at::Tensor at_hand() const override;
 
  private:
   std::shared_ptr<const SampleRows> grad_;
@@ -197,12 +250,20 @@ class EmbeddingGradient final : public OperandGradient {
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
+  GradientMethod method() const override { return GradientMethod::kSegments; }
+  GradientCost cost() const override;
+  std::string shape() const override;
 
  private:
   /// [owners] float64, where owners_of_rows [rows] says whose each row is.
   at::Tensor squared_norms_of(const at::Tensor& owners_of_rows, std::int64_t owners) const;
+  template <typename T>
+  void measure_on_cpu();
+  template <typename T>
+  void add_on_cpu(const at::Tensor& factors, const at::Tensor& out) const;
 
   LookedUpRows rows_;
+  at::Tensor squared_norms_, squared_magnitudes_;  // on the CPU, once measured
 };
 
 /// The same rows of a table for every sample, as positions are looked up: g_b[v] = sum of G_b[t]
@@ -222,6 +283,7 @@ class SharedLookupGradient final : public OperandGradient {
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
+  void settle(bool /*alone*/) override { rounding_scale_ = nullptr; }
 
  private:
   at::Tensor indices_;  // [rows that occur], each once
@@ -247,12 +309,18 @@ class ConvGradient final : public OperandGradient {
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& /*excluded*/) override {}  // a factor of 0 selects
   double rounding_scale(std::int64_t sample) const override;
+  void settle(bool alone) override;
+  GradientMethod method() const override;
+  std::vector<GradientMethod> methods() const override;
+  GradientCost cost() const override;
+  std::string shape() const override;
 
  private:
-  at::Tensor input_;
-  at::Tensor grad_;
+  at::Tensor input_, grad_;  // undefined where the gradients are kept and settled
   ConvGeometry geometry_;
   ConvWeightGradients gradients_;
+  at::Tensor squared_magnitudes_;  // once asked for
+  double positions_ = 1;           // of the output, per sample
 };
 
 /// Any node: g_b from the node's own backward, on the incoming gradients with the rows of all other
@@ -274,6 +342,8 @@ class NodeGradient final : public OperandGradient {
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
+  GradientMethod method() const override { return GradientMethod::kSampleBackward; }
+  GradientCost cost() const override { return {}; }
 
  private:
   at::Tensor gradient_of(std::int64_t sample) const;

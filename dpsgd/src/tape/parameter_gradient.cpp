@@ -48,6 +48,10 @@ void for_each_chunk(std::int64_t batch, std::int64_t bytes_per_sample, const Mem
   }
 }
 
+std::string joined_name(const std::vector<ParameterGradient::Use>& uses) {
+  return uses.front().operation + " and " + std::to_string(uses.size() - 1) + " more";
+}
+
 }  // namespace
 
 ParameterGradient::ParameterGradient(std::shared_ptr<const Graph> graph, at::Tensor parameter,
@@ -68,6 +72,18 @@ ParameterGradient::ParameterGradient(std::shared_ptr<const Graph> graph, at::Ten
     return a.sizes() == b.sizes() && a.options().dtype() == b.options().dtype();
   });
   if (uses_.size() == 1) return;
+  // Gradients that are at hand are added up now, and weighted as they are measured.
+  const bool at_hand = std::all_of(uses_.begin(), uses_.end(), [&](const Use& use) {
+    return use.path->kind() == ParameterPath::Kind::kIdentity && use.operand->at_hand().defined() &&
+           use.operand->sizes() == uses_.front().operand->sizes() &&
+           use.operand->options().dtype() == uses_.front().operand->options().dtype();
+  });
+  if (at_hand) {
+    std::vector<std::shared_ptr<OperandGradient>> operands;
+    for (const Use& use : uses_) operands.push_back(use.operand);
+    uses_ = {{MaterialisedGradient::sum_of(operands), uses_.front().path, joined_name(uses_)}};
+    return;
+  }
   for (std::size_t i = 0; i < uses_.size() && separate_; ++i) {
     separate_ = uses_[i].path->isometric();
     for (std::size_t j = 0; j < i && separate_; ++j) {
@@ -89,7 +105,7 @@ void ParameterGradient::join_uses(const Alike& alike) {
     (joins ? joined : others).push_back(use);
   }
   if (forms.size() < 2) return;
-  const Use one{Form::join(forms), joined.front().path};
+  const Use one{Form::join(forms), joined.front().path, joined_name(joined)};
   uses_ = std::move(others);
   uses_.push_back(one);
 }

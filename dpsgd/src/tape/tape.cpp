@@ -1,6 +1,7 @@
 #include "tape/tape.h"
 
 #include <ATen/ExpandUtils.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones_like.h>
@@ -8,18 +9,24 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/engine.h>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <random>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 #include <unordered_set>
+#include <utility>
+
+#include "tape/node_arguments.h"
 
 namespace velum::dpsgd::detail {
 
@@ -56,6 +63,16 @@ struct Tape::Plan {
     at::ScalarType type = at::kFloat;
     RowMapping mapping;
     bool defined = false;
+
+    bool has_sizes(at::IntArrayRef found, std::int64_t batch) const {
+      if (found.size() != sizes.size()) return false;
+      for (std::size_t d = 0; d < sizes.size(); ++d) {
+        const std::int64_t size =
+            static_cast<std::int64_t>(d) == mapping.dim ? mapping.steps() * batch : sizes[d];
+        if (found[d] != size) return false;
+      }
+      return true;
+    }
   };
   struct Node {
     std::int32_t index = -1;
@@ -68,6 +85,7 @@ struct Tape::Plan {
   std::vector<std::int64_t> extents;
   std::vector<Growth> growth;  // of each
   std::int64_t uses = 0;       // since it was proved
+  std::optional<bool> may_stream;
 
   /// How the extents grow if this graph is the proved one with another batch; nothing if it is not.
   std::optional<std::vector<Growth>> growth_in(const Graph& graph, std::int64_t to_batch) const;
@@ -252,6 +270,14 @@ double norm_of(const at::Tensor& tensor) {
   return row_squared_norms(tensor.reshape({1, tensor.numel()})).sqrt().item<double>();
 }
 
+/// Whether what is computed from the gradients that flow into `function` would be computed on the
+/// stream that the caller goes on with.
+bool on_current_stream(AutogradNode& function) {
+  const std::optional<c10::Stream> stream = function.stream();
+  if (!stream.has_value()) return true;
+  return *stream == c10::impl::VirtualGuardImpl(stream->device_type()).getStream(stream->device());
+}
+
 double unit_roundoff(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
     case at::kDouble:
@@ -322,8 +348,18 @@ std::vector<at::Tensor> check_parameters(const char* function,
   return tracked;
 }
 
-Tape::Tape(std::vector<at::Tensor> parameters, bool allow_slow_rules, MemoryLimits limits)
-    : parameters_(std::move(parameters)), allow_slow_rules_(allow_slow_rules), limits_(limits) {}
+Tape::Tape(std::vector<at::Tensor> parameters, bool allow_slow_rules, MemoryLimits limits,
+           MethodOverrides overrides)
+    : parameters_(std::move(parameters)),
+      allow_slow_rules_(allow_slow_rules),
+      limits_(limits),
+      overrides_(std::move(overrides)) {
+  if (!overrides_.empty() && overrides_.rbegin()->first >= parameters_.size()) {
+    throw std::invalid_argument("tape: a method is given for parameter " +
+                                std::to_string(overrides_.rbegin()->first) + " of " +
+                                std::to_string(parameters_.size()));
+  }
+}
 
 Tape::~Tape() = default;
 
@@ -473,78 +509,115 @@ Tape::Captured Tape::capture(const Graph& graph, const Plan& plan, const at::Ten
   return captured;
 }
 
-bool Tape::fits(const Plan& plan, const Captured& captured, std::int64_t batch) const {
+bool Tape::node_fits(const Plan& plan, std::size_t n, const std::vector<at::Tensor>& incoming,
+                     std::int64_t batch) {
+  const Plan::Node& node = plan.nodes[n];
+  for (std::size_t nr = 0; nr < node.incoming.size(); ++nr) {
+    const at::Tensor& grad = incoming[nr];
+    if (grad.defined() != node.incoming[nr].defined) return false;
+    if (!grad.defined()) continue;
+    if (grad.scalar_type() != node.incoming[nr].type ||
+        !node.incoming[nr].has_sizes(grad.sizes(), batch)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Tape::fits(const Plan& plan, const Captured& captured, std::int64_t batch) {
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
-    for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
-      const Plan::Incoming& expected = plan.nodes[n].incoming[nr];
-      const at::Tensor& grad = captured.incoming[n][nr];
-      if (grad.defined() != expected.defined) return false;
-      if (!grad.defined()) continue;
-      if (grad.scalar_type() != expected.type ||
-          grad.dim() != static_cast<std::int64_t>(expected.sizes.size())) {
+    if (!node_fits(plan, n, captured.incoming[n], batch)) return false;
+  }
+  return true;
+}
+
+bool Tape::may_fit(const Graph& graph, const Plan& plan, std::int64_t batch) {
+  for (const Plan::Node& node : plan.nodes) {
+    for (std::uint32_t nr = 0; nr < node.incoming.size(); ++nr) {
+      const Plan::Incoming& expected = node.incoming[nr];
+      if (!expected.defined) continue;
+      const auto& metadata = graph.node(node.index).function->input_metadata(nr);
+      if (c10::typeMetaToScalarType(metadata.options().dtype()) != expected.type ||
+          !expected.has_sizes(graph.sizes({node.index, nr}), batch)) {
         return false;
-      }
-      for (std::int64_t d = 0; d < grad.dim(); ++d) {
-        const std::int64_t size = d == expected.mapping.dim
-                                      ? expected.mapping.steps() * batch
-                                      : expected.sizes[static_cast<std::size_t>(d)];
-        if (grad.size(d) != size) return false;
       }
     }
   }
   return true;
 }
 
-BatchGradients Tape::assemble(const std::shared_ptr<const Graph>& graph, const Plan& plan,
-                              const Captured& captured, std::int64_t batch) const {
+void Tape::assemble_node(const Graph& graph, const Plan& plan, std::size_t n,
+                         std::vector<at::Tensor> grads, std::int64_t batch,
+                         std::vector<NodeGradients>& found) const {
+  const Plan::Node& planned = plan.nodes[n];
+  const GraphNode& node = graph.node(planned.index);
+  NodeUse use;
+  use.node = &node;
+  use.grads = std::move(grads);
+  use.limits = limits_;
+  bool any = false;
+  for (const Plan::Incoming& incoming : planned.incoming) {
+    RowMapping mapping = incoming.mapping;
+    mapping.batch = batch;
+    use.mappings.push_back(mapping);
+    any |= incoming.defined;
+  }
+  if (!any) return;
+  for (const Plan::Operand& operand : planned.operands) {
+    std::shared_ptr<OperandGradient> gradient;
+    const auto given = overrides_.find(static_cast<std::size_t>(operand.paths.front()->leaf()));
+    use.limits.method = given == overrides_.end() ? limits_.method : given->second;
+    if (operand.generic) {
+      const auto function = node.function;
+      const std::size_t slot = operand.slot;
+      const GraphEdge start =
+          operand.transposed ? graph.node(operand.target.node).edges.front() : operand.target;
+      const at::Tensor& leaf = parameters_[static_cast<std::size_t>(operand.paths.front()->leaf())];
+      const bool transposed = operand.transposed;
+      const std::vector<std::int64_t> sizes = graph.sizes(operand.target);
+      gradient = std::make_shared<NodeGradient>(
+          node.name, use.grads, use.mappings, graph.sizes(start),
+          at::TensorOptions(leaf.device()).dtype(leaf.dtype()),
+          [function, slot, transposed, sizes](const std::vector<at::Tensor>& incoming) {
+            const c10::AutoGradMode no_grad(false);
+            at::Tensor result = (*function)(variable_list(incoming.begin(), incoming.end()))[slot];
+            if (!result.defined()) return result;
+            // As the engine does behind a node whose operands were broadcast.
+            if (result.sizes() != sizes) result = at::sum_to(result, sizes);
+            return transposed ? result.t() : result;
+          },
+          limits_);
+    } else {
+      gradient = rule_gradient(use, operand.slot, operand.sizes, operand.transposed);
+    }
+    if (operand.lookup >= 0) {
+      gradient = lookup_gradient(graph, graph.node(operand.lookup), *operand.looked_up, gradient);
+    }
+    found[n].push_back(std::move(gradient));
+  }
+}
+
+void Tape::check_override(std::size_t index, const ParameterGradient& gradient) const {
+  const GradientMethod method = overrides_.at(index);
+  for (const ParameterGradient::Use& use : gradient.uses()) {
+    const std::vector<GradientMethod> all = use.operand->methods();
+    if (std::find(all.begin(), all.end(), method) != all.end()) continue;
+    std::string names;
+    for (const GradientMethod one : all) names += (names.empty() ? "" : ", ") + to_text(one);
+    throw std::invalid_argument("tape: " + describe_parameter(index, parameters_[index]) + " in " +
+                                use.operation + " (" + use.operand->shape() + ") has no method " +
+                                to_text(method) + ", expected one of: " + names);
+  }
+}
+
+BatchGradients Tape::gather(const std::shared_ptr<const Graph>& graph, const Plan& plan,
+                            std::vector<NodeGradients> found, std::int64_t batch) const {
   std::vector<std::vector<ParameterGradient::Use>> uses(parameters_.size());
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
-    const Plan::Node& planned = plan.nodes[n];
-    const GraphNode& node = graph->node(planned.index);
-    NodeUse use;
-    use.node = &node;
-    use.grads = captured.incoming[n];
-    use.limits = limits_;
-    bool any = false;
-    for (const Plan::Incoming& incoming : planned.incoming) {
-      RowMapping mapping = incoming.mapping;
-      mapping.batch = batch;
-      use.mappings.push_back(mapping);
-      any |= incoming.defined;
-    }
-    if (!any) continue;
-    for (const Plan::Operand& operand : planned.operands) {
-      std::shared_ptr<OperandGradient> gradient;
-      if (operand.generic) {
-        const auto function = node.function;
-        const std::size_t slot = operand.slot;
-        const GraphEdge start =
-            operand.transposed ? graph->node(operand.target.node).edges.front() : operand.target;
-        const at::Tensor& leaf =
-            parameters_[static_cast<std::size_t>(operand.paths.front()->leaf())];
-        const bool transposed = operand.transposed;
-        const std::vector<std::int64_t> sizes = graph->sizes(operand.target);
-        gradient = std::make_shared<NodeGradient>(
-            node.name, use.grads, use.mappings, graph->sizes(start),
-            at::TensorOptions(leaf.device()).dtype(leaf.dtype()),
-            [function, slot, transposed, sizes](const std::vector<at::Tensor>& grads) {
-              const c10::AutoGradMode no_grad(false);
-              at::Tensor result = (*function)(variable_list(grads.begin(), grads.end()))[slot];
-              if (!result.defined()) return result;
-              // As the engine does behind a node whose operands were broadcast.
-              if (result.sizes() != sizes) result = at::sum_to(result, sizes);
-              return transposed ? result.t() : result;
-            },
-            limits_);
-      } else {
-        gradient = rule_gradient(use, operand.slot, operand.sizes, operand.transposed);
-      }
-      if (operand.lookup >= 0) {
-        gradient =
-            lookup_gradient(*graph, graph->node(operand.lookup), *operand.looked_up, gradient);
-      }
-      for (const auto& path : operand.paths) {
-        uses[static_cast<std::size_t>(path->leaf())].push_back({gradient, path});
+    for (std::size_t i = 0; i < found[n].size(); ++i) {
+      for (const auto& path : plan.nodes[n].operands[i].paths) {
+        uses[static_cast<std::size_t>(path->leaf())].push_back(
+            {found[n][i], path, graph->node(plan.nodes[n].index).name});
       }
     }
   }
@@ -552,8 +625,263 @@ BatchGradients Tape::assemble(const std::shared_ptr<const Graph>& graph, const P
   gradients.reserve(parameters_.size());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     gradients.emplace_back(graph, parameters_[i], batch, std::move(uses[i]), limits_);
+    if (overrides_.contains(i)) check_override(i, gradients.back());
   }
   return {graph, batch, std::move(gradients)};
+}
+
+BatchGradients Tape::assemble(const std::shared_ptr<const Graph>& graph, const Plan& plan,
+                              const Captured& captured, std::int64_t batch) const {
+  std::vector<NodeGradients> found(plan.nodes.size());
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    assemble_node(*graph, plan, n, captured.incoming[n], batch, found);
+  }
+  return gather(graph, plan, std::move(found), batch);
+}
+
+bool Tape::may_stream(const Graph& graph, Plan& plan) const {
+  if (!plan.may_stream.has_value()) {
+    // Names and edges are part of what a plan is for, so this holds for all of its graphs. What a
+    // custom function leaves undefined may change from step to step; and a backward that is called
+    // again later needs what the pass would free.
+    bool may = std::all_of(graph.nodes().begin(), graph.nodes().end(), [](const GraphNode& node) {
+      return node.leaf >= 0 || is_operation(node.name);
+    });
+    for (const Plan::Node& node : plan.nodes) {
+      for (const Plan::Operand& operand : node.operands) {
+        may &= !operand.generic;
+        for (const auto& path : operand.paths) may &= path->kind() != ParameterPath::Kind::kOpaque;
+      }
+    }
+    plan.may_stream = may;
+  }
+  if (!*plan.may_stream) return false;
+  // A tensor's own hooks change what flows.
+  return std::all_of(plan.nodes.begin(), plan.nodes.end(), [&](const Plan::Node& node) {
+    const auto& function = graph.node(node.index).function;
+    return std::as_const(*function).pre_hooks().empty() && function->tensor_pre_hooks().empty() &&
+           on_current_stream(*function);
+  });
+}
+
+namespace {
+
+/// Shows what flows into a node, right before the node is executed, as long as this object lives.
+class IncomingObserver {
+ public:
+  using See = std::function<void(const variable_list&)>;
+
+  IncomingObserver(std::shared_ptr<AutogradNode> node, See see) : node_(std::move(node)) {
+    auto hook = std::make_unique<Hook>(std::move(see));
+    hook_ = hook.get();
+    node_->add_pre_hook(std::move(hook));
+  }
+  ~IncomingObserver() {
+    std::erase_if(node_->pre_hooks(), [this](const auto& hook) { return hook.get() == hook_; });
+  }
+  IncomingObserver(const IncomingObserver&) = delete;
+  IncomingObserver& operator=(const IncomingObserver&) = delete;
+
+ private:
+  struct Hook final : torch::autograd::FunctionPreHook {
+    explicit Hook(See see_in) : see(std::move(see_in)) {}
+    variable_list operator()(const variable_list& grads) override {
+      see(grads);
+      return grads;
+    }
+    See see;
+  };
+
+  std::shared_ptr<AutogradNode> node_;
+  const torch::autograd::FunctionPreHook* hook_ = nullptr;
+};
+
+}  // namespace
+
+namespace {
+
+/// Numbers that tell whether the rows of a sample are what they were, and take little of their
+/// memory: every 64 elements, times random numbers, in one sum. A sum does not change where no row
+/// does; where one does, it stays only by chance.
+class Sketch {
+ public:
+  struct Rows {
+    at::Tensor sums;   // [batch, sums of a sample] float64
+    at::Tensor norms;  // [batch] float64: of all elements of a sample
+  };
+
+  Rows of(const at::Tensor& grad, const RowMapping& mapping) {
+    constexpr std::int64_t kChunkElements = std::int64_t{1} << 20;
+    const at::Tensor samples = mapping.samples_first(grad);
+    const std::int64_t batch = samples.size(0);
+    const std::int64_t each = samples.numel() / std::max<std::int64_t>(1, batch);
+    const at::Tensor& multipliers = multipliers_of(each, grad.device());
+    const std::int64_t chunk =
+        std::max<std::int64_t>(1, kChunkElements / std::max<std::int64_t>(1, each));
+    std::vector<at::Tensor> sums, norms;
+    for (std::int64_t begin = 0; begin < batch; begin += chunk) {
+      const std::int64_t count = std::min(chunk, batch - begin);
+      const at::Tensor rows =
+          samples.narrow(0, begin, count).reshape({count, each}).to(at::kDouble);
+      norms.push_back(rows.square().sum(1).sqrt_());
+      const at::Tensor products = rows.mul(multipliers);
+      const std::int64_t whole = each / kLength * kLength;
+      sums.push_back(
+          at::cat({products.narrow(1, 0, whole).reshape({count, whole / kLength, kLength}).sum(2),
+                   products.narrow(1, whole, each - whole).sum(1, /*keepdim=*/true)},
+                  1));
+    }
+    return {at::cat(sums), at::cat(norms)};
+  }
+
+ private:
+  static constexpr std::int64_t kLength = 64;
+
+  /// Of absolute values in [1, 2), either sign.
+  const at::Tensor& multipliers_of(std::int64_t count, const at::Device& device) {
+    at::Tensor& multipliers = multipliers_[count];
+    if (!multipliers.defined()) {
+      std::vector<double> values(static_cast<std::size_t>(count));
+      for (double& value : values) {
+        const std::uint64_t bits = random_();
+        value = (1 + static_cast<double>(bits >> 12) * 0x1p-52) * ((bits & 1U) != 0 ? 1 : -1);
+      }
+      multipliers =
+          at::from_blob(values.data(), {count}, at::TensorOptions(at::kDouble)).clone().to(device);
+    }
+    return multipliers;
+  }
+
+  std::mt19937_64 random_{std::random_device()()};
+  std::unordered_map<std::int64_t, at::Tensor> multipliers_;
+};
+
+at::Tensor random_signs(const at::Tensor& losses) {
+  std::random_device random;
+  std::vector<double> signs(static_cast<std::size_t>(losses.numel()));
+  for (double& sign : signs) sign = (random() & 1U) != 0 ? 1.0 : -1.0;
+  return at::from_blob(signs.data(), {losses.numel()}, at::TensorOptions(at::kDouble))
+      .to(losses.options().requires_grad(std::nullopt), /*non_blocking=*/false, /*copy=*/true);
+}
+
+}  // namespace
+
+template <typename Take>
+void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losses,
+                   const at::Tensor& weights, bool release, const Take& take) const {
+  // A node with another use below it is executed, and shows what flows into it before it is; what
+  // flows into the lowest uses is asked for.
+  std::vector<bool> is_use(graph.nodes().size(), false), above_use = is_use;
+  for (const Plan::Node& node : plan.nodes) is_use[static_cast<std::size_t>(node.index)] = true;
+  for (std::size_t index = 0; index < graph.nodes().size(); ++index) {  // operands first
+    for (const GraphEdge& edge : graph.nodes()[index].edges) {
+      if (edge.node < 0) continue;
+      const auto below = static_cast<std::size_t>(edge.node);
+      above_use[index] = above_use[index] || is_use[below] || above_use[below];
+    }
+  }
+  std::vector<bool> seen(plan.nodes.size(), false);
+  const auto see = [&](std::size_t n, std::vector<at::Tensor> grads) {
+    seen[n] = true;
+    take(n, std::move(grads));
+  };
+  torch::autograd::edge_list outputs;
+  std::vector<std::size_t> lowest;
+  std::vector<std::unique_ptr<IncomingObserver>> observers;
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    const auto& function = graph.node(plan.nodes[n].index).function;
+    if (above_use[static_cast<std::size_t>(plan.nodes[n].index)]) {
+      observers.push_back(std::make_unique<IncomingObserver>(
+          function, [&see, n](const variable_list& grads) { see(n, grads); }));
+      continue;
+    }
+    lowest.push_back(n);
+    for (std::uint32_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
+      outputs.emplace_back(function, nr);
+    }
+  }
+  variable_list grads;
+  if (!outputs.empty()) {
+    grads = Engine::get_default_engine().execute(
+        {Edge(losses.grad_fn(), static_cast<std::uint32_t>(losses.output_nr()))}, {weights},
+        /*keep_graph=*/!release, /*create_graph=*/false, /*accumulate_grad=*/false, outputs);
+  }
+  std::size_t next = 0;
+  for (const std::size_t n : lowest) {
+    std::vector<at::Tensor> incoming;
+    for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
+      incoming.push_back(std::move(grads[next++]));
+    }
+    see(n, std::move(incoming));
+  }
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    // A node that nothing flowed into.
+    if (!seen[n]) take(n, std::vector<at::Tensor>(plan.nodes[n].incoming.size()));
+  }
+}
+
+BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Plan& plan,
+                            const at::Tensor& losses, bool check, bool release) const {
+  const std::int64_t batch = losses.numel();
+  const auto mapping_of = [&](std::size_t n, std::size_t nr) {
+    RowMapping mapping = plan.nodes[n].incoming[nr].mapping;
+    mapping.batch = batch;
+    return mapping;
+  };
+  const auto require_fit = [&](std::size_t n, const std::vector<at::Tensor>& grads) {
+    if (node_fits(plan, n, grads, batch)) return;
+    throw std::logic_error("tape: what flows into " + graph->node(plan.nodes[n].index).name +
+                           " is not what it was in the proved pass, though the graph is the "
+                           "same; compute the losses again");
+  };
+
+  // As check_signs, but of either pass only a sketch stays.
+  Sketch sketch;
+  at::Tensor signs;
+  std::vector<std::vector<Sketch::Rows>> of_signs(plan.nodes.size());
+  if (check && batch > 1) {
+    const at::Tensor weights = random_signs(losses);
+    signs = weights.to(at::kDouble).unsqueeze(1);
+    observe(*graph, plan, losses, weights, /*release=*/false,
+            [&](std::size_t n, const std::vector<at::Tensor>& grads) {
+              require_fit(n, grads);
+              for (std::size_t nr = 0; nr < grads.size(); ++nr) {
+                of_signs[n].push_back(grads[nr].defined() ? sketch.of(grads[nr], mapping_of(n, nr))
+                                                          : Sketch::Rows());
+              }
+            });
+  }
+  const auto check_node = [&](std::size_t n, const std::vector<at::Tensor>& grads) {
+    for (std::size_t nr = 0; nr < grads.size(); ++nr) {
+      if (!grads[nr].defined()) continue;
+      const Sketch::Rows plain = sketch.of(grads[nr], mapping_of(n, nr));
+      const at::Tensor difference = of_signs[n][nr].sums.sub(plain.sums.mul(signs)).abs().amax({1});
+      const at::Tensor apart = difference.le(plain.norms.mul(16 * unit_roundoff(grads[nr])))
+                                   .logical_or(at::isfinite(plain.norms).logical_not());
+      if (!apart.all().item<bool>()) refuse_mixed(*graph, plan, n, grads[nr], batch);
+    }
+    of_signs[n].clear();
+  };
+
+  std::vector<std::size_t> uses_of(parameters_.size(), 0);
+  for (const Plan::Node& node : plan.nodes) {
+    for (const Plan::Operand& operand : node.operands) {
+      for (const auto& path : operand.paths) ++uses_of[static_cast<std::size_t>(path->leaf())];
+    }
+  }
+  std::vector<NodeGradients> found(plan.nodes.size());
+  observe(*graph, plan, losses, at::ones_like(losses), release,
+          [&](std::size_t n, std::vector<at::Tensor> grads) {
+            require_fit(n, grads);
+            if (signs.defined()) check_node(n, grads);
+            assemble_node(*graph, plan, n, std::move(grads), batch, found);
+            for (std::size_t i = 0; i < found[n].size(); ++i) {
+              const auto& paths = plan.nodes[n].operands[i].paths;
+              found[n][i]->settle(/*alone=*/paths.size() == 1 &&
+                                  uses_of[static_cast<std::size_t>(paths.front()->leaf())] == 1);
+            }
+          });
+  return gather(graph, plan, std::move(found), batch);
 }
 
 void Tape::refuse_mixed(const Graph& graph, const Plan& plan, std::size_t node,
@@ -572,11 +900,7 @@ void Tape::check_signs(const Graph& graph, const Plan& plan, const Captured& cap
                        const at::Tensor& losses) const {
   const std::int64_t batch = losses.numel();
   if (batch == 1) return;
-  std::random_device random;
-  std::vector<double> signs(static_cast<std::size_t>(batch));
-  for (double& sign : signs) sign = (random() & 1U) != 0 ? 1.0 : -1.0;
-  const at::Tensor per_sample = at::from_blob(signs.data(), {batch}, at::TensorOptions(at::kDouble))
-                                    .to(losses.options().requires_grad(std::nullopt));
+  const at::Tensor per_sample = random_signs(losses);
   const Captured signed_pass = capture(graph, plan, losses, per_sample, /*with_leaves=*/false);
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
@@ -662,6 +986,7 @@ Tape::Located Tape::locate(const Graph& graph, const Plan& plan, const Captured&
       });
       if (candidates.mappings.empty()) mixes(candidates);
     }
+    tested.back().second.incoming.clear();
   };
   for (const Located::Candidates& candidates : all) {
     if (candidates.mappings.empty()) mixes(candidates);
@@ -877,7 +1202,7 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
   return gradients;
 }
 
-BatchGradients Tape::differentiate(const at::Tensor& losses) {
+BatchGradients Tape::differentiate(const at::Tensor& losses, bool release) {
   const c10::AutoGradMode no_grad(false);
   const std::int64_t batch = losses.numel();
   const auto graph = std::make_shared<const Graph>(losses, parameters_);
@@ -899,20 +1224,27 @@ BatchGradients Tape::differentiate(const at::Tensor& losses) {
       if (((*plan)->batch == 1) != (batch == 1)) continue;
       std::optional<std::vector<Plan::Growth>> growth = (*plan)->growth_in(*graph, batch);
       if (!growth.has_value()) continue;
-      capture_for(*plan);
-      if (!fits(**plan, captured, batch)) continue;
       // Which extents are the batch's is known from two sizes of batch; from then on for good.
       const bool learns = *growth != (*plan)->growth;
+      // Which samples an index joins may differ between batches: looked at again after 1, 2, 4, 8,
+      // ... uses, and by chance at any other.
+      const bool checks = std::has_single_bit(static_cast<std::uint64_t>((*plan)->uses + 1)) ||
+                          std::random_device()() % kUsesPerCheck == 0;
+      if (!learns && of_captured == nullptr && may_fit(*graph, **plan, batch) &&
+          may_stream(*graph, **plan)) {
+        (*plan)->growth = std::move(*growth);
+        ++(*plan)->uses;
+        slow_nodes_ = (*plan)->slow_nodes;
+        return stream(graph, **plan, losses, checks, release);
+      }
+      capture_for(*plan);
+      if (!fits(**plan, captured, batch)) continue;
       for (std::size_t k = 0; learns && k < kSignChecks; ++k) {
         check_signs(*graph, **plan, captured, losses);
       }
       (*plan)->growth = std::move(*growth);
-      // Which samples an index joins may differ between batches: looked at again after 1, 2, 4, 8,
-      // ... uses, and by chance at any other.
-      if (std::has_single_bit(static_cast<std::uint64_t>(++(*plan)->uses)) ||
-          std::random_device()() % kUsesPerCheck == 0) {
-        check_signs(*graph, **plan, captured, losses);
-      }
+      ++(*plan)->uses;
+      if (checks) check_signs(*graph, **plan, captured, losses);
       slow_nodes_ = (*plan)->slow_nodes;
       return assemble(graph, **plan, captured, batch);
     }

@@ -23,6 +23,7 @@ class ParameterGradient {
   struct Use {
     std::shared_ptr<OperandGradient> operand;
     std::shared_ptr<const ParameterPath> path;
+    std::string operation;  ///< the node's name
   };
   ParameterGradient(std::shared_ptr<const Graph> graph, at::Tensor parameter, std::int64_t batch,
                     std::vector<Use> uses, MemoryLimits limits);
@@ -45,6 +46,9 @@ class ParameterGradient {
   /// Frees what the per-sample gradients take. Nothing else may be asked afterwards.
   void release();
   bool used() const { return !uses_.empty(); }
+  /// Those that are computed together are one.
+  const std::vector<Use>& uses() const { return uses_; }
+  const at::Tensor& parameter() const { return parameter_; }
   bool exact_path() const;  ///< no use goes through a path of kind kOpaque
   double rounding_scale(std::int64_t sample) const;
 
@@ -102,11 +106,14 @@ class BatchGradients {
 class Tape {
  public:
   /// @param parameters  leaves that require grad, each once.
-  Tape(std::vector<at::Tensor> parameters, bool allow_slow_rules, MemoryLimits limits = {});
+  /// @param overrides   methods of parameters, by their indices.
+  Tape(std::vector<at::Tensor> parameters, bool allow_slow_rules, MemoryLimits limits = {},
+       MethodOverrides overrides = {});
   ~Tape();
 
-  /// @param losses  [batch], batch >= 1, with a graph.
-  BatchGradients differentiate(const at::Tensor& losses);
+  /// @param losses   [batch], batch >= 1, with a graph.
+  /// @param release  the graph may be used up: what it has saved may be freed as the pass goes on.
+  BatchGradients differentiate(const at::Tensor& losses, bool release = false);
   /// Operations of the last graph that were treated by their own backward, sorted, each once.
   const std::vector<std::string>& slow_nodes() const { return slow_nodes_; }
   /// How many graphs have been proved so far.
@@ -118,6 +125,8 @@ class Tape {
   struct Located;
   /// Where the samples lie in what flows into some nodes.
   using KnownMappings = std::unordered_map<std::int32_t, RowMapping>;
+  /// Of the operands of one node, in their order.
+  using NodeGradients = std::vector<std::shared_ptr<OperandGradient>>;
 
   /// The nodes of which `make_plan` needs to know that.
   std::vector<std::int32_t> open_nodes(const Graph& graph, std::int64_t batch) const;
@@ -127,7 +136,29 @@ class Tape {
                    const at::Tensor& weights, bool with_leaves) const;
   BatchGradients assemble(const std::shared_ptr<const Graph>& graph, const Plan& plan,
                           const Captured& captured, std::int64_t batch) const;
-  bool fits(const Plan& plan, const Captured& captured, std::int64_t batch) const;
+  void assemble_node(const Graph& graph, const Plan& plan, std::size_t n,
+                     std::vector<at::Tensor> grads, std::int64_t batch,
+                     std::vector<NodeGradients>& found) const;
+  BatchGradients gather(const std::shared_ptr<const Graph>& graph, const Plan& plan,
+                        std::vector<NodeGradients> found, std::int64_t batch) const;
+  /// @throws std::invalid_argument if a use of the parameter has no such method.
+  void check_override(std::size_t index, const ParameterGradient& gradient) const;
+  /// Whether the gradients of this graph may be taken while the backward pass is under way.
+  bool may_stream(const Graph& graph, Plan& plan) const;
+  /// One backward pass: calls take(n, what flows into node n of the plan) for each, as soon as that
+  /// is there.
+  template <typename Take>
+  void observe(const Graph& graph, const Plan& plan, const at::Tensor& losses,
+               const at::Tensor& weights, bool release, const Take& take) const;
+  /// The same as `capture` and `assemble`, each use as soon as its gradient is there: what flows
+  /// into a use is freed where only the gradients of its samples are needed.
+  /// @param check  another pass, from random signs, before: as `check_signs`.
+  BatchGradients stream(const std::shared_ptr<const Graph>& graph, const Plan& plan,
+                        const at::Tensor& losses, bool check, bool release) const;
+  /// Whether what has flowed has the types and shapes of the proved pass.
+  static bool fits(const Plan& plan, const Captured& captured, std::int64_t batch);
+  static bool node_fits(const Plan& plan, std::size_t n, const std::vector<at::Tensor>& incoming,
+                        std::int64_t batch);
   /// The mappings under which no loss of a tested sample reaches another's row. Where there is
   /// none, it refuses, or leaves the candidates empty.
   Located locate(const Graph& graph, const Plan& plan, const Captured& captured,
@@ -143,6 +174,8 @@ class Tape {
   /// 1/2.
   void check_signs(const Graph& graph, const Plan& plan, const Captured& captured,
                    const at::Tensor& losses) const;
+  /// Whether it can have, as far as the graph shows.
+  static bool may_fit(const Graph& graph, const Plan& plan, std::int64_t batch);
   [[noreturn]] void refuse_mixed(const Graph& graph, const Plan& plan, std::size_t node,
                                  const at::Tensor& grad, std::int64_t batch) const;
   std::string parameters_of(const Plan& plan, std::size_t node) const;
@@ -150,6 +183,7 @@ class Tape {
   std::vector<at::Tensor> parameters_;
   bool allow_slow_rules_;
   MemoryLimits limits_;
+  MethodOverrides overrides_;
   std::unordered_map<std::string, std::vector<std::shared_ptr<Plan>>> plans_;
   std::vector<std::string> slow_nodes_;
   std::int64_t proofs_ = 0;

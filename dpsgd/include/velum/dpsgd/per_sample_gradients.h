@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "velum/dpsgd/gradient_method.h"
+
 namespace velum::dpsgd {
 
 /// Per-sample gradients are read off the autograd graph that libtorch has recorded: the graph is
@@ -23,6 +25,8 @@ namespace velum::dpsgd {
 struct PerSampleOptions {
   /// As `PrivacyOptions::allow_slow_rules`.
   bool allow_slow_rules = false;
+  /// As `PrivacyOptions::method_overrides`.
+  MethodOverrides method_overrides = {};
 };
 
 /// The gradient of every loss with respect to every parameter.
@@ -33,13 +37,13 @@ struct PerSampleOptions {
 /// @throws as `PrivacyEngine::accumulate`.
 std::vector<at::Tensor> per_sample_gradients(const at::Tensor& losses,
                                              const std::vector<at::Tensor>& parameters,
-                                             PerSampleOptions options = {});
+                                             const PerSampleOptions& options = {});
 
 /// The L2 norm of the gradient of every loss with respect to all parameters together; not
 /// materialised where a rule can do without.
 ///
 /// @return [batch], float64, on the CPU.
 at::Tensor per_sample_norms(const at::Tensor& losses, const std::vector<at::Tensor>& parameters,
-                            PerSampleOptions options = {});
+                            const PerSampleOptions& options = {});
 
 }  // namespace velum::dpsgd

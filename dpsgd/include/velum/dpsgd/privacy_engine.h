@@ -12,6 +12,7 @@
 #include "velum/dpsgd/accounting/composition.h"
 #include "velum/dpsgd/accounting/privacy_statement.h"
 #include "velum/dpsgd/clipping.h"
+#include "velum/dpsgd/gradient_method.h"
 #include "velum/kernels/random/key_source.h"
 
 namespace velum::dpsgd {
@@ -38,6 +39,10 @@ struct PrivacyOptions {
   /// Let an operation that has no rule of its own be treated by calling its backward once per
   /// sample: exact, and slow. `StepStatistics::slow_nodes` names the operations.
   bool allow_slow_rules = false;
+  /// By index of a parameter (among those that require grad): how the norms of its per-sample
+  /// gradients are taken, in place of the cheapest way (explain.h). `accumulate` refuses a method
+  /// that a use does not have.
+  MethodOverrides method_overrides = {};
   /// Keep the saved tensors of the graph after `accumulate`. By default they are freed as
   /// `losses.backward()` would, so that a later raw backward through the same graph fails.
   bool retain_graph = false;
