@@ -15,8 +15,9 @@ a list with one entry for each model and number of threads:
   opacus_ghost_ms   Opacus with ghost clipping
   *_peak_mb         for each of the five: the most memory (10^6 bytes) at any time of its steps,
                     the model included, each in a process of its own. In C++ all of malloc is
-                    counted, exactly; velum_first_peak_mb is that of the steps in which velum
-                    proves a new graph, velum_peak_mb of those that follow. In Python it is the
+                    counted, exactly; velum_first_peak_mb is that of the first five steps, in
+                    which velum proves a new graph and checks it again, velum_peak_mb
+                    that of a step after these. In Python it is the
                     resident memory at its highest (VmHWM) over that before the model was made, so
                     compare it with plain_python_peak_mb.
   opacus_*_failure  where Opacus gives no figure (null): what it said

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -151,20 +152,20 @@ TEST_P(EveryLinearMethod, ARowThatIsNotFiniteSpoilsItsOwnSampleOnly) {
   EXPECT_TRUE(torch::isfinite(linear.weighted_sum(SampleFactors(factors), {})).all().item<bool>());
 }
 
+std::string name_of(const ::testing::TestParamInfo<EveryLinearMethod::ParamType>& info) {
+  std::string method = dpsgd::to_text(std::get<1>(info.param));
+  method.front() = static_cast<char>(std::toupper(method.front()));
+  return std::get<0>(info.param).name + method +
+         (std::get<2>(info.param) == at::kFloat ? "Float" : "Double");
+}
+
 INSTANTIATE_TEST_SUITE_P(Grid, EveryLinearMethod,
                          ::testing::Combine(::testing::ValuesIn(kLinearCases),
                                             ::testing::Values(GradientMethod::kGram,
                                                               GradientMethod::kTiles,
                                                               GradientMethod::kKept),
                                             ::testing::Values(at::kFloat, at::kDouble)),
-                         [](const auto& parameters) {
-                           const auto& [one, method, type] = parameters.param;
-                           return one.name +
-                                  (method == GradientMethod::kGram    ? "Gram"
-                                   : method == GradientMethod::kTiles ? "Tiles"
-                                                                      : "Kept") +
-                                  (type == at::kFloat ? "Float" : "Double");
-                         });
+                         name_of);
 
 TEST(GramMethod, AccountsForStepsThatCancel) {
   // A gradient of a thousandth of its terms: products in float would lose it.
@@ -327,10 +328,10 @@ TEST(Streaming, GivesTheGradientsOfSingleSamplesAtEveryUseOfAPlan) {
       const double want = reference::norm(expected[static_cast<std::size_t>(b)]);
       EXPECT_NEAR(norms[b].item<double>(), want, 1e-5 * want) << "step " << step;
     }
-    for (const auto& node : {losses.grad_fn()}) EXPECT_TRUE(node->pre_hooks().empty());
+    EXPECT_TRUE(losses.grad_fn()->pre_hooks().empty());
     try {
       losses.sum().backward({}, /*retain_graph=*/true);
-    } catch (const std::runtime_error&) {
+    } catch (const c10::Error&) {
       ++used_up;
     }
   }

@@ -16,7 +16,7 @@ namespace velum::dpsgd::detail {
 namespace {
 
 constexpr std::size_t kPage = std::size_t{2} << 20;  // a huge page of x86-64 and AArch64
-constexpr std::size_t kMostKept = std::size_t{512} << 20;
+constexpr std::size_t kMostKept = std::size_t{16} << 20;
 
 struct Block {
   void* data;
