@@ -82,7 +82,7 @@ class EveryLinearMethod
   std::int64_t batch() const { return one().mappings.front().batch; }
   LinearGradient gradient() const {
     return LinearGradient(uses_, one().inputs_first,
-                          MemoryLimits{.method = std::get<1>(GetParam())});
+                          MemoryLimits{.method = std::get<1>(GetParam())}, 0);
   }
   /// [outputs, inputs] in double, term by term; and sums of absolute values to bound its rounding.
   std::pair<at::Tensor, double> expected(std::int64_t sample) const {
