@@ -147,6 +147,9 @@ TEST(TrainingPlan, NetworksHaveDefaultsOfTheirOwn) {
   EXPECT_EQ(cnn.sampling_rate, 2048.0 / 60000);
   EXPECT_EQ(cnn.steps, 1172);  // 40 passes
   EXPECT_EQ(cnn.learning_rate, 4);
+  EXPECT_TRUE(cnn.centre_pixels);
+  EXPECT_EQ(cnn.average_decay, 0.995);
+  EXPECT_EQ(cnn.views, 0);
   const TrainingPlan mlp = make_training_plan({.model = ModelKind::kMlp, .epsilon = 3.0}, 60000);
   EXPECT_EQ(mlp.sampling_rate, 4096.0 / 60000);
   EXPECT_EQ(mlp.steps, 879);  // 60 passes

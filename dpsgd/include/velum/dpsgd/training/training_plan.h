@@ -150,7 +150,10 @@ void validate(const TrainingOptions& options);
 ///   3, 8, between and beyond by a power law through the two nearest, times 0.1 / C.
 ///   Shares of the budget's mu: recipe S 0.12 for the mean of the features; recipe K 0.10 for the
 ///   mean, 0.20 and 0.15 for the second moments over positions and over channels.
-/// - cnn, mlp: batch_size 2048 (at most N / 4), 40 epochs, learning rate 4, times 0.1 / C.
+/// - cnn: batch_size 2048 (at most N / 4), 40 epochs, learning rate 4, times 0.1 / C; pixels in
+///   [-1, 1], averaged weights with decay 0.995, no views.
+/// - mlp: batch_size 4096 (at most N / 4), 60 epochs, learning rate 8, times 0.1 / C; pixels in
+///   [0, 1], the last weights.
 ///
 /// @param dataset_size  N >= 1: images to train on, without those held out.
 /// @throws std::invalid_argument as `validate`, or where the budget allows no training.
