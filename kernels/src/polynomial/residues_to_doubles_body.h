@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "polynomial/mixed_radix_digits.h"
 #include "velum/kernels/host_device.h"
 #include "velum/kernels/polynomial/residues_to_doubles.h"
 
@@ -11,10 +12,6 @@ namespace velum::kernels {
 /// From here on a double-double is given out as infinite, so that no product in between overflows
 /// on a machine that splits doubles for want of fma.
 constexpr double kInfiniteFrom = 0x1p960;
-
-/// How many products d P of 30-bit numbers and a residue below 2^32 fit 64 bits.
-constexpr int kProductsPerReduction = 15;
-static_assert(kProductsPerReduction <= ((~std::uint64_t{0} - 0xffffffffu) >> 60));
 
 /// The mixed-radix digits of x + (Q - 1)/2 from the residues of x.
 ///
@@ -31,15 +28,9 @@ struct ResiduesToDoublesBody {
     std::uint32_t digits[LimbIndices::kMaxLimbs];
     for (std::int64_t i = 0; i < in.limbs; ++i) {
       const Modulus<std::uint32_t>& m = limbs[i].modulus;
-      const std::uint32_t* const row = products + i * (i - 1) / 2;
-      std::uint64_t sum = 0;
-      for (std::int64_t j = 0; j < i; ++j) {
-        if (j % kProductsPerReduction == 0) sum = reduce_wide(sum, m);
-        sum += static_cast<std::uint64_t>(digits[j]) * row[j];
-      }
+      const std::uint32_t sum = mixed_radix_sum(digits, products + i * (i - 1) / 2, i, m);
       const std::uint32_t x = add_mod(in.limb(0, i)[k * stride], m.value / 2, m.value);
-      digits[i] =
-          multiply_mod(subtract_mod(x, reduce_wide(sum, m), m.value), limbs[i].inverse, m.value);
+      digits[i] = multiply_mod(subtract_mod(x, sum, m.value), limbs[i].inverse, m.value);
     }
     // Horner's rule in double-double arithmetic.
     double sum_high = 0, sum_low = 0;
