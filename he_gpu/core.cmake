@@ -22,8 +22,10 @@ target_sources(velum_he
     src/ckks/polynomial.cpp
     src/context.cpp
     src/decryptor.cpp
+    src/encryption.cpp
     src/encryptor.cpp
     src/key_generator.cpp
+    src/key_switching.cpp
     src/keys.cpp
     src/parameters.cpp
     src/prime_search.cpp

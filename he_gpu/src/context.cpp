@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "bfv/auxiliary_primes.h"
+#include "bfv/tables.h"
 #include "residues_of.h"
 
 namespace velum::he {
@@ -12,6 +14,15 @@ namespace {
 
 void* queue_of(const Stream& stream) {
   return stream.backend() == Backend::kCuda ? stream.cuda_stream() : nullptr;
+}
+
+/// The parameters' primes, and behind them those that BFV multiplies with.
+std::vector<std::uint32_t> chain_of(const Parameters& parameters) {
+  std::vector<std::uint32_t> chain = parameters.primes();
+  if (parameters.scheme() == SchemeType::kBfv) {
+    for (const std::uint32_t prime : bfv::auxiliary_primes(parameters)) chain.push_back(prime);
+  }
+  return chain;
 }
 
 /// A workspace keeps this many buffers at most; what is given back beyond is freed.
@@ -55,7 +66,7 @@ std::shared_ptr<const Context> Context::create(Parameters parameters, const Stre
 
 Context::Context(Parameters parameters, const Stream& stream)
     : parameters_(std::move(parameters)),
-      tables_(parameters_.log_n(), parameters_.primes(), stream),
+      tables_(parameters_.log_n(), chain_of(parameters_), stream),
       special_product_(parameters_.limbs(parameters_.max_level()), stream) {
   const LimbIndices special = special_limbs();
   for (int level = 0; level <= parameters_.max_level(); ++level) {
@@ -88,6 +99,9 @@ Context::Context(Parameters parameters, const Stream& stream)
     for (int j = 0; j < special.count; ++j)
       product = kernels::multiply_mod(product, moduli()[j].value % q.value, q);
     products.push_back(kernels::shoup_factor(product, q.value));
+  }
+  if (parameters_.scheme() == SchemeType::kBfv) {
+    bfv_tables_ = std::make_shared<const bfv::Tables>(parameters_, tables_, stream);
   }
   kernels::copy(Span<const kernels::ShoupFactor<Word>>(products), special_product_.span(), stream);
   kernels::synchronize(stream);
@@ -123,6 +137,22 @@ Span<const kernels::ShoupFactor<Word>> Context::digit_factors(int level) const {
 
 const kernels::MixedRadix& Context::radix(int level) const {
   return radices_.at(static_cast<std::size_t>(level));
+}
+
+const bfv::Tables& Context::bfv_tables() const {
+  if (bfv_tables_ == nullptr)
+    throw std::logic_error("Context::bfv_tables: the scheme of the parameters is CKKS");
+  return *bfv_tables_;
+}
+
+void Context::check_scheme(const char* function, SchemeType scheme) const {
+  if (parameters_.scheme() != scheme) {
+    throw std::invalid_argument(
+        std::string(function) + ": the parameters are of " + to_string(parameters_.scheme()) +
+        ", expected " + to_string(scheme) +
+        (scheme == SchemeType::kBfv ? "; ParametersBuilder::plaintext_modulus makes such"
+                                    : "; what computes with BFV is in velum::he::bfv"));
+  }
 }
 
 void Context::check_stream(const char* function, const Stream& stream) const {

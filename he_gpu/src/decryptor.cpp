@@ -6,9 +6,10 @@
 #include <string>
 #include <utility>
 
+#include "encryption.h"
 #include "noise.h"
-#include "rns_random.h"
-#include "secret_key_material.h"
+#include "velum/kernels/polynomial/elementwise.h"
+#include "velum/kernels/polynomial/ntt.h"
 
 namespace velum::he {
 namespace {
@@ -56,6 +57,7 @@ Decryptor::Decryptor(std::shared_ptr<const SecretKey> key, std::shared_ptr<Rando
     : key_(std::move(key)), randomness_(std::move(randomness)) {
   if (key_ == nullptr || randomness_ == nullptr)
     throw std::invalid_argument("Decryptor: key or randomness is null");
+  key_->context()->check_scheme("Decryptor", SchemeType::kCkks);
 }
 
 Plaintext Decryptor::decrypt(const char* function, const Ciphertext& ciphertext, int draw_count,
@@ -75,18 +77,9 @@ Plaintext Decryptor::decrypt(const char* function, const Ciphertext& ciphertext,
   }
   const LimbIndices limbs = context.q_limbs(ciphertext.level());
   const std::int64_t degree = context.degree();
-  const RnsView<const Word> s =
-      key_->material().view(context, context.parameters().special_prime_count(), limbs.count);
-  const RnsView<const Word> c = ciphertext.view();
-
-  // Horner's rule: c_0 + s (c_1 + s c_2).
   Buffer<Word> residues(limbs.count * degree, stream);
   const RnsView<Word> out(residues.data(), 1, limbs.count, degree);
-  kernels::copy_limbs<Word>(c.poly_range(c.polys - 1, 1), out, stream);
-  for (std::int64_t poly = c.polys - 2; poly >= 0; --poly) {
-    kernels::multiply<Word>(out, s, out, limbs, context.moduli(), stream);
-    kernels::add<Word>(out, c.poly_range(poly, 1), out, limbs, context.moduli(), stream);
-  }
+  evaluate_at_secret(*key_, ciphertext.view(), limbs, out, stream);
   NoiseEstimate noise = ciphertext.noise();
   if (draw_count > 0) {
     const SecretSeed seed(randomness_->next());

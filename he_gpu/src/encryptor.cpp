@@ -4,9 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "encryption.h"
 #include "noise.h"
-#include "rns_random.h"
-#include "secret_key_material.h"
+#include "velum/kernels/polynomial/elementwise.h"
 
 namespace velum::he {
 namespace {
@@ -17,6 +17,7 @@ void check_key(const char* function, const std::shared_ptr<const Key>& key,
   if (key == nullptr || randomness == nullptr) {
     throw std::invalid_argument(std::string(function) + ": key or randomness is null");
   }
+  key->context()->check_scheme(function, SchemeType::kCkks);
 }
 
 void check_plaintext(const char* function, const Context& context, const Plaintext& plaintext,
@@ -48,20 +49,9 @@ Ciphertext Encryptor::encrypt(const Plaintext& plaintext, const Stream& stream) 
   const std::int64_t degree = context.degree();
   const SecretSeed seed(randomness_->next());
 
-  SecretBuffer<std::int8_t> mask_coefficients(degree, stream);
-  kernels::ternary_fill(mask_coefficients.span(), seed.key(),
-                        {kernels::Purpose::kHeTernary, 0, 0, 0}, stream);
-  SecretBuffer<Word> mask_residues(limbs.count * degree, stream);
-  const RnsView<Word> mask(mask_residues.data(), 1, limbs.count, degree);
-  kernels::small_to_residues(Span<const std::int8_t>(mask_coefficients.span()), mask, limbs,
-                             context.moduli(), stream);
-  kernels::ntt_forward_inplace(mask, limbs, context.tables(), stream);
-
   Buffer<Word> residues(2 * limbs.count * degree, stream);
   const RnsView<Word> out(residues.data(), 2, limbs.count, degree);
-  fill_errors(context, out, limbs, seed, stream);
-  kernels::multiply_accumulate<Word>(key_->view().limb_range(0, limbs.count), mask, out, limbs,
-                                     context.moduli(), stream);
+  encrypt_zero(*key_, limbs, seed, out, stream);
   kernels::add<Word>(out.poly_range(0, 1), plaintext.view(), out.poly_range(0, 1), limbs,
                      context.moduli(), stream);
   return {key_->context(),
@@ -89,18 +79,10 @@ SeededCiphertext SymmetricEncryptor::encrypt_seeded(const Plaintext& plaintext,
   const PublicSeed public_seed = randomness_->next();
   const SecretSeed seed(randomness_->next());
 
-  SecretBuffer<Word> uniform(limbs.count * degree, stream);  // becomes a s, which is as good as s
-  const RnsView<Word> product(uniform.data(), 1, limbs.count, degree);
-  fill_uniform(context, product, limbs, public_seed, 0, stream);
-  kernels::multiply<Word>(
-      product,
-      key_->material().view(context, context.parameters().special_prime_count(), limbs.count),
-      product, limbs, context.moduli(), stream);
   Buffer<Word> residues(limbs.count * degree, stream);
   const RnsView<Word> out(residues.data(), 1, limbs.count, degree);
-  fill_errors(context, out, limbs, seed, stream);
+  encrypt_zero_symmetric(*key_, limbs, public_seed, seed, out, stream);
   kernels::add<Word>(out, plaintext.view(), out, limbs, context.moduli(), stream);
-  kernels::subtract<Word>(out, product, out, limbs, context.moduli(), stream);
   return {key_->context(),
           key_->id(),
           public_seed,

@@ -29,8 +29,9 @@ SecretKey::~SecretKey() = default;
 SecretKey::Material::Material(const Context& context, SecretBuffer<std::int8_t> secret_coefficients,
                               const Stream& stream)
     : coefficients(std::move(secret_coefficients)),
-      residues(context.moduli().size() * context.degree(), stream) {
-  const LimbIndices limbs = LimbIndices::range(0, context.moduli().size());
+      residues(context.qp_limbs(context.parameters().max_level()).count * context.degree(),
+               stream) {
+  const LimbIndices limbs = context.qp_limbs(context.parameters().max_level());
   const RnsView<Word> out(residues.data(), 1, limbs.count, context.degree());
   kernels::small_to_residues(Span<const std::int8_t>(coefficients.span()), out, limbs,
                              context.moduli(), stream);
@@ -109,7 +110,8 @@ KeySwitchingKey::KeySwitchingKey(std::shared_ptr<const Context> context, const K
       history_(history) {}
 
 RnsView<const Word> KeySwitchingKey::view() const {
-  return {residues_.data(), 2 * context_->parameters().dnum(), context_->moduli().size(),
+  const Parameters& parameters = context_->parameters();
+  return {residues_.data(), 2 * parameters.dnum(), context_->qp_limbs(parameters.max_level()).count,
           context_->degree()};
 }
 
@@ -117,14 +119,14 @@ KeySwitchingKey KeySwitchingKey::expand(std::shared_ptr<const Context> context, 
                                         const PublicSeed& seed, Span<const Word> b,
                                         const Stream& stream) {
   context->check_stream("KeySwitchingKey::expand", stream);
-  const std::int64_t poly = context->moduli().size() * context->degree();
+  const LimbIndices limbs = context->qp_limbs(context->parameters().max_level());
+  const std::int64_t poly = limbs.count * context->degree();
   const int dnum = context->parameters().dnum();
   if (b.size() != dnum * poly) {
     throw std::invalid_argument("KeySwitchingKey::expand: b.size() = " + std::to_string(b.size()) +
                                 ", expected " + std::to_string(dnum * poly));
   }
   Buffer<Word> residues(2 * dnum * poly, stream);
-  const LimbIndices limbs = LimbIndices::range(0, context->moduli().size());
   // Polynomials b_0, a_0, b_1, ..: every second one.
   kernels::copy_limbs<Word>({b.data(), dnum, limbs.count, context->degree()},
                             {residues.data(), dnum, limbs.count, context->degree(), 2 * poly},

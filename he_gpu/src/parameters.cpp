@@ -7,9 +7,12 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "bfv/auxiliary_primes.h"
+#include "bfv/noise_bound.h"
 #include "parameters_fields.h"
 #include "prime_search.h"
 #include "sha256.h"
+#include "velum/kernels/polynomial/modulus_ratio.h"
 #include "velum/kernels/polynomial/ntt_tables.h"
 
 namespace velum::he {
@@ -23,6 +26,10 @@ constexpr int kPrimeBits = kernels::WordTraits<std::uint32_t>::kModulusBits;  //
 /// From here on a level has two primes. Between 29 and 36 one is too large for a word and halves
 /// are too small.
 constexpr int kSmallestSingle = 20, kLargestSingle = 29, kSmallestPair = 36, kLargestPair = 58;
+constexpr int kMostBasePrimes = 4;
+constexpr std::uint64_t kLargestPlaintextModulus = kernels::ModulusRatio::kMaxDivisor;
+constexpr int kSmallestModulusBits = 20, kLargestModulusBits = 3523;
+constexpr int kLargestBfvDepth = 30;
 /// How far the scale of a level may be from 2^scale_bits, in bits.
 constexpr double kScaleTolerance = 0.25;
 
@@ -73,18 +80,31 @@ std::optional<std::vector<std::uint32_t>> tight_special_primes(double bits,
   return rest.take_above((bits + kLogarithmSlack) / count, count);
 }
 
-ParametersId parameters_id(int log_n, int scale_bits, int base_count, int primes_per_level,
-                           int max_level, int special_count, int digit_limbs,
-                           const std::vector<std::uint32_t>& primes,
-                           const std::optional<SecurityLevel>& security) {
+ParametersId parameters_id(const ParametersFields& fields) {
   Sha256 hash;
-  hash.update_text("velum ckks parameters 1");
-  for (const int value : {log_n, scale_bits, base_count, primes_per_level, max_level, special_count,
-                          digit_limbs, security ? static_cast<int>(*security) : 0}) {
+  const bool bfv = fields.plaintext_modulus != 0;
+  hash.update_text(bfv ? "velum bfv parameters 1" : "velum ckks parameters 1");
+  for (const int value :
+       {fields.log_n, fields.scale_bits, fields.base_count, fields.primes_per_level,
+        fields.max_level, fields.special_count, fields.digit_limbs, fields.security}) {
     hash.update_u32(static_cast<std::uint32_t>(value));
   }
-  for (const std::uint32_t prime : primes) hash.update_u32(prime);
+  if (bfv) hash.update_u64(fields.plaintext_modulus);
+  for (const std::uint32_t prime : fields.primes) hash.update_u32(prime);
   return hash.finish();
+}
+
+/// The fewest of the first primes that hold messages modulo t and the noise of a division; nothing
+/// if all together do not.
+std::optional<int> bfv_base_count(int log_n, std::uint64_t t, const std::vector<std::uint32_t>& q) {
+  const double n = std::ldexp(1.0, log_n);
+  double product = 1.0;
+  for (std::size_t i = 0; i < q.size() && i < kMostBasePrimes; ++i) {
+    product *= q[i];
+    if (bfv::noise::holds_messages(n, static_cast<double>(t), product))
+      return static_cast<int>(i) + 1;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -110,7 +130,12 @@ int Parameters::digit_count(int level) const {
   return (limbs(level) + digit_limbs_ - 1) / digit_limbs_;
 }
 
+std::string to_string(SchemeType scheme) { return scheme == SchemeType::kCkks ? "CKKS" : "BFV"; }
+
 double Parameters::scale(int level) const {
+  if (scheme() != SchemeType::kCkks) {
+    throw std::logic_error("Parameters::scale: the scheme is BFV, which has no scales");
+  }
   limbs(level);  // checks the level
   return scales_[static_cast<std::size_t>(level)];
 }
@@ -136,11 +161,18 @@ double Parameters::log_p() const {
 
 std::string Parameters::to_string() const {
   std::ostringstream out;
-  out << "CKKS parameters " << he::to_string(id_).substr(0, 16) << "\n"
-      << "  ring degree    " << ring_degree() << " (" << max_slots() << " slots)\n"
-      << "  levels         " << max_level_ << ", " << primes_per_level_
-      << (primes_per_level_ == 1 ? " prime" : " primes") << " each; scale 2^" << scale_bits_ << "\n"
-      << "  log2(Q)        " << number_text(log_q(max_level_)) << " in " << limbs(max_level_)
+  out << he::to_string(scheme()) << " parameters " << he::to_string(id_).substr(0, 16) << "\n";
+  if (scheme() == SchemeType::kCkks) {
+    out << "  ring degree    " << ring_degree() << " (" << max_slots() << " slots)\n"
+        << "  levels         " << max_level_ << ", " << primes_per_level_
+        << (primes_per_level_ == 1 ? " prime" : " primes") << " each; scale 2^" << scale_bits_
+        << "\n";
+  } else {
+    out << "  ring degree    " << ring_degree() << "\n"
+        << "  messages       modulo t = " << plaintext_modulus_ << "\n"
+        << "  levels         " << max_level_ << ", 1 prime each\n";
+  }
+  out << "  log2(Q)        " << number_text(log_q(max_level_)) << " in " << limbs(max_level_)
       << " primes\n"
       << "  log2(P)        " << number_text(log_p()) << " in " << special_count_ << " primes; "
       << dnum() << (dnum() == 1 ? " digit" : " digits") << "\n"
@@ -184,6 +216,14 @@ ParametersBuilder& ParametersBuilder::base_bits(int value) {
   base_bits_ = value;
   return *this;
 }
+ParametersBuilder& ParametersBuilder::plaintext_modulus(std::uint64_t value) {
+  plaintext_modulus_ = value;
+  return *this;
+}
+ParametersBuilder& ParametersBuilder::modulus_bits(int value) {
+  modulus_bits_ = value;
+  return *this;
+}
 ParametersBuilder& ParametersBuilder::dnum(int value) {
   dnum_ = value;
   return *this;
@@ -201,22 +241,18 @@ ParametersBuilder& ParametersBuilder::insecure_without_security_check() {
   return *this;
 }
 
-Parameters ParametersBuilder::build() const {
-  if (!log_n_) reject("log_n is missing");
+std::vector<std::uint32_t> ParametersBuilder::choose_ckks_primes(Parameters& p,
+                                                                 PrimeSearch& search) const {
+  if (modulus_bits_) reject("modulus_bits is for BFV, which plaintext_modulus makes");
   if (!scale_bits_) reject("scale_bits is missing");
-  const int smallest_log_n = security_ ? kSmallestLogN : kSmallestInsecureLogN;
-  if (*log_n_ < smallest_log_n || *log_n_ > kLargestLogN) {
-    reject("log_n = " + std::to_string(*log_n_) + ", expected " + std::to_string(smallest_log_n) +
-           " to " + std::to_string(kLargestLogN));
-  }
   const bool single = *scale_bits_ >= kSmallestSingle && *scale_bits_ <= kLargestSingle;
   const bool pair = *scale_bits_ >= kSmallestPair && *scale_bits_ <= kLargestPair;
   if (!single && !pair) {
     reject("scale_bits = " + std::to_string(*scale_bits_) + ", expected 20 to 29 or 36 to 58");
   }
-  if (depth_ < 0 || depth_ > kLargestDepth) {
-    reject("depth = " + std::to_string(depth_) + ", expected 0 to " +
-           std::to_string(kLargestDepth));
+  const int depth = depth_.value_or(0);
+  if (depth < 0 || depth > kLargestDepth) {
+    reject("depth = " + std::to_string(depth) + ", expected 0 to " + std::to_string(kLargestDepth));
   }
   const int base_bits = base_bits_.value_or(*scale_bits_ + 10);
   if (base_bits < *scale_bits_ + 2 || base_bits > 4 * kPrimeBits) {
@@ -224,19 +260,15 @@ Parameters ParametersBuilder::build() const {
            std::to_string(*scale_bits_ + 2) + " to " + std::to_string(4 * kPrimeBits));
   }
 
-  Parameters p;
-  p.log_n_ = *log_n_;
   p.scale_bits_ = *scale_bits_;
-  p.max_level_ = depth_;
+  p.max_level_ = depth;
   p.primes_per_level_ = single ? 1 : 2;
-  p.security_ = security_;
 
   // The levels first, from the highest down: their primes decide how exact the scales are.
-  PrimeSearch search(*log_n_);
   const double scale = std::ldexp(1.0, *scale_bits_);
-  p.scales_.assign(static_cast<std::size_t>(depth_) + 1, scale);
-  std::vector<std::vector<std::uint32_t>> levels(static_cast<std::size_t>(depth_) + 1);
-  for (int level = depth_; level > 0; --level) {
+  p.scales_.assign(static_cast<std::size_t>(depth) + 1, scale);
+  std::vector<std::vector<std::uint32_t>> levels(static_cast<std::size_t>(depth) + 1);
+  for (int level = depth; level > 0; --level) {
     const double current = p.scales_[static_cast<std::size_t>(level)];
     const double wanted = current * current / scale;
     const std::optional<std::vector<std::uint32_t>> found =
@@ -247,7 +279,7 @@ Parameters ParametersBuilder::build() const {
     }
     if (!found || std::abs(std::log2(product / wanted)) > kScaleTolerance) {
       reject("scale_bits = " + std::to_string(*scale_bits_) +
-             " and depth = " + std::to_string(depth_) + ": only " + std::to_string(depth_ - level) +
+             " and depth = " + std::to_string(depth) + ": only " + std::to_string(depth - level) +
              " levels find primes near enough in the ring of degree 2^" + std::to_string(*log_n_) +
              "; a larger scale has more of them");
     }
@@ -262,6 +294,62 @@ Parameters ParametersBuilder::build() const {
            ": there are not enough primes of that size");
   std::vector<std::uint32_t> q = *base;
   for (const auto& level : levels) q.insert(q.end(), level.begin(), level.end());
+  return q;
+}
+
+std::vector<std::uint32_t> ParametersBuilder::choose_bfv_primes(Parameters& p,
+                                                                PrimeSearch& search) const {
+  if (scale_bits_ || base_bits_ || depth_) {
+    reject(
+        "plaintext_modulus makes parameters of BFV, which have no scale_bits, base_bits or depth; "
+        "expected modulus_bits");
+  }
+  const std::uint64_t t = *plaintext_modulus_;
+  if (t < 2 || t > kLargestPlaintextModulus) {
+    reject("plaintext_modulus = " + std::to_string(t) + ", expected 2 to 2^60");
+  }
+  if (!modulus_bits_) reject("modulus_bits is missing");
+  if (*modulus_bits_ < kSmallestModulusBits || *modulus_bits_ > kLargestModulusBits) {
+    reject("modulus_bits = " + std::to_string(*modulus_bits_) + ", expected " +
+           std::to_string(kSmallestModulusBits) + " to " + std::to_string(kLargestModulusBits));
+  }
+  const int count = (*modulus_bits_ + kPrimeBits - 1) / kPrimeBits;
+  std::optional<std::vector<std::uint32_t>> q;
+  do {  // without those that divide t
+    q = search.take_near(static_cast<double>(*modulus_bits_) / count, count);
+    if (!q) {
+      reject("modulus_bits = " + std::to_string(*modulus_bits_) +
+             ": there are not enough primes of that size in the ring of degree 2^" +
+             std::to_string(*log_n_));
+    }
+  } while (std::any_of(q->begin(), q->end(), [&](std::uint32_t prime) { return t % prime == 0; }));
+  const std::optional<int> base = bfv_base_count(*log_n_, t, *q);
+  if (!base) {
+    reject("modulus_bits = " + std::to_string(*modulus_bits_) +
+           " do not hold messages modulo plaintext_modulus = " + std::to_string(t) +
+           " and the noise of one division in the ring of degree 2^" + std::to_string(*log_n_) +
+           "; take more modulus_bits");
+  }
+  p.plaintext_modulus_ = t;
+  p.base_count_ = *base;
+  p.primes_per_level_ = 1;
+  p.max_level_ = count - *base;
+  return *q;
+}
+
+Parameters ParametersBuilder::build() const {
+  if (!log_n_) reject("log_n is missing");
+  const int smallest_log_n = security_ ? kSmallestLogN : kSmallestInsecureLogN;
+  if (*log_n_ < smallest_log_n || *log_n_ > kLargestLogN) {
+    reject("log_n = " + std::to_string(*log_n_) + ", expected " + std::to_string(smallest_log_n) +
+           " to " + std::to_string(kLargestLogN));
+  }
+  Parameters p;
+  p.log_n_ = *log_n_;
+  p.security_ = security_;
+  PrimeSearch search(*log_n_);
+  const std::vector<std::uint32_t> q =
+      plaintext_modulus_ ? choose_bfv_primes(p, search) : choose_ckks_primes(p, search);
 
   const int limbs = static_cast<int>(q.size());
   if (dnum_ && (*dnum_ < 1 || *dnum_ > limbs)) {
@@ -279,8 +367,8 @@ Parameters ParametersBuilder::build() const {
              std::to_string(kernels::LimbIndices::kMaxLimbs) +
              ": take fewer levels or more digits");
     }
-    p.id_ = parameters_id(p.log_n_, p.scale_bits_, p.base_count_, p.primes_per_level_, p.max_level_,
-                          p.special_count_, p.digit_limbs_, p.primes_, p.security_);
+    if (p.scheme() == SchemeType::kBfv) bfv::auxiliary_primes(p);  // there are enough
+    p.id_ = parameters_id(ParametersFields::of(p));
     return p;
   };
   if (!key_switching_) {
@@ -341,13 +429,84 @@ Parameters Parameters::for_depth(int depth, int precision_bits, SecurityLevel se
                               "-bit security");
 }
 
+std::uint64_t Parameters::batching_modulus(int log_n, int bits) {
+  const std::string function = "Parameters::batching_modulus: ";
+  if (log_n < kSmallestInsecureLogN || log_n > kLargestLogN) {
+    throw std::invalid_argument(function + "log_n = " + std::to_string(log_n) + ", expected " +
+                                std::to_string(kSmallestInsecureLogN) + " to " +
+                                std::to_string(kLargestLogN));
+  }
+  if (bits > log_n + 1 && bits <= 60) {
+    const std::uint64_t step = std::uint64_t{2} << log_n;
+    for (std::uint64_t t = (std::uint64_t{1} << bits) - step + 1; t >> (bits - 1) != 0; t -= step) {
+      if (kernels::is_prime(t)) return t;
+    }
+  }
+  throw std::invalid_argument(function + "bits = " + std::to_string(bits) +
+                              ": there is no prime of so many bits that is 1 modulo 2N = " +
+                              std::to_string(std::uint64_t{2} << log_n) + ", expected about " +
+                              std::to_string(log_n + 3) + " to 60");
+}
+
+Parameters Parameters::bfv_for_depth(int depth, int plaintext_bits, SecurityLevel security) {
+  const std::string function = "Parameters::bfv_for_depth: ";
+  if (depth < 0 || depth > kLargestBfvDepth) {
+    throw std::invalid_argument(function + "depth = " + std::to_string(depth) + ", expected 0 to " +
+                                std::to_string(kLargestBfvDepth));
+  }
+  if (plaintext_bits < 12 || plaintext_bits > 60) {
+    throw std::invalid_argument(function + "plaintext_bits = " + std::to_string(plaintext_bits) +
+                                ", expected 12 to 60");
+  }
+  using bfv::noise::operator+;
+  for (int log_n = kSmallestLogN; log_n <= kLargestLogN; ++log_n) {
+    const double n = std::ldexp(1.0, log_n);
+    std::uint64_t t = 0;
+    try {
+      t = batching_modulus(log_n, plaintext_bits);
+    } catch (const std::invalid_argument&) {  // the ring is too large for so small a modulus
+      break;
+    }
+    // What each multiplication adds, at least; the rest is found by trying.
+    const double step = std::log2(static_cast<double>(t)) + log_n + 3.0;
+    const int limit = largest_log_qp(log_n, security);
+    for (int bits =
+             std::max(kSmallestModulusBits, plaintext_bits + 10 + static_cast<int>(depth * step));
+         bits <= limit; bits += 2) {
+      try {
+        const Parameters p = ParametersBuilder()
+                                 .log_n(log_n)
+                                 .plaintext_modulus(t)
+                                 .modulus_bits(bits)
+                                 .security(security)
+                                 .build();
+        const bfv::NoiseBound switched = bfv::noise::key_switching(p, p.max_level());
+        bfv::NoiseBound noise = bfv::noise::public_key_encryption(n);
+        for (int i = 0; i < depth; ++i) {
+          const bfv::NoiseBound sum = noise + noise;
+          noise = bfv::noise::multiplied(n, static_cast<double>(t), sum, sum) + switched + switched;
+        }
+        noise = noise + noise + switched;
+        if (bfv::noise::budget(p, p.max_level(), noise) > 0.0) return p;
+      } catch (const std::invalid_argument&) {  // no room for special primes: a larger ring
+        break;
+      }
+    }
+  }
+  throw std::invalid_argument(function + "depth = " + std::to_string(depth) +
+                              " with plaintext_bits = " + std::to_string(plaintext_bits) +
+                              " finds no ring to log_n = 17 at " + he::to_string(security) +
+                              "-bit security; more plaintext_bits allow larger rings, fewer need "
+                              "smaller ones");
+}
+
 ParametersFields ParametersFields::of(const Parameters& parameters) {
   return {
       parameters.log_n_,       parameters.scale_bits_,
       parameters.base_count_,  parameters.primes_per_level_,
       parameters.max_level_,   parameters.special_count_,
       parameters.digit_limbs_, parameters.security_ ? static_cast<int>(*parameters.security_) : 0,
-      parameters.primes_};
+      parameters.primes_,      parameters.plaintext_modulus_};
 }
 
 Parameters ParametersFields::restore() const {
@@ -367,13 +526,19 @@ Parameters ParametersFields::restore() const {
     refuse("security = " + std::to_string(security) + ", expected 0, 128, 192 or 256");
   }
   expect("log_n", log_n, level ? kSmallestLogN : kSmallestInsecureLogN, kLargestLogN);
+  const bool bfv = plaintext_modulus != 0;
   const bool single = scale_bits >= kSmallestSingle && scale_bits <= kLargestSingle;
-  if (!single && (scale_bits < kSmallestPair || scale_bits > kLargestPair)) {
+  if (bfv) {
+    if (plaintext_modulus < 2 || plaintext_modulus > kLargestPlaintextModulus) {
+      refuse("plaintext modulus = " + std::to_string(plaintext_modulus) + ", expected 2 to 2^60");
+    }
+    expect("scale_bits", scale_bits, 0, 0);
+  } else if (!single && (scale_bits < kSmallestPair || scale_bits > kLargestPair)) {
     refuse("scale_bits = " + std::to_string(scale_bits) + ", expected 20 to 29 or 36 to 58");
   }
-  expect("primes per level", primes_per_level, single ? 1 : 2, single ? 1 : 2);
-  expect("levels", max_level, 0, kLargestDepth);
-  expect("base primes", base_count, 1, 4);
+  expect("primes per level", primes_per_level, single || bfv ? 1 : 2, single || bfv ? 1 : 2);
+  expect("levels", max_level, 0, bfv ? kernels::LimbIndices::kMaxLimbs : kLargestDepth);
+  expect("base primes", base_count, 1, kMostBasePrimes);
   const int q_count = base_count + primes_per_level * max_level;
   expect("special primes", special_count, 0, kernels::LimbIndices::kMaxLimbs - q_count);
   expect("primes of a digit", digit_limbs, special_count == 0 ? q_count : 1, q_count);
@@ -393,6 +558,19 @@ Parameters ParametersFields::restore() const {
         primes.begin() + static_cast<std::ptrdiff_t>(i)) {
       refuse("prime " + std::to_string(prime) + " is there twice");
     }
+    if (bfv && plaintext_modulus % prime == 0) {
+      refuse("prime " + std::to_string(prime) + " divides the plaintext modulus " +
+             std::to_string(plaintext_modulus) + ", expected none that does");
+    }
+  }
+  if (bfv) {
+    const std::optional<int> base =
+        bfv_base_count(log_n, plaintext_modulus, {primes.begin() + special_count, primes.end()});
+    if (!base || *base != base_count) {
+      refuse("base primes = " + std::to_string(base_count) + ", expected " +
+             (base ? std::to_string(*base) : "more than there are") + " for plaintext modulus " +
+             std::to_string(plaintext_modulus));
+    }
   }
 
   Parameters p;
@@ -405,10 +583,11 @@ Parameters ParametersFields::restore() const {
   p.digit_limbs_ = digit_limbs;
   p.primes_ = primes;
   p.security_ = level;
+  p.plaintext_modulus_ = plaintext_modulus;
   // As `build` computes them, to the bit.
   const double scale = std::ldexp(1.0, scale_bits);
-  p.scales_.assign(static_cast<std::size_t>(max_level) + 1, scale);
-  for (int l = max_level; l > 0; --l) {
+  if (!bfv) p.scales_.assign(static_cast<std::size_t>(max_level) + 1, scale);
+  for (int l = bfv ? 0 : max_level; l > 0; --l) {
     const double current = p.scales_[static_cast<std::size_t>(l)];
     const double product = p.level_modulus(l);
     if (!(std::abs(std::log2(product / (current * current / scale))) <= kScaleTolerance)) {
@@ -431,8 +610,8 @@ Parameters ParametersFields::restore() const {
            std::to_string(largest_log_qp(log_n, *level)) + " for the " + he::to_string(*level) +
            "-bit security that is claimed at log_n = " + std::to_string(log_n));
   }
-  p.id_ = parameters_id(log_n, scale_bits, base_count, primes_per_level, max_level, special_count,
-                        digit_limbs, primes, level);
+  if (bfv) bfv::auxiliary_primes(p);  // there are enough
+  p.id_ = parameters_id(*this);
   return p;
 }
 

@@ -13,6 +13,7 @@
 #include <streambuf>
 #include <vector>
 
+#include "velum/he/bfv/serialization.h"
 #include "velum/he/serialization.h"
 
 namespace he = velum::he;
@@ -28,6 +29,18 @@ const std::shared_ptr<const he::Context>& context() {
                                                        .log_n(4)
                                                        .scale_bits(20)
                                                        .depth(1)
+                                                       .dnum(2)
+                                                       .insecure_without_security_check()
+                                                       .build(),
+                                                   Stream::serial());
+  return instance;
+}
+
+const std::shared_ptr<const he::Context>& bfv_context() {
+  static const auto instance = he::Context::create(he::ParametersBuilder()
+                                                       .log_n(4)
+                                                       .plaintext_modulus(257)
+                                                       .modulus_bits(60)
                                                        .dnum(2)
                                                        .insecure_without_security_check()
                                                        .build(),
@@ -93,6 +106,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Stream stream = Stream::serial();
   const unsigned kind = size < kHeaderBytes ? 0 : data[12];
   const auto save = [&](std::ostream& out, const auto& object) { he::save(out, object, stream); };
+  const auto save_bfv = [&](std::ostream& out, const auto& object) {
+    he::bfv::save(out, object, stream);
+  };
   if (size == 0 || data[size - 1] % 8 != 0) {
     if (kind == 9) {  // a header, then keys of equal sizes
       const std::size_t first = kHeaderBytes + kHashBytes;
@@ -106,7 +122,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
   }
   switch (kind) {
-    case 1: {
+    case 1:
+    case 11: {
       const auto save_parameters = [](std::ostream& out, const he::Parameters& parameters) {
         he::save(out, parameters);
       };
@@ -165,6 +182,26 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           [&](std::ostream& out, const he::SecretKey& key) {
             he::save_secret_key_unencrypted(out, key, stream);
           });
+      break;
+    case 12:
+      check(
+          input,
+          [&](std::istream& in) { return he::bfv::load_plaintext(in, bfv_context(), stream); },
+          save_bfv);
+      break;
+    case 13:
+      check(
+          input,
+          [&](std::istream& in) { return he::bfv::load_ciphertext(in, bfv_context(), stream); },
+          save_bfv);
+      break;
+    case 14:
+      check(
+          input,
+          [&](std::istream& in) {
+            return he::bfv::load_seeded_ciphertext(in, bfv_context(), stream);
+          },
+          save_bfv);
       break;
   }
   return 0;

@@ -2,7 +2,8 @@
 
 Reads parameters, a secret key and ciphertexts as docs/serialization.md describes them, checks their
 hashes, decrypts by schoolbook arithmetic, and compares with the slots that were encrypted. A
-ciphertext's error must be within the slot_bound of its own header.
+ciphertext's error must be within the slot_bound of its own header; one of BFV must decrypt exactly,
+and its noise be within the bounds of its header.
 
 A file holds NTT form: value j of a limb is a(psi^(2 r(j) + 1)) mod q, r(j) = the log2(N) bits of j in
 reverse, psi = the smallest primitive 2N-th root of unity modulo q. It is undone here by
@@ -18,6 +19,7 @@ import sys
 
 HEADER = struct.Struct("<8sII32s16siiIIddddqII")
 PARAMETERS, CIPHERTEXT, SECRET_KEY = 1, 3, 10
+BFV_PARAMETERS, BFV_CIPHERTEXT = 11, 13
 NTT, COEFFICIENT = 1, 2
 
 
@@ -26,7 +28,7 @@ class Object:
         data = path.read_bytes()
         (
             magic, version, self.kind, self.parameters_id, self.key_id, self.level, self.count, self.form, _,
-            self.scale, _, self.slot_bound, _, payload_bytes, reserved, _,
+            self.scale, self.coefficient_bound, self.slot_bound, _, payload_bytes, reserved, _,
         ) = HEADER.unpack_from(data)  # fmt: skip
         self.payload = data[HEADER.size : -32]
         assert magic == b"\x89VHE\r\n\x1a\n" and version == 1 and reserved == 0, path
@@ -36,17 +38,19 @@ class Object:
 
 
 class Parameters:
-    def __init__(self, path):
-        file = Object(path, PARAMETERS)
+    def __init__(self, path, kind=PARAMETERS):
+        file = Object(path, kind)
         numbers = struct.unpack(f"<{len(file.payload) // 4}I", file.payload)
         self.id = file.parameters_id
-        name = b"velum ckks parameters 1"
+        bfv = kind == BFV_PARAMETERS
+        name = b"velum bfv parameters 1" if bfv else b"velum ckks parameters 1"
         digest = hashlib.sha256(struct.pack("<Q", len(name)) + name + file.payload).digest()
         assert digest == self.id, path
         log_n, _, self.base, self.per_level, _, self.special, _, _ = numbers[:8]
         self.n = 1 << log_n
         self.log_n = log_n
-        self.primes = numbers[8:]
+        self.t = numbers[8] + (numbers[9] << 32) if bfv else None
+        self.primes = numbers[10:] if bfv else numbers[8:]
 
     def ciphertext_primes(self, level):
         first = self.special
@@ -120,9 +124,9 @@ def secret_coefficients(file, n):
     return out
 
 
-def decrypt(parameters, secret, path):
-    """The coefficients of c_0 + c_1 s + c_2 s^2, centred, and the header."""
-    file = Object(path, CIPHERTEXT)
+def decrypt(parameters, secret, path, kind=CIPHERTEXT):
+    """The coefficients of c_0 + c_1 s + c_2 s^2, centred, their modulus, and the header."""
+    file = Object(path, kind)
     assert file.parameters_id == parameters.id and file.form == NTT
     primes = parameters.ciphertext_primes(file.level)
     polynomials = residues(file.payload, parameters.n, primes, file.count)
@@ -137,7 +141,7 @@ def decrypt(parameters, secret, path):
         inverse = pow(modulus, -1, q)
         phase = [x + modulus * ((y - x) * inverse % q) for x, y in zip(phase, total, strict=True)]
         modulus *= q
-    return [x - modulus if 2 * x > modulus else x for x in phase], file
+    return [x - modulus if 2 * x > modulus else x for x in phase], modulus, file
 
 
 def slots_of(polynomial, scale):
@@ -152,10 +156,57 @@ def slots_of(polynomial, scale):
     return out
 
 
+def bfv_slots_of(message, t):
+    """m(psi^(5^i)), then m(psi^(-5^i)), modulo t, psi the smallest 2N-th root of unity."""
+    n = len(message)
+    psi = smallest_root(t, n)
+    rows = [[], []]
+    power = 1
+    for _ in range(n // 2):
+        for row, exponent in zip(rows, (power, 2 * n - power), strict=True):
+            root = pow(psi, exponent, t)
+            row.append(sum(c * pow(root, i, t) for i, c in enumerate(message)) % t)
+        power = power * 5 % (2 * n)
+    return rows[0] + rows[1]
+
+
+def check_bfv(folder, key_name):
+    """How many ciphertexts of BFV are wrong."""
+    parameters = Parameters(folder / "bfv_parameters", BFV_PARAMETERS)
+    key = Object(folder / key_name, SECRET_KEY)
+    secret = secret_coefficients(key, parameters.n)
+    t = parameters.t
+    failures = 0
+    for name, expected_name in [
+        ("bfv_ciphertext", "bfv_slots"),
+        ("bfv_symmetric", "bfv_slots"),
+        ("bfv_product", "bfv_squares"),
+        ("bfv_relinearized", "bfv_squares"),
+        ("bfv_rotated", "bfv_turned"),
+        ("bfv_switched", "bfv_slots"),
+    ]:
+        phase, q, file = decrypt(parameters, secret, folder / name, BFV_CIPHERTEXT)
+        # round(t x / q), and t times the noise, t x modulo q.
+        message = [(2 * t * x + q) // (2 * q) for x in phase]
+        noise = [t * x - q * m for x, m in zip(phase, message, strict=True)]
+        lines = (folder / f"{expected_name}.txt").read_text().splitlines()
+        expected = [int(line) % t for line in lines]
+        slots = max(abs(slot) for slot in slots_of(noise, t))
+        within = max(map(abs, noise)) <= t * file.coefficient_bound and slots <= file.slot_bound
+        good = bfv_slots_of(message, t) == expected and within
+        failures += not good
+        print(
+            f"{name}: noise {max(map(abs, noise)) / t:.3g}, bound {file.coefficient_bound:.3g}, "
+            f"limit {q / (2 * t):.3g}: {'good' if good else 'WRONG'}"
+        )
+    return failures
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path, help="as write_objects fills it")
     parser.add_argument("--secret-key", default="secret_key", help="a file of the folder")
+    parser.add_argument("--bfv-secret-key", default="bfv_secret_key", help="a file of the folder")
     arguments = parser.parse_args()
     folder = arguments.folder
 
@@ -171,7 +222,7 @@ def main():
         ("rescaled", "squares"),
         ("rotated", "turned"),
     ]:
-        polynomial, file = decrypt(parameters, secret, folder / name)
+        polynomial, _, file = decrypt(parameters, secret, folder / name)
         lines = (folder / f"{expected_name}.txt").read_text().splitlines()
         expected = [complex(*map(float, line.split())) for line in lines]
         found = slots_of(polynomial, file.scale)
@@ -181,6 +232,7 @@ def main():
         good = error <= bound and bound < 0.05
         failures += not good
         print(f"{name}: {error:.3g}, bound {bound:.3g}: {'good' if good else 'WRONG'}")
+    failures += check_bfv(folder, arguments.bfv_secret_key)
     return 1 if failures else 0
 
 

@@ -191,6 +191,125 @@ TEST(ParametersBuilder, EveryFactIsInTheId) {
   EXPECT_EQ(ids.size(), 9U);
 }
 
+// ---- BFV ------------------------------------------------------------------------------------
+
+TEST(BfvParameters, PrimesAreDifferentAndFitTheRingAndTheTableIsEnforced) {
+  struct BfvCase {
+    int log_n;
+    std::uint64_t t;
+    int modulus_bits;
+  };
+  for (const auto& [log_n, t, modulus_bits] :
+       {BfvCase{11, 1 << 8, 25}, BfvCase{12, 65537, 58}, BfvCase{13, 65537, 120},
+        BfvCase{14, std::uint64_t{1} << 60, 300}, BfvCase{15, 786433, 600},
+        BfvCase{16, 786433, 1200}}) {
+    const Parameters p =
+        ParametersBuilder().log_n(log_n).plaintext_modulus(t).modulus_bits(modulus_bits).build();
+    EXPECT_EQ(p.scheme(), SchemeType::kBfv);
+    EXPECT_EQ(p.plaintext_modulus(), t);
+    EXPECT_NEAR(p.log_q(p.max_level()), modulus_bits, 1.0 + 0.01 * modulus_bits);
+    EXPECT_LE(p.log_qp(), largest_log_qp(log_n, SecurityLevel::k128));
+    std::set<std::uint32_t> seen;
+    for (const std::uint32_t prime : p.primes()) {
+      EXPECT_TRUE(divides_nothing(prime)) << prime;
+      EXPECT_EQ(prime % (2 * p.ring_degree()), 1) << prime;
+      EXPECT_TRUE(seen.insert(prime).second) << prime;
+      EXPECT_NE(t % prime, 0u);
+    }
+    // The lowest level holds t and the noise of a division, 11 sqrt((N + 1) / 12), with two bits to
+    // spare; with one prime less it would not.
+    const double floor = 11.0 * std::sqrt((std::ldexp(1.0, log_n) + 1.0) / 12.0);
+    const double needed = std::log2(4.0 * static_cast<double>(t) * floor);
+    EXPECT_GE(p.log_q(0) + 1e-9, needed);
+    EXPECT_LT(p.log_q(0) - std::log2(p.ciphertext_prime(p.limbs(0) - 1)), needed);
+    for (int level = 1; level <= p.max_level(); ++level)
+      EXPECT_EQ(p.limbs(level), p.limbs(level - 1) + 1);
+    EXPECT_THAT(p.to_string(), AllOf(HasSubstr("BFV parameters"),
+                                     HasSubstr("messages       modulo t = " + std::to_string(t))));
+  }
+}
+
+TEST(BfvParameters, SettingsOutOfRangeOrOfTheOtherSchemeAreNamed) {
+  const auto builder = [] {
+    return ParametersBuilder().log_n(13).plaintext_modulus(65537).modulus_bits(120);
+  };
+  const std::string mixed = "plaintext_modulus makes parameters of BFV";
+  EXPECT_EQ(error_of([&] { builder().build(); }), "no error");
+  EXPECT_THAT(error_of([&] { builder().scale_bits(40).build(); }), HasSubstr(mixed));
+  EXPECT_THAT(error_of([&] { builder().depth(2).build(); }), HasSubstr(mixed));
+  EXPECT_THAT(error_of([&] { builder().base_bits(50).build(); }), HasSubstr(mixed));
+  EXPECT_EQ(error_of([&] { ParametersBuilder().log_n(13).modulus_bits(120).build(); }),
+            "ParametersBuilder: modulus_bits is for BFV, which plaintext_modulus makes");
+  EXPECT_EQ(error_of([&] { ParametersBuilder().log_n(13).plaintext_modulus(2).build(); }),
+            "ParametersBuilder: modulus_bits is missing");
+  EXPECT_EQ(error_of([&] { builder().plaintext_modulus(1).build(); }),
+            "ParametersBuilder: plaintext_modulus = 1, expected 2 to 2^60");
+  EXPECT_THAT(error_of([&] { builder().plaintext_modulus((std::uint64_t{1} << 60) + 1).build(); }),
+              HasSubstr("expected 2 to 2^60"));
+  EXPECT_EQ(error_of([&] { builder().modulus_bits(19).build(); }),
+            "ParametersBuilder: modulus_bits = 19, expected 20 to 3523");
+  EXPECT_THAT(error_of([&] { builder().modulus_bits(200).build(); }), HasSubstr("214"));
+  EXPECT_THAT(error_of([&] {
+                builder().modulus_bits(60).plaintext_modulus(std::uint64_t{1} << 50).build();
+              }),
+              HasSubstr("modulus_bits = 60 do not hold messages modulo plaintext_modulus"));
+  EXPECT_THAT(error_of([&] { builder().log_n(17).modulus_bits(3400).dnum(40).build(); }),
+              HasSubstr("take fewer modulus_bits"));
+}
+
+TEST(BfvParameters, EveryFactIsInTheId) {
+  const auto builder = [] {
+    return ParametersBuilder().log_n(13).plaintext_modulus(65537).modulus_bits(120);
+  };
+  std::set<ParametersId> ids;
+  ids.insert(builder().build().id());
+  ids.insert(builder().plaintext_modulus(65536).build().id());
+  ids.insert(builder().modulus_bits(90).build().id());
+  ids.insert(builder().dnum(4).build().id());
+  ids.insert(builder().log_n(14).build().id());
+  ids.insert(builder().insecure_without_security_check().build().id());
+  ids.insert(builder().without_key_switching().build().id());
+  EXPECT_EQ(ids.size(), 7U);
+  EXPECT_EQ(builder().build().id(), builder().build().id());
+}
+
+TEST(BfvParameters, ForDepthTakesTheSmallestRingWithSlots) {
+  int previous = 0;
+  for (const int depth : {0, 1, 2, 4, 8}) {
+    const Parameters p = Parameters::bfv_for_depth(depth, 20);
+    EXPECT_GE(p.log_n(), previous);
+    EXPECT_LE(p.log_qp(), largest_log_qp(p.log_n(), SecurityLevel::k128));
+    EXPECT_EQ(p.plaintext_modulus() % static_cast<std::uint64_t>(2 * p.ring_degree()), 1u);
+    EXPECT_EQ(p.plaintext_modulus() >> 19, 1u);
+    previous = p.log_n();
+  }
+  EXPECT_EQ(error_of([] { Parameters::bfv_for_depth(31, 20); }),
+            "Parameters::bfv_for_depth: depth = 31, expected 0 to 30");
+  EXPECT_EQ(error_of([] { Parameters::bfv_for_depth(1, 11); }),
+            "Parameters::bfv_for_depth: plaintext_bits = 11, expected 12 to 60");
+  EXPECT_THAT(error_of([] { Parameters::bfv_for_depth(10, 13); }),
+              HasSubstr("finds no ring to log_n = 17"));
+}
+
+TEST(BfvParameters, BatchingModuliAreTheLargestPrimesWithSlots) {
+  EXPECT_EQ(Parameters::batching_modulus(4, 7), 97u);
+  EXPECT_EQ(Parameters::batching_modulus(15, 17), 65537u);
+  EXPECT_EQ(Parameters::batching_modulus(12, 20), 1032193u);
+  for (const int bits : {20, 30, 40}) {
+    const std::uint64_t t = Parameters::batching_modulus(12, bits);
+    EXPECT_EQ(t >> (bits - 1), 1u);
+    for (std::uint64_t larger = t + 8192; larger >> bits == 0; larger += 8192) {
+      bool prime = true;
+      for (std::uint64_t d = 3; d * d <= larger && prime; d += 2) prime = larger % d != 0;
+      EXPECT_FALSE(prime) << larger;
+    }
+  }
+  EXPECT_THAT(error_of([] { Parameters::batching_modulus(15, 16); }),
+              HasSubstr("there is no prime of so many bits that is 1 modulo 2N = 65536"));
+  EXPECT_THAT(error_of([] { Parameters::batching_modulus(15, 61); }), HasSubstr("bits = 61"));
+  EXPECT_THAT(error_of([] { Parameters::batching_modulus(18, 40); }), HasSubstr("log_n = 18"));
+}
+
 TEST(ParametersForDepth, TakesTheSmallestRingThatIsSecure) {
   int previous = 0;
   for (const int depth : {0, 2, 6, 12, 25}) {

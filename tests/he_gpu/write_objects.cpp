@@ -9,6 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "velum/he/bfv/batch_encoder.h"
+#include "velum/he/bfv/encryptor.h"
+#include "velum/he/bfv/evaluator.h"
+#include "velum/he/bfv/serialization.h"
 #include "velum/he/ckks/encoder.h"
 #include "velum/he/ckks/evaluator.h"
 #include "velum/he/encryptor.h"
@@ -39,6 +43,68 @@ void write_slots(const std::string& path, const Slots& slots) {
       out << line;
     }
   });
+}
+
+void write_integers(const std::string& path, const std::vector<std::int64_t>& values) {
+  write_file(path, [&](std::ostream& out) {
+    for (const std::int64_t value : values) out << value << "\n";
+  });
+}
+
+/// The same of BFV, modulo 257, which has slots in every ring up to N = 128.
+void write_bfv(const std::string& folder, int log_n, const Stream& stream) {
+  const auto randomness = he::Randomness::insecure_from_seed(2018);
+  const auto context = he::Context::create(he::ParametersBuilder()
+                                               .log_n(log_n)
+                                               .plaintext_modulus(257)
+                                               .modulus_bits(60)
+                                               .dnum(2)
+                                               .insecure_without_security_check()
+                                               .build(),
+                                           stream);
+  he::KeyGenerator generator(context, randomness);
+  const auto secret = std::make_shared<const he::SecretKey>(generator.secret_key(stream));
+  const auto public_key =
+      std::make_shared<const he::PublicKey>(generator.public_key(*secret, stream));
+  const he::RelinearizationKey relinearization = generator.relinearization_key(*secret, stream);
+  const he::GaloisKeys galois = generator.galois_keys(*secret, {1}, false, stream);
+  const std::int64_t n = context->degree();
+  std::vector<std::int64_t> slots, squares, turned;
+  for (std::int64_t i = 0; i < n; ++i) slots.push_back((i * i * 37 + 11 * i) % 257 - 128);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t square = slots[static_cast<std::size_t>(i)];
+    squares.push_back(square * square);
+    const std::int64_t row = i / (n / 2) * (n / 2);
+    turned.push_back(slots[static_cast<std::size_t>(row + (i + 1) % (n / 2))]);
+  }
+  const he::bfv::Plaintext plaintext =
+      he::bfv::BatchEncoder(context).encode(Span<const std::int64_t>(slots), stream);
+  const he::bfv::Evaluator evaluator(context);
+  const he::bfv::Ciphertext ciphertext =
+      he::bfv::Encryptor(public_key, randomness).encrypt(plaintext, stream);
+  const he::bfv::SeededCiphertext seeded =
+      he::bfv::SymmetricEncryptor(secret, randomness).encrypt_seeded(plaintext, stream);
+  const he::bfv::Ciphertext product = evaluator.square(seeded.expand(stream), stream);
+
+  const auto file = [&](const char* name, const auto& save) { write_file(folder + name, save); };
+  using Out = std::ostream;
+  file("bfv_parameters", [&](Out& out) { he::save(out, context->parameters()); });
+  file("bfv_plaintext", [&](Out& out) { save(out, plaintext, stream); });
+  file("bfv_ciphertext", [&](Out& out) { save(out, ciphertext, stream); });
+  file("bfv_seeded_ciphertext", [&](Out& out) { save(out, seeded, stream); });
+  file("bfv_symmetric", [&](Out& out) { save(out, seeded.expand(stream), stream); });
+  file("bfv_product", [&](Out& out) { save(out, product, stream); });
+  file("bfv_relinearized", [&](Out& out) {
+    save(out, evaluator.relinearize(product, relinearization, stream), stream);
+  });
+  file("bfv_rotated",
+       [&](Out& out) { save(out, evaluator.rotate_rows(ciphertext, 1, galois, stream), stream); });
+  file("bfv_switched",
+       [&](Out& out) { save(out, evaluator.mod_switch_to(ciphertext, 0, stream), stream); });
+  file("bfv_secret_key", [&](Out& out) { he::save_secret_key_unencrypted(out, *secret, stream); });
+  write_integers(folder + "bfv_slots.txt", slots);
+  write_integers(folder + "bfv_squares.txt", squares);
+  write_integers(folder + "bfv_turned.txt", turned);
 }
 
 }  // namespace
@@ -111,5 +177,6 @@ int main(int argc, char** argv) {
   write_slots(folder + "slots.txt", slots);
   write_slots(folder + "squares.txt", squares);
   write_slots(folder + "turned.txt", turned);
+  write_bfv(folder, std::atoi(argv[2]), stream);
   return 0;
 }

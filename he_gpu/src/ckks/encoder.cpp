@@ -74,7 +74,9 @@ void check_bound(const char* function, const char* what, Span<const Value> value
 }  // namespace
 
 Encoder::Encoder(std::shared_ptr<const Context> context)
-    : context_(std::move(context)), codec_(context_->parameters().log_n()) {}
+    : context_(std::move(context)), codec_(context_->parameters().log_n()) {
+  context_->check_scheme("Encoder", SchemeType::kCkks);
+}
 
 template <typename Slot>
 Plaintext Encoder::encode_slots(const char* function, Span<const Slot> slots, const Stream& stream,

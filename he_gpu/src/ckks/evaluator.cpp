@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "ckks/format_number.h"
+#include "key_switching.h"
 #include "noise.h"
 #include "residues_of.h"
 #include "velum/kernels/polynomial/automorphism.h"
 #include "velum/kernels/polynomial/elementwise.h"
-#include "velum/kernels/polynomial/inner_product.h"
 #include "velum/kernels/polynomial/ntt.h"
 
 namespace velum::he {
@@ -53,6 +53,7 @@ NoiseEstimate product_of(const NoiseEstimate& a, double scale_a, const NoiseEsti
 
 Evaluator::Evaluator(std::shared_ptr<const Context> context) : context_(std::move(context)) {
   if (context_ == nullptr) throw std::invalid_argument("Evaluator: context is null");
+  context_->check_scheme("Evaluator", SchemeType::kCkks);
 }
 
 void Evaluator::check(const char* function, const Ciphertext& a, const Stream& stream) const {
@@ -445,36 +446,12 @@ Ciphertext Evaluator::adjust(const Ciphertext& a, int level, double scale,
 
 void Evaluator::decompose(RnsView<const Word> polynomial, int level, Word* digits,
                           const Stream& stream) const {
-  const Parameters& parameters = context_->parameters();
-  const LimbIndices limbs = context_->q_limbs(level);
-  const int special = parameters.special_prime_count();
-  const std::int64_t degree = context_->degree();
-  const Workspace::Lease lease = context_->workspace().take(limbs.count * degree, stream);
-  const RnsView<Word> coefficients(lease.data(), 1, limbs.count, degree);
-  kernels::copy_limbs<Word>(polynomial, coefficients, stream);
-  kernels::ntt_inverse_multiply_inplace(coefficients, limbs, context_->digit_factors(level),
-                                        context_->tables(), stream);
-  kernels::extend_digits<Word>(
-      coefficients, kernels::Premultiplied::kYes, polynomial,
-      {digits, parameters.digit_count(level), special + limbs.count, degree},
-      context_->digit_extensions(level), kernels::Correction::kCentred, stream);
+  key_switching::decompose(*context_, polynomial, level, digits, stream);
 }
 
 void Evaluator::apply_key(const Word* digits, const KeySwitchingKey& key, int level,
                           RnsView<Word> out, const Stream& stream) const {
-  const Parameters& parameters = context_->parameters();
-  const LimbIndices limbs = context_->qp_limbs(level);
-  const int special = parameters.special_prime_count();
-  const int digit_count = parameters.digit_count(level);
-  const std::int64_t degree = context_->degree();
-  const Workspace::Lease lease = context_->workspace().take(2 * limbs.count * degree, stream);
-  const RnsView<Word> product(lease.data(), 2, limbs.count, degree);
-  kernels::inner_product<Word>({digits, digit_count, limbs.count, degree},
-                               key.view().poly_range(0, 2 * digit_count).limb_range(0, limbs.count),
-                               product, limbs, context_->moduli(), stream);
-  const RnsView<Word> dropped = product.limb_range(0, special);
-  kernels::divide_and_round<Word>(product.limb_range(special, limbs.count - special), dropped,
-                                  dropped, out, context_->special_division(level), stream);
+  key_switching::apply_key(*context_, digits, key, level, out, stream);
 }
 
 void Evaluator::check_key(const char* function, const Ciphertext& a,

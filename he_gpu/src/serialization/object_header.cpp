@@ -72,6 +72,14 @@ const char* to_string(Kind kind) {
       return "Galois keys";
     case Kind::kSecretKey:
       return "a secret key";
+    case Kind::kBfvParameters:
+      return "parameters of BFV";
+    case Kind::kBfvPlaintext:
+      return "a plaintext of BFV";
+    case Kind::kBfvCiphertext:
+      return "a ciphertext of BFV";
+    case Kind::kBfvSeededCiphertext:
+      return "a seeded ciphertext of BFV";
   }
   return "unknown";
 }
@@ -114,9 +122,9 @@ ObjectHeader decode(const std::array<std::uint8_t, kHeaderBytes>& bytes) {
   ObjectHeader header;
   const std::uint32_t kind = load_u32(bytes.data() + kKindAt);
   if (kind < static_cast<std::uint32_t>(Kind::kParameters) ||
-      kind > static_cast<std::uint32_t>(Kind::kSecretKey)) {
+      kind > static_cast<std::uint32_t>(kLastKind)) {
     throw SerializationError("kind " + std::to_string(kind) + ", expected 1 to " +
-                             std::to_string(static_cast<std::uint32_t>(Kind::kSecretKey)));
+                             std::to_string(static_cast<std::uint32_t>(kLastKind)));
   }
   header.kind = static_cast<Kind>(kind);
   std::copy_n(bytes.begin() + kParametersIdAt, header.parameters_id.size(),
@@ -153,6 +161,10 @@ ObjectHeader decode(const std::array<std::uint8_t, kHeaderBytes>& bytes) {
   return header;
 }
 
+int message_bits(const Parameters& parameters) {
+  return static_cast<int>(std::bit_width(parameters.plaintext_modulus() - 1));
+}
+
 int residue_bits(const Parameters& parameters, int prime_index) {
   return static_cast<int>(
       std::bit_width(parameters.primes()[static_cast<std::size_t>(prime_index)]));
@@ -177,10 +189,16 @@ std::int64_t payload_bytes(const Parameters& parameters, Kind kind, int level, i
   switch (kind) {
     case Kind::kParameters:
       return 4 * (8 + static_cast<std::int64_t>(parameters.primes().size()));
+    case Kind::kBfvParameters:
+      return 4 * (10 + static_cast<std::int64_t>(parameters.primes().size()));
+    case Kind::kBfvPlaintext:  // N is a multiple of 8
+      return parameters.ring_degree() / 8 * message_bits(parameters);
     case Kind::kPlaintext:
     case Kind::kCiphertext:
+    case Kind::kBfvCiphertext:
       return packed_bytes(parameters, q(level), count);
     case Kind::kSeededCiphertext:
+    case Kind::kBfvSeededCiphertext:
     case Kind::kPublicKey:
       return kSeedBytes + packed_bytes(parameters, q(level), count);
     case Kind::kKeySwitchingKey:

@@ -21,7 +21,12 @@ enum class Kind : std::uint32_t {
   kGaloisKey = 8,
   kGaloisKeys = 9,
   kSecretKey = 10,
+  kBfvParameters = 11,
+  kBfvPlaintext = 12,
+  kBfvCiphertext = 13,
+  kBfvSeededCiphertext = 14,
 };
+inline constexpr Kind kLastKind = Kind::kBfvSeededCiphertext;
 /// "a ciphertext" and so on; "unknown".
 const char* to_string(Kind kind);
 
@@ -43,7 +48,9 @@ struct ObjectHeader {
   Form form = Form::kNone;
   std::uint32_t galois_element = 0;
   double scale = 0.0;
-  NoiseEstimate noise;  ///< with the message's form
+  /// With the message's form. Of BFV: `slot_variance` is the bound of the noise's coefficients,
+  /// `slot_bound` that of its slots; of a plaintext, `message_bound` is its coefficient sum.
+  NoiseEstimate noise;
   std::int64_t payload_bytes = 0;
 };
 
@@ -57,6 +64,8 @@ std::int64_t packed_bytes(const Parameters& parameters, const LimbIndices& limbs
                           std::int64_t count);
 /// Bytes of one limb.
 std::int64_t packed_limb_bytes(const Parameters& parameters, int prime_index);
+/// Bits of a number modulo the plaintext modulus of BFV.
+int message_bits(const Parameters& parameters);
 /// Bits of a residue modulo prime `prime_index` of the chain.
 int residue_bits(const Parameters& parameters, int prime_index);
 

@@ -55,4 +55,35 @@ inline std::int64_t unpack_residues(const std::uint8_t* bytes, std::int64_t coun
   return refused;
 }
 
+/// The same of numbers with up to 60 bits.
+inline void pack_numbers(const std::uint64_t* numbers, std::int64_t count, int bits,
+                         std::uint8_t* out) {
+  kernels::WideOf<std::uint64_t> pending = 0;
+  int size = 0;  // below 8 between two numbers
+  for (std::int64_t i = 0; i < count; ++i) {
+    pending |= static_cast<kernels::WideOf<std::uint64_t>>(numbers[i]) << size;
+    for (size += bits; size >= 8; size -= 8, pending >>= 8)
+      *out++ = static_cast<std::uint8_t>(pending);
+  }
+}
+
+/// The inverse.
+/// @return the first index whose number is not below `limit`; `count` if there is none.
+inline std::int64_t unpack_numbers(const std::uint8_t* bytes, std::int64_t count, int bits,
+                                   std::uint64_t limit, std::uint64_t* numbers) {
+  const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
+  kernels::WideOf<std::uint64_t> pending = 0;
+  int size = 0;
+  std::int64_t refused = count;
+  for (std::int64_t i = 0; i < count; ++i) {
+    for (; size < bits; size += 8)
+      pending |= static_cast<kernels::WideOf<std::uint64_t>>(*bytes++) << size;
+    numbers[i] = static_cast<std::uint64_t>(pending) & mask;
+    if (numbers[i] >= limit && refused == count) refused = i;
+    pending >>= bits;
+    size -= bits;
+  }
+  return refused;
+}
+
 }  // namespace velum::he::serialization

@@ -1,5 +1,6 @@
 #include "velum/he/serialization.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <istream>
@@ -8,11 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "bfv/message.h"
 #include "parameters_fields.h"
 #include "secret_key_material.h"
 #include "serialization/byte_stream.h"
 #include "serialization/object_header.h"
 #include "serialization/residue_packing.h"
+#include "velum/he/bfv/serialization.h"
 
 namespace velum::he {
 namespace {
@@ -56,12 +59,44 @@ void check_no_message(const ObjectHeader& header) {
   check_range("message form", static_cast<std::int64_t>(header.noise.form), 0, 0);
 }
 
+/// Of the polynomials of a kind.
+Form form_of(Kind kind) {
+  return kind == Kind::kSecretKey || kind == Kind::kBfvPlaintext ? Form::kCoefficient : Form::kNtt;
+}
+
+/// Scale, estimates and message form of a header of BFV.
+void check_bfv_message(const ObjectHeader& header, const Parameters& parameters) {
+  check_zero("scale", header.scale);
+  check_range("message form", static_cast<std::int64_t>(header.noise.form), 0, 0);
+  if (header.kind == Kind::kBfvPlaintext) {
+    check_zero("noise of coefficients", header.noise.slot_variance);
+    check_zero("noise of slots", header.noise.slot_bound);
+    check_estimate("coefficient sum", header.noise.message_bound);
+    const double most =
+        bfv::message::largest_sum(parameters.ring_degree(), parameters.plaintext_modulus());
+    if (header.noise.message_bound > most) {
+      throw SerializationError("coefficient sum = " + number_text(header.noise.message_bound) +
+                               ", expected at most N floor(t/2) = " + number_text(most));
+    }
+  } else {
+    check_estimate("noise of coefficients", header.noise.slot_variance);
+    check_estimate("noise of slots", header.noise.slot_bound);
+    check_zero("coefficient sum", header.noise.message_bound);
+  }
+}
+
 /// All but the kind and the ids of a header, against the parameters.
 void check_header(const ObjectHeader& header, const Parameters& parameters) {
   const Kind kind = header.kind;
   const int top = parameters.max_level();
-  const bool message =
-      kind == Kind::kPlaintext || kind == Kind::kCiphertext || kind == Kind::kSeededCiphertext;
+  const bool bfv_message = kind == Kind::kBfvPlaintext || kind == Kind::kBfvCiphertext ||
+                           kind == Kind::kBfvSeededCiphertext;
+  const bool message = bfv_message || kind == Kind::kPlaintext || kind == Kind::kCiphertext ||
+                       kind == Kind::kSeededCiphertext;
+  if (message && bfv_message != (parameters.scheme() == SchemeType::kBfv)) {
+    throw SerializationError(std::string(to_string(kind)) + " for parameters of " +
+                             to_string(parameters.scheme()) + ", which have none");
+  }
   const bool switching = kind == Kind::kKeySwitchingKey || kind == Kind::kRelinearizationKey ||
                          kind == Kind::kGaloisKey || kind == Kind::kGaloisKeys;
   if (switching && parameters.special_prime_count() == 0) {
@@ -70,13 +105,13 @@ void check_header(const ObjectHeader& header, const Parameters& parameters) {
         " for parameters without special primes, with which there are no switching keys");
   }
   // The level.
-  if (kind == Kind::kSecretKey) {
+  if (kind == Kind::kSecretKey || kind == Kind::kBfvPlaintext) {
     check_range("level", header.level, 0, 0);
   } else {
     check_range("level", header.level, message ? 0 : top, top);
   }
   // The count, which with the level decides the size.
-  if (kind == Kind::kCiphertext) {
+  if (kind == Kind::kCiphertext || kind == Kind::kBfvCiphertext) {
     check_range("polynomials", header.count, 2, 3);
   } else if (kind == Kind::kGaloisKeys) {
     check_range("keys", header.count, 1, parameters.ring_degree() - 1);
@@ -84,10 +119,8 @@ void check_header(const ObjectHeader& header, const Parameters& parameters) {
     const int polynomials = switching ? parameters.dnum() : 1;
     check_range("polynomials", header.count, polynomials, polynomials);
   }
-  check_range(
-      "form", static_cast<std::int64_t>(header.form),
-      static_cast<std::int64_t>(kind == Kind::kSecretKey ? Form::kCoefficient : Form::kNtt),
-      static_cast<std::int64_t>(kind == Kind::kSecretKey ? Form::kCoefficient : Form::kNtt));
+  const auto form = static_cast<std::int64_t>(form_of(kind));
+  check_range("form", static_cast<std::int64_t>(header.form), form, form);
   if (kind == Kind::kGaloisKey) {
     check_range("Galois element", header.galois_element, 3, 2 * parameters.ring_degree() - 1);
     if (header.galois_element % 2 == 0) {
@@ -97,7 +130,9 @@ void check_header(const ObjectHeader& header, const Parameters& parameters) {
   } else {
     check_range("Galois element", header.galois_element, 0, 0);
   }
-  if (message) {
+  if (bfv_message) {
+    check_bfv_message(header, parameters);
+  } else if (message) {
     if (!(std::isfinite(header.scale) && header.scale > 0.0)) {
       throw SerializationError("scale = " + number_text(header.scale) +
                                ", expected finite and above 0");
@@ -135,7 +170,8 @@ ObjectHeader read_header(ByteReader& reader, Kind expected, const Context& conte
                              ", expected those of the context, " +
                              to_string(context.parameters().id()));
   }
-  if (expected == Kind::kPlaintext && header.key_id != KeyId{}) {
+  if ((expected == Kind::kPlaintext || expected == Kind::kBfvPlaintext) &&
+      header.key_id != KeyId{}) {
     throw SerializationError("key id " + to_string(header.key_id) +
                              ", expected zeros: a plaintext belongs to no key");
   }
@@ -155,7 +191,7 @@ ObjectHeader header_of(Kind kind, const Parameters& parameters, const KeyId& key
   header.key_id = key_id;
   header.level = level;
   header.count = count;
-  header.form = kind == Kind::kSecretKey ? Form::kCoefficient : Form::kNtt;
+  header.form = form_of(kind);
   return header;
 }
 
@@ -310,10 +346,27 @@ LoadedKey load_switching_key(std::istream& in, Kind kind,
 
 // ---- Parameters -----------------------------------------------------------------------------
 
+ObjectHeader read_parameters_header(ByteReader& reader) {
+  std::array<std::uint8_t, kHeaderBytes> bytes{};
+  reader.read(bytes.data(), kHeaderBytes);
+  const ObjectHeader header = decode(bytes);
+  if (header.kind != Kind::kParameters && header.kind != Kind::kBfvParameters) {
+    throw SerializationError(std::string("found ") + to_string(header.kind) +
+                             ", expected parameters");
+  }
+  return header;
+}
+
+Kind kind_of(const Parameters& parameters) {
+  return parameters.scheme() == SchemeType::kBfv ? Kind::kBfvParameters : Kind::kParameters;
+}
+
 Parameters load_any_parameters(const char* function, std::istream& in, bool insecure_too) {
   return named(function, [&] {
     ByteReader reader(in);
-    const ObjectHeader header = read_header(reader, Kind::kParameters);
+    const ObjectHeader header = read_parameters_header(reader);
+    const bool bfv = header.kind == Kind::kBfvParameters;
+    const int number_count = bfv ? 10 : 8;
     // Nothing but the count decides the size here.
     check_range("primes", header.count, 1, LimbIndices::kMaxLimbs);
     check_range("level", header.level, 0, 0);
@@ -324,9 +377,9 @@ Parameters load_any_parameters(const char* function, std::istream& in, bool inse
       throw SerializationError("key id " + to_string(header.key_id) +
                                ", expected zeros: parameters belong to no key");
     }
-    check_range("payload bytes", header.payload_bytes, 4 * (8 + header.count),
-                4 * (8 + header.count));
-    std::array<std::uint8_t, 4 * (8 + LimbIndices::kMaxLimbs)> bytes{};
+    check_range("payload bytes", header.payload_bytes, 4 * (number_count + header.count),
+                4 * (number_count + header.count));
+    std::array<std::uint8_t, 4 * (10 + LimbIndices::kMaxLimbs)> bytes{};
     reader.read(bytes.data(), header.payload_bytes);
     reader.finish();
 
@@ -340,6 +393,13 @@ Parameters load_any_parameters(const char* function, std::istream& in, bool inse
       check_range("a number of the parameters", value, 0, std::numeric_limits<int>::max());
       *number = static_cast<int>(value);
       at += 4;
+    }
+    if (bfv) {
+      fields.plaintext_modulus = load_u64(&bytes[at]);
+      at += 8;
+      if (fields.plaintext_modulus == 0) {
+        throw SerializationError("plaintext modulus = 0, expected 2 to 2^60");
+      }
     }
     for (int i = 0; i < header.count; ++i, at += 4) fields.primes.push_back(load_u32(&bytes[at]));
     if (fields.security == 0 && !insecure_too) {
@@ -367,10 +427,10 @@ void save(std::ostream& out, const Parameters& parameters) {
   named("save(Parameters)", [&] {
     const ParametersFields fields = ParametersFields::of(parameters);
     ObjectHeader header;
-    header.kind = Kind::kParameters;
+    header.kind = kind_of(parameters);
     header.parameters_id = parameters.id();
     header.count = static_cast<std::int32_t>(fields.primes.size());
-    header.payload_bytes = payload_bytes(parameters, Kind::kParameters, 0, header.count);
+    header.payload_bytes = payload_bytes(parameters, header.kind, 0, header.count);
     std::vector<std::uint8_t> payload(static_cast<std::size_t>(header.payload_bytes));
     std::size_t at = 0;
     for (const int number :
@@ -378,6 +438,10 @@ void save(std::ostream& out, const Parameters& parameters) {
           fields.max_level, fields.special_count, fields.digit_limbs, fields.security}) {
       store_u32(&payload[at], static_cast<std::uint32_t>(number));
       at += 4;
+    }
+    if (fields.plaintext_modulus != 0) {
+      store_u64(&payload[at], fields.plaintext_modulus);
+      at += 8;
     }
     for (const std::uint32_t prime : fields.primes) {
       store_u32(&payload[at], prime);
@@ -701,7 +765,7 @@ SecretKey load_secret_key_unencrypted(std::istream& in,
 // ---- Sizes ----------------------------------------------------------------------------------
 
 std::int64_t serialized_size(const Parameters& parameters) {
-  return object_bytes(parameters, Kind::kParameters, 0, 0);
+  return object_bytes(parameters, kind_of(parameters), 0, 0);
 }
 std::int64_t serialized_size(const Plaintext& plaintext) {
   return object_bytes(plaintext.context()->parameters(), Kind::kPlaintext, plaintext.level(), 1);
@@ -745,4 +809,152 @@ void expect_end(std::istream& in) {
   }
 }
 
+// ---- BFV ------------------------------------------------------------------------------------
+
+namespace bfv {
+namespace {
+
+/// Header and residues of a ciphertext, with what stands between them.
+template <typename Object, typename Between>
+void save_residues(const char* function, std::ostream& out, Kind kind, const Object& object,
+                   int count, const Stream& stream, const Between& between) {
+  const Context& context = *object.context();
+  context.check_stream(function, stream);
+  named(function, [&] {
+    ByteWriter writer(out);
+    ObjectHeader header =
+        header_of(kind, context.parameters(), object.key_id(), object.level(), count);
+    header.noise.slot_variance = object.noise().coefficient;
+    header.noise.slot_bound = object.noise().slot;
+    write_header(writer, function, header, context.parameters());
+    between(writer);
+    write_residues(writer, context, object.view(), context.q_limbs(object.level()), stream);
+    writer.finish();
+  });
+}
+
+NoiseBound noise_of(const ObjectHeader& header) {
+  return {header.noise.slot_variance, header.noise.slot_bound};
+}
+
+}  // namespace
+
+void save(std::ostream& out, const Plaintext& plaintext, const Stream& stream) {
+  const char* const function = "save(bfv::Plaintext)";
+  const Context& context = *plaintext.context();
+  const Parameters& parameters = context.parameters();
+  const std::vector<std::int64_t> coefficients =
+      message::coefficients_of(function, plaintext.context(), plaintext, context.degree(), stream);
+  std::vector<std::uint64_t> numbers(coefficients.size());
+  std::transform(coefficients.begin(), coefficients.end(), numbers.begin(), [&](std::int64_t x) {
+    return message::residue(x, parameters.plaintext_modulus());
+  });
+  named(function, [&] {
+    ByteWriter writer(out);
+    ObjectHeader header = header_of(Kind::kBfvPlaintext, parameters, KeyId{}, 0, 1);
+    header.noise.message_bound = plaintext.coefficient_sum();
+    write_header(writer, function, header, parameters);
+    std::vector<std::uint8_t> bytes(
+        static_cast<std::size_t>(payload_bytes(parameters, Kind::kBfvPlaintext, 0, 1)));
+    pack_numbers(numbers.data(), context.degree(), message_bits(parameters), bytes.data());
+    writer.write(bytes.data(), static_cast<std::int64_t>(bytes.size()));
+    writer.finish();
+  });
+}
+
+Plaintext load_plaintext(std::istream& in, const std::shared_ptr<const Context>& context,
+                         const Stream& stream) {
+  const char* const function = "bfv::load_plaintext";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header = read_header(reader, Kind::kBfvPlaintext, *context, {});
+    const Parameters& parameters = context->parameters();
+    const std::uint64_t t = parameters.plaintext_modulus();
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(header.payload_bytes));
+    reader.read(bytes.data(), header.payload_bytes);
+    reader.finish();
+    std::vector<std::uint64_t> numbers(static_cast<std::size_t>(context->degree()));
+    const std::int64_t refused = unpack_numbers(bytes.data(), context->degree(),
+                                                message_bits(parameters), t, numbers.data());
+    if (refused != context->degree()) {
+      throw SerializationError("coefficient " + std::to_string(refused) + " is " +
+                               std::to_string(numbers[static_cast<std::size_t>(refused)]) +
+                               ", expected below t = " + std::to_string(t));
+    }
+    std::vector<std::int64_t> coefficients(numbers.size());
+    double sum = 0.0;
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      coefficients[i] = message::centred(numbers[i], t);
+      sum += std::abs(static_cast<double>(coefficients[i]));
+    }
+    // A sum of N doubles is off by less than N 2^-53 of itself.
+    if (sum > header.noise.message_bound * (1.0 + 0x1p-30)) {
+      throw SerializationError(
+          "the coefficients add up to " + number_text(sum) +
+          ", expected at most coefficient sum = " + number_text(header.noise.message_bound));
+    }
+    return message::plaintext_of(context, coefficients, header.noise.message_bound, stream);
+  });
+}
+
+void save(std::ostream& out, const Ciphertext& ciphertext, const Stream& stream) {
+  save_residues("save(bfv::Ciphertext)", out, Kind::kBfvCiphertext, ciphertext, ciphertext.size(),
+                stream, [](ByteWriter&) {});
+}
+
+Ciphertext load_ciphertext(std::istream& in, const std::shared_ptr<const Context>& context,
+                           const Stream& stream, const LoadOptions& options) {
+  const char* const function = "bfv::load_ciphertext";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header =
+        read_header(reader, Kind::kBfvCiphertext, *context, options.expected_key);
+    const LimbIndices limbs = context->q_limbs(header.level);
+    Buffer<Word> residues(header.count * limbs.count * context->degree(), stream);
+    read_residues(reader, *context, residues.span(), header.count, limbs, stream);
+    reader.finish();
+    return Ciphertext(context, header.key_id, std::move(residues), header.count, header.level,
+                      noise_of(header), History::kUnknown);
+  });
+}
+
+void save(std::ostream& out, const SeededCiphertext& ciphertext, const Stream& stream) {
+  save_residues("save(bfv::SeededCiphertext)", out, Kind::kBfvSeededCiphertext, ciphertext, 1,
+                stream, [&](ByteWriter& writer) { write_seed(writer, ciphertext.seed()); });
+}
+
+SeededCiphertext load_seeded_ciphertext(std::istream& in,
+                                        const std::shared_ptr<const Context>& context,
+                                        const Stream& stream, const LoadOptions& options) {
+  const char* const function = "bfv::load_seeded_ciphertext";
+  check_context(function, context, stream);
+  return named(function, [&] {
+    ByteReader reader(in);
+    const ObjectHeader header =
+        read_header(reader, Kind::kBfvSeededCiphertext, *context, options.expected_key);
+    const PublicSeed seed = read_seed(reader);
+    const LimbIndices limbs = context->q_limbs(header.level);
+    Buffer<Word> residues(limbs.count * context->degree(), stream);
+    read_residues(reader, *context, residues.span(), 1, limbs, stream);
+    reader.finish();
+    return SeededCiphertext(context, header.key_id, seed, std::move(residues), header.level,
+                            noise_of(header), History::kUnknown);
+  });
+}
+
+std::int64_t serialized_size(const Plaintext& plaintext) {
+  return object_bytes(plaintext.context()->parameters(), Kind::kBfvPlaintext, 0, 1);
+}
+std::int64_t serialized_size(const Ciphertext& ciphertext) {
+  return object_bytes(ciphertext.context()->parameters(), Kind::kBfvCiphertext, ciphertext.level(),
+                      ciphertext.size());
+}
+std::int64_t serialized_size(const SeededCiphertext& ciphertext) {
+  return object_bytes(ciphertext.context()->parameters(), Kind::kBfvSeededCiphertext,
+                      ciphertext.level(), 1);
+}
+
+}  // namespace bfv
 }  // namespace velum::he

@@ -16,6 +16,10 @@
 
 namespace velum::he {
 
+namespace bfv {
+struct Tables;
+}
+
 using kernels::Backend;
 using kernels::Buffer;
 using kernels::LimbIndices;
@@ -77,6 +81,7 @@ class Context {
   const Parameters& parameters() const { return parameters_; }
   Backend backend() const { return tables_.backend(); }
   std::int64_t degree() const { return parameters_.ring_degree(); }
+  /// Of the parameters' primes, and behind them those that BFV multiplies with.
   const kernels::NttTables<Word>& tables() const { return tables_; }
   const kernels::ModulusChain<Word>& moduli() const { return tables_.moduli(); }
 
@@ -101,10 +106,15 @@ class Context {
   /// Residues of a level to numbers.
   const kernels::MixedRadix& radix(int level) const;
 
+  /// @throws std::logic_error if the scheme is not BFV.
+  const bfv::Tables& bfv_tables() const;
+
   Workspace& workspace() const { return workspace_; }
 
   /// @throws std::invalid_argument naming `function` if the stream's backend is another one.
   void check_stream(const char* function, const Stream& stream) const;
+  /// @throws std::invalid_argument naming `function` if the parameters are of another scheme.
+  void check_scheme(const char* function, SchemeType scheme) const;
 
  private:
   Context(Parameters parameters, const Stream& stream);
@@ -117,6 +127,7 @@ class Context {
   std::vector<Buffer<kernels::ShoupFactor<Word>>> digit_factors_;             // [level]
   std::vector<kernels::MixedRadix> radices_;                                  // [level]
   Buffer<kernels::ShoupFactor<Word>> special_product_;
+  std::shared_ptr<const bfv::Tables> bfv_tables_;  // none of CKKS
   mutable Workspace workspace_;
 };
 

@@ -14,14 +14,21 @@ namespace velum::he {
 /// SHA-256 of what makes parameters compatible. Every key, plaintext and ciphertext carries it.
 using ParametersId = std::array<std::uint8_t, 32>;
 
-/// Everything that is public and fixed about a CKKS scheme: ring degree, primes, scales,
-/// key-switching digits. Immutable; made by `ParametersBuilder` or `Parameters::for_depth`, which
-/// enforce the security table.
+/// What is computed: approximate complex numbers, or integers modulo t exactly. Keys and key
+/// switching are the same; plaintexts, ciphertexts and evaluators are not, and each refuses the
+/// parameters of the other.
+enum class SchemeType : std::uint32_t { kCkks = 1, kBfv = 2 };
+std::string to_string(SchemeType scheme);  ///< "CKKS", "BFV"
+
+/// Everything that is public and fixed about a scheme: ring degree, primes, scales or plaintext
+/// modulus, key-switching digits. Immutable; made by `ParametersBuilder`, `Parameters::for_depth`
+/// or `Parameters::bfv_for_depth`, which enforce the security table.
 ///
 /// The chain of primes is: special primes p_0 .. p_(k-1), then q_0, q_1, ..: those of the base,
 /// then those of level 1, of level 2, and so on. Level l uses the special primes (inside key
 /// switching) and the first `limbs(l)` of the q. A fresh ciphertext has level `max_level()`;
-/// `rescale` divides by the primes of the highest level left.
+/// `rescale` (CKKS) and `mod_switch_to` (BFV, one prime a level) divide by the primes of the
+/// highest level left.
 class Parameters {
  public:
   /// The smallest ring that gives `depth` multiplications one after the other at the given
@@ -37,8 +44,34 @@ class Parameters {
   static Parameters for_depth(int depth, int precision_bits,
                               SecurityLevel security = SecurityLevel::k128);
 
+  /// BFV: the smallest ring with slots for which the noise bounds of the library (docs/noise.md)
+  /// allow `depth` multiplications one after the other, each with its relinearisation, of fresh
+  /// ciphertexts under a public key; one rotation after each, and sums of two between them.
+  ///
+  /// @param depth           0 to 30.
+  /// @param plaintext_bits  bits of the plaintext modulus, a prime with slots
+  ///                        (`batching_modulus`): 12 to 60. A ring of degree 2^log_n has one from
+  ///                        log_n + 2 bits on, so few bits at great depth are refused.
+  /// @throws std::invalid_argument if an argument is out of range, or no ring to N = 2^17 is large
+  /// enough.
+  static Parameters bfv_for_depth(int depth, int plaintext_bits,
+                                  SecurityLevel security = SecurityLevel::k128);
+  /// The largest prime of so many bits that is 1 modulo 2N: a plaintext modulus that gives BFV N
+  /// slots (`bfv::BatchEncoder`).
+  /// @param log_n  4 to 17.
+  /// @param bits   up to 60.
+  /// @throws std::invalid_argument if there is none.
+  static std::uint64_t batching_modulus(int log_n, int bits);
+
+  SchemeType scheme() const {
+    return plaintext_modulus_ == 0 ? SchemeType::kCkks : SchemeType::kBfv;
+  }
+  /// t of BFV: messages are polynomials with coefficients modulo t. 0 of CKKS.
+  std::uint64_t plaintext_modulus() const { return plaintext_modulus_; }
+
   int log_n() const { return log_n_; }
   std::int64_t ring_degree() const { return std::int64_t{1} << log_n_; }
+  /// Of CKKS; a row of those of BFV.
   std::int64_t max_slots() const { return ring_degree() / 2; }
 
   /// All primes: special ones first, as in `ModulusChain`.
@@ -62,7 +95,7 @@ class Parameters {
 
   /// The scale of a ciphertext of this level that came there by rescaling squares: S_(l-1) = S_l^2
   /// / (product of the primes of level l), S_L = 2^scale_bits. Within 1/4 bit of that, see
-  /// `ParametersBuilder::scale_bits`.
+  /// `ParametersBuilder::scale_bits`. @throws std::logic_error if the scheme is BFV.
   double scale(int level) const;
   int scale_bits() const { return scale_bits_; }
   /// Product of the primes that `rescale` from this level divides by. @throws std::out_of_range if
@@ -88,6 +121,7 @@ class Parameters {
   Parameters() = default;
 
   int log_n_ = 0;
+  std::uint64_t plaintext_modulus_ = 0;
   int scale_bits_ = 0;
   int base_count_ = 0;
   int primes_per_level_ = 0;
@@ -104,22 +138,32 @@ std::ostream& operator<<(std::ostream& out, const Parameters& parameters);
 /// 64 hexadecimal digits.
 std::string to_string(const ParametersId& id);
 
+class PrimeSearch;
+
 /// Chooses the primes of a scheme. Every setter returns the builder; `build` checks all of it.
 class ParametersBuilder {
  public:
   /// log2 of the ring degree, 10 to 17. Required.
   ParametersBuilder& log_n(int value);
-  /// log2 of the scale: 20 to 29 (one prime a level) or 36 to 58 (two primes a level). Required.
+  /// CKKS: log2 of the scale, 20 to 29 (one prime a level) or 36 to 58 (two primes a level).
+  /// Required.
   ///
   /// The primes of a level are chosen such that the next scale is as near to 2^scale_bits as the
   /// primes of the ring allow. In a large ring small primes are scarce: too many levels at too
   /// small a scale are refused, and the text says from which scale on there are enough.
   ParametersBuilder& scale_bits(int value);
-  /// How often one can rescale, 0 to 60. Default 0.
+  /// CKKS: how often one can rescale, 0 to 60. Default 0.
   ParametersBuilder& depth(int value);
-  /// log2 of what is left at level 0, at least scale_bits + 2: scale_bits for the scale, the rest
-  /// for the message and its sign. Default: scale_bits + 10.
+  /// CKKS: log2 of what is left at level 0, at least scale_bits + 2: scale_bits for the scale, the
+  /// rest for the message and its sign. Default: scale_bits + 10.
   ParametersBuilder& base_bits(int value);
+  /// Makes parameters of BFV: integers modulo t, 2 to 2^60. A prime that is 1 modulo 2N
+  /// (`Parameters::batching_modulus`) gives N slots; any other, say 2^k, gives N coefficients.
+  ParametersBuilder& plaintext_modulus(std::uint64_t value);
+  /// BFV: log2(Q) of a fresh ciphertext, 20 to 3523; required. As many primes as it takes at 30
+  /// bits, all of about the same size. The lowest level has as many of them as hold t and the noise
+  /// of a division (docs/noise.md); every other level one more.
+  ParametersBuilder& modulus_bits(int value);
   /// Number of key-switching digits at the highest level, 1 to the number of q. More digits mean
   /// fewer special primes and more work. Default: the fewest that the security table allows.
   ParametersBuilder& dnum(int value);
@@ -138,8 +182,12 @@ class ParametersBuilder {
   Parameters build() const;
 
  private:
-  std::optional<int> log_n_, scale_bits_, base_bits_, dnum_;
-  int depth_ = 0;
+  /// q_0, q_1, ..; what follows from the choice is set in the parameters.
+  std::vector<std::uint32_t> choose_ckks_primes(Parameters& p, PrimeSearch& search) const;
+  std::vector<std::uint32_t> choose_bfv_primes(Parameters& p, PrimeSearch& search) const;
+
+  std::optional<int> log_n_, scale_bits_, base_bits_, dnum_, depth_, modulus_bits_;
+  std::optional<std::uint64_t> plaintext_modulus_;
   bool key_switching_ = true;
   std::optional<SecurityLevel> security_ = SecurityLevel::k128;
 };

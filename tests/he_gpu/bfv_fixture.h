@@ -1,0 +1,217 @@
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "reference/bfv_integers.h"
+#include "support/every_backend.h"
+#include "velum/he/bfv/batch_encoder.h"
+#include "velum/he/bfv/coefficient_encoder.h"
+#include "velum/he/bfv/decryptor.h"
+#include "velum/he/bfv/encryptor.h"
+#include "velum/he/bfv/evaluator.h"
+#include "velum/he/context.h"
+#include "velum/he/key_generator.h"
+#include "velum/he/parameters.h"
+
+namespace velum::testing {
+
+using Integers = std::vector<std::int64_t>;
+
+/// A ring that is small and insecure: only for tests.
+inline he::Parameters small_insecure_bfv(int log_n, std::uint64_t t, int modulus_bits,
+                                         int dnum = 0) {
+  he::ParametersBuilder builder;
+  builder.log_n(log_n)
+      .plaintext_modulus(t)
+      .modulus_bits(modulus_bits)
+      .insecure_without_security_check();
+  if (dnum > 0) builder.dnum(dnum);
+  return builder.build();
+}
+
+/// BFV with all of its keys, on one backend, and its definition beside it. The seed decides all
+/// randomness.
+struct BfvScheme {
+  BfvScheme(he::Parameters parameters, Backend backend, std::uint64_t seed,
+            const std::vector<std::int64_t>& steps = {})
+      : stream(make_stream(backend)),
+        randomness(he::Randomness::insecure_from_seed(seed)),
+        context(he::Context::create(std::move(parameters), stream)),
+        generator(context, randomness),
+        secret(std::make_shared<const he::SecretKey>(generator.secret_key(stream))),
+        public_key(std::make_shared<const he::PublicKey>(generator.public_key(*secret, stream))),
+        relinearization(generator.relinearization_key(*secret, stream)),
+        galois(generator.galois_keys(*secret, steps, true, stream)),
+        encoder(context),
+        encryptor(public_key, randomness),
+        symmetric(secret, randomness),
+        decryptor(secret),
+        evaluator(context),
+        bits(seed) {
+    for (const std::int8_t x : secret->export_coefficients_secret(stream)) s.emplace_back(x);
+    const he::Parameters& p = context->parameters();
+    for (int i = 0; i < p.limbs(p.max_level()); ++i) {
+      interpolations.emplace_back(s.size(), p.ciphertext_prime(i),
+                                  context->tables().root(p.special_prime_count() + i));
+    }
+  }
+
+  std::uint64_t t() const { return context->parameters().plaintext_modulus(); }
+  std::size_t n() const { return s.size(); }
+  int top() const { return context->parameters().max_level(); }
+
+  /// Uniform modulo t; a third of them at the borders.
+  Integers random_message() {
+    const auto low = -static_cast<std::int64_t>(t() / 2);
+    const auto high = static_cast<std::int64_t>((t() - 1) / 2);
+    const Integers borders{0, low, high, low + 1};
+    Integers values(n());
+    for (std::int64_t& value : values) {
+      const std::uint64_t choice = bits() % 12;
+      value = choice < 4 ? borders[choice] : low + static_cast<std::int64_t>(bits() % t());
+    }
+    return values;
+  }
+  he::bfv::Plaintext encode(const Integers& values) const {
+    return encoder.encode(Span<const std::int64_t>(values), stream);
+  }
+  he::bfv::Ciphertext encrypt(const Integers& values, int level = -1) const {
+    return encryptor.encrypt(encode(values), stream, {.level = level});
+  }
+  Integers decode(const he::bfv::Plaintext& plaintext) const {
+    Integers values(n());
+    encoder.decode(plaintext, Span<std::int64_t>(values), stream);
+    return values;
+  }
+  Integers decrypt(const he::bfv::Ciphertext& ciphertext) const {
+    return decode(decryptor.decrypt_for_owner(ciphertext, stream));
+  }
+
+  // By the definition.
+
+  BigInteger modulus(int level) const {
+    BigInteger q = 1;
+    for (int i = 0; i < context->parameters().limbs(level); ++i)
+      q *= context->parameters().ciphertext_prime(i);
+    return q;
+  }
+  std::vector<std::uint32_t> moduli(int level) const {
+    std::vector<std::uint32_t> q;
+    for (int i = 0; i < context->parameters().limbs(level); ++i)
+      q.push_back(context->parameters().ciphertext_prime(i));
+    return q;
+  }
+  /// The polynomials, coefficients in [0, Q).
+  std::vector<bfv::Polynomial> integers_of(const he::bfv::Ciphertext& c) const {
+    const he::RnsView<const he::Word> view = c.view();
+    const std::vector<he::Word> words =
+        to_host(Span<const he::Word>(view.data, view.polys * view.limbs * view.degree), stream);
+    const ChineseRemainders remainders(moduli(c.level()));
+    std::vector<bfv::Polynomial> polynomials;
+    const auto limbs = static_cast<std::size_t>(view.limbs);
+    for (std::size_t poly = 0; poly < static_cast<std::size_t>(view.polys); ++poly) {
+      std::vector<std::vector<std::uint64_t>> rows;
+      for (std::size_t limb = 0; limb < limbs; ++limb)
+        rows.push_back(interpolations[limb].coefficients(&words[(poly * limbs + limb) * n()]));
+      bfv::Polynomial polynomial;
+      for (std::size_t i = 0; i < n(); ++i) {
+        std::vector<BigInteger> residues;
+        for (const auto& row : rows) residues.emplace_back(row[i]);
+        polynomial.push_back(remainders.number(residues));
+      }
+      polynomials.push_back(std::move(polynomial));
+    }
+    return polynomials;
+  }
+  /// A ciphertext with any polynomials and any claim about its noise.
+  he::bfv::Ciphertext ciphertext_of(const std::vector<bfv::Polynomial>& polynomials, int level,
+                                    const he::bfv::NoiseBound& noise) const {
+    std::vector<he::Word> words;
+    for (const bfv::Polynomial& polynomial : polynomials) {
+      for (std::size_t limb = 0; limb < moduli(level).size(); ++limb) {
+        std::vector<std::uint64_t> row;
+        for (const BigInteger& x : polynomial)
+          row.push_back(modulo(x, moduli(level)[limb]).convert_to<std::uint64_t>());
+        for (const he::Word word : interpolations[limb].values(row)) words.push_back(word);
+      }
+    }
+    return {context, secret->id(), to_backend(words, stream), static_cast<int>(polynomials.size()),
+            level,   noise,        he::History::kKnown};
+  }
+  bfv::Polynomial phase_of(const he::bfv::Ciphertext& c) const {
+    return bfv::phase(integers_of(c), s, modulus(c.level()));
+  }
+  /// What the ciphertext says of its noise holds, for coefficients and slots, and the decryption by
+  /// the definition is `expected`.
+  void expect_holds(const he::bfv::Ciphertext& c, const Integers& expected) const {
+    const BigInteger q = modulus(c.level()), big_t = t();
+    const bfv::Polynomial phase = phase_of(c);
+    const bfv::Polynomial noise = bfv::scaled_noise(phase, q, big_t);
+    const auto scale = static_cast<long double>(t());
+    ASSERT_LE(bfv::largest(noise).convert_to<long double>(), scale * c.noise().coefficient);
+    ASSERT_LE(bfv::largest_slot(noise), scale * c.noise().slot * (1.0L + 0x1p-40L));
+    ASSERT_GT(c.noise_budget_estimate(), 0.0);
+    const double measured = decryptor.noise_budget_for_owner(c, stream);
+    ASSERT_LE(c.noise_budget_estimate(), measured);
+    const BigInteger largest = std::max(bfv::largest(noise), BigInteger(1));
+    ASSERT_NEAR(measured,
+                static_cast<double>(std::log2(q.convert_to<long double>()) - 1.0L -
+                                    std::log2(largest.convert_to<long double>())),
+                1e-6);
+    const bfv::Polynomial message = bfv::decrypt(phase, q, big_t);
+    const Integers values = decrypt(c);
+    for (std::size_t i = 0; i < n(); ++i) {
+      ASSERT_EQ(modulo(message[i], big_t), modulo(BigInteger(expected[i]), big_t)) << i;
+      ASSERT_EQ(values[i], expected[i]) << "coefficient " << i;
+    }
+  }
+  Integers modulo_t(const bfv::Polynomial& a) const {
+    Integers out;
+    for (const BigInteger& x : a) {
+      const BigInteger r = modulo(x, BigInteger(t()));
+      out.push_back((r > (t() - 1) / 2 ? BigInteger(r - t()) : r).convert_to<std::int64_t>());
+    }
+    return out;
+  }
+
+  Stream stream;
+  std::shared_ptr<he::Randomness> randomness;
+  std::shared_ptr<const he::Context> context;
+  he::KeyGenerator generator;
+  std::shared_ptr<const he::SecretKey> secret;
+  std::shared_ptr<const he::PublicKey> public_key;
+  he::RelinearizationKey relinearization;
+  he::GaloisKeys galois;
+  he::bfv::CoefficientEncoder encoder;
+  he::bfv::Encryptor encryptor;
+  he::bfv::SymmetricEncryptor symmetric;
+  he::bfv::Decryptor decryptor;
+  he::bfv::Evaluator evaluator;
+  std::mt19937_64 bits;
+  bfv::Polynomial s;
+  std::vector<bfv::Interpolation> interpolations;
+};
+
+inline bfv::Polynomial polynomial_of(const Integers& values) {
+  return {values.begin(), values.end()};
+}
+
+template <typename Call>
+std::string refusal_of(const Call& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace velum::testing
