@@ -44,16 +44,12 @@ Clipper::Clipper(Clipping clipping, const std::vector<at::Tensor>& parameters,
     : clipping_(std::move(clipping)),
       sum_noise_multiplier_(clipping_.sum_noise_multiplier(noise_multiplier)),
       adaptive_norm_(clipping_.clipping_norm()) {
-  for (const at::Tensor& parameter : parameters) {
-    if (parameter.scalar_type() != at::kDouble) factor_type_ = at::kFloat;
-  }
   const auto make = [&](std::vector<std::size_t> indices, double bound) {
     std::int64_t numel = 0;
     for (const std::size_t index : indices) numel += parameters[index].numel();
     const double summation =
         kernels::squared_norm_error(numel, static_cast<std::int64_t>(indices.size()));
-    double error = 4 * summation +
-                   (factor_type_ == at::kFloat ? kFloatSquaredNormError : kDoubleSquaredNormError);
+    double error = 4 * summation;
     if (clipping_.kind() == Clipping::Kind::kAutomatic) error += kShiftedSquareError;
     groups_.push_back({std::move(indices), bound, error});
   };
@@ -77,17 +73,19 @@ Clipper::Clipper(Clipping clipping, const std::vector<at::Tensor>& parameters,
   }
 }
 
-at::Tensor Clipper::factors(const at::Tensor& squared_norms, const Group& group) const {
+at::Tensor Clipper::factors(const at::Tensor& squared_norms, const Group& group,
+                            at::ScalarType type) const {
   const bool automatic = clipping_.kind() == Clipping::Kind::kAutomatic;
   // gamma / (n + gamma) is min(1, gamma / n') of a norm n' = n + gamma.
   const at::Tensor squares =
       automatic ? squared_norms.sqrt().add_(group.bound).square_() : squared_norms;
   const double bound = clipping_.kind() == Clipping::Kind::kAdaptive ? adaptive_norm_ : group.bound;
-  const kernels::ClippingBound clipping_bound{bound, group.squared_norm_error};
-  const at::Tensor result = at::empty_like(squares, squares.options().dtype(factor_type_));
+  const double rounding = type == at::kFloat ? kFloatSquaredNormError : kDoubleSquaredNormError;
+  const kernels::ClippingBound clipping_bound{bound, group.summation_error + rounding};
+  const at::Tensor result = at::empty_like(squares, squares.options().dtype(type));
   const kernels::Stream stream = stream_for(squares.device());
   const auto norms = const_span_of<double>(squares);
-  if (factor_type_ == at::kFloat) {
+  if (type == at::kFloat) {
     kernels::clip_factors(norms, clipping_bound, span_of<float>(result), stream);
   } else {
     kernels::clip_factors(norms, clipping_bound, span_of<double>(result), stream);
@@ -95,14 +93,15 @@ at::Tensor Clipper::factors(const at::Tensor& squared_norms, const Group& group)
   return result.to(at::kDouble);
 }
 
-at::Tensor Clipper::divided(const at::Tensor& factors, const at::Tensor& counts) const {
+at::Tensor Clipper::divided(const at::Tensor& factors, const at::Tensor& counts,
+                            at::ScalarType type) const {
   const auto below = [](const at::Tensor& values) {
     return at::nextafter(values, at::zeros_like(values));
   };
   // The quotient is rounded by half a unit in the last place: the next one below is no larger.
   const at::Tensor quotient = factors.div(counts);
   const at::Tensor least = at::where(counts.eq(1), quotient, below(quotient));
-  const at::Tensor rounded = least.to(factor_type_);
+  const at::Tensor rounded = least.to(type);
   return at::where(rounded.to(at::kDouble).gt(least), below(rounded), rounded).to(at::kDouble);
 }
 

@@ -19,8 +19,8 @@ class Clipper {
  public:
   struct Group {
     std::vector<std::size_t> parameters;
-    double bound;               ///< of the group's part in a sum
-    double squared_norm_error;  ///< as in kernels::ClippingBound
+    double bound;            ///< of the group's part in a sum
+    double summation_error;  ///< of the squared norms: of adding up, in units of themselves
   };
 
   /// @throws std::invalid_argument if the groups are not those of so many parameters, or the noise
@@ -30,11 +30,16 @@ class Clipper {
   const Clipping& clipping() const { return clipping_; }
   const std::vector<Group>& groups() const { return groups_; }
 
-  /// [n] float64, each a value of the narrowest type of the parameters: what multiplies the
-  /// gradients of squared norms [n] float64, contiguous. 0 where the norm is not finite.
-  at::Tensor factors(const at::Tensor& squared_norms, const Group& group) const;
-  /// factors / counts (integers >= 1, float64), rounded down to the same type.
-  at::Tensor divided(const at::Tensor& factors, const at::Tensor& counts) const;
+  /// [n] float64, each a value of `type`: what multiplies the gradients of squared norms [n]
+  /// float64, contiguous. 0 where the norm is not finite.
+  ///
+  /// @param type  the coarsest in which these gradients are measured and summed, float32 or
+  /// float64.
+  at::Tensor factors(const at::Tensor& squared_norms, const Group& group,
+                     at::ScalarType type) const;
+  /// factors / counts (integers >= 1, float64), rounded down to `type`.
+  at::Tensor divided(const at::Tensor& factors, const at::Tensor& counts,
+                     at::ScalarType type) const;
 
   /// By how much one sample can move the sum, in its unit.
   double sum_sensitivity() const;
@@ -56,7 +61,6 @@ class Clipper {
 
  private:
   Clipping clipping_;
-  at::ScalarType factor_type_ = at::kDouble;
   std::vector<Group> groups_;
   double sum_noise_multiplier_;
   double adaptive_norm_;

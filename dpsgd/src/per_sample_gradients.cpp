@@ -8,6 +8,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "tape/arithmetic.h"
 #include "tape/tape.h"
 #include "velum/dpsgd/cost_model.h"
 #include "velum/dpsgd/explain.h"
@@ -35,12 +36,13 @@ std::vector<at::Tensor> per_sample_gradients(const at::Tensor& losses,
   detail::check_losses("per_sample_gradients", losses);
   const std::vector<at::Tensor> tracked = exactly("per_sample_gradients", parameters);
   const c10::AutoGradMode no_grad(false);
+  const detail::AutocastOff no_autocast;
   std::vector<at::Tensor> result;
   if (losses.numel() == 0) {
     for (const at::Tensor& parameter : tracked) {
       std::vector<std::int64_t> sizes{0};
       sizes.insert(sizes.end(), parameter.sizes().begin(), parameter.sizes().end());
-      result.push_back(at::zeros(sizes, parameter.options().requires_grad(std::nullopt)));
+      result.push_back(at::zeros(sizes, detail::math_options(parameter)));
     }
     return result;
   }
@@ -57,6 +59,7 @@ at::Tensor per_sample_norms(const at::Tensor& losses, const std::vector<at::Tens
   detail::check_losses("per_sample_norms", losses);
   const std::vector<at::Tensor> tracked = exactly("per_sample_norms", parameters);
   const c10::AutoGradMode no_grad(false);
+  const detail::AutocastOff no_autocast;
   if (losses.numel() == 0) return at::zeros({0}, at::TensorOptions(at::kDouble));
   detail::Tape tape(tracked, options.allow_slow_rules, {}, options.method_overrides);
   detail::BatchGradients gradients = tape.differentiate(losses);
@@ -72,6 +75,7 @@ std::vector<UseExplanation> explain(const at::Tensor& losses,
     throw std::invalid_argument("explain: losses is empty, expected one sample at least");
   }
   const c10::AutoGradMode no_grad(false);
+  const detail::AutocastOff no_autocast;
   detail::Tape tape(tracked, options.allow_slow_rules, {}, options.method_overrides);
   detail::BatchGradients gradients = tape.differentiate(losses);
   std::vector<UseExplanation> rows;

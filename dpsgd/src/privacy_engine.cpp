@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "clipper.h"
+#include "tape/arithmetic.h"
 #include "tape/tape.h"
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/release_guard.h"
@@ -165,6 +166,7 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
   const c10::AutoGradMode no_grad(false);
   require_full_precision();
   const at::NoTF32Guard no_tf32;
+  const detail::AutocastOff no_autocast;
   if (losses.numel() == 0) {
     begin_step();
     ++unsafe_values.physical_batches;
@@ -187,6 +189,7 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
   const std::weak_ptr<torch::autograd::Node> root = losses.grad_fn();
   detail::BatchGradients gradients = tape.differentiate(losses, /*release=*/!options.retain_graph);
   const bool adaptive = options.clipping.kind() == Clipping::Kind::kAdaptive;
+  const at::ScalarType type = gradients.summed_type();
   std::vector<at::Tensor> batch_sums(parameters.size());
   at::Tensor squared_norms;  // over all groups
   double batch_count = 0;
@@ -197,8 +200,8 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
     const bool means = groups && options.user_gradient == UserGradient::kMean;
     const at::Tensor counts = means ? groups->sizes(squares.device()) : at::Tensor();
     if (means) squares = squares.div(counts.square());
-    at::Tensor per_unit = clipper.factors(squares, group);
-    if (means) per_unit = clipper.divided(per_unit, counts);
+    at::Tensor per_unit = clipper.factors(squares, group, type);
+    if (means) per_unit = clipper.divided(per_unit, counts, type);
     const detail::SampleFactors factors(groups ? groups->to_samples(per_unit) : per_unit);
     if (adaptive) batch_count += clipper.centred_count(squares);
     const at::Tensor finite = at::isfinite(squares);
@@ -278,7 +281,7 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   const kernels::Stream stream = stream_for(parameters.front().device());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     at::Tensor& sum = released[i];
-    if (!sum.defined()) sum = at::zeros(parameters[i].sizes(), parameters[i].options());
+    if (!sum.defined()) sum = at::zeros(parameters[i].sizes(), detail::math_options(parameters[i]));
     if (sum.is_view()) sum = sum.variable_data();  // zero_grad detaches a gradient in place
     const kernels::RandomPosition position{kernels::Purpose::kGradientNoise, key_epoch,
                                            position_step, static_cast<std::uint32_t>(i)};
@@ -291,11 +294,16 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
     }
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    // Not a view: optimisers detach gradients in place.
-    const at::Tensor gradient = released[i].is_view() ? released[i].variable_data() : released[i];
+    // Not a view: optimisers detach gradients in place. Half precision is rounded here, after the
+    // noise, and its sum stays with the engine.
+    const bool rounded = released[i].scalar_type() != parameters[i].scalar_type();
+    const at::Tensor gradient = rounded ? released[i].to(parameters[i].scalar_type())
+                                : released[i].is_view() ? released[i].variable_data()
+                                                        : released[i];
     at::Tensor old = std::exchange(parameters[i].mutable_grad(), gradient);
     // Its storage serves the next step, if it is this engine's and nobody else holds it.
-    const bool ours = old.defined() && old.unsafeGetTensorImpl() == written[i];
+    if (rounded) spare[i] = std::move(released[i]);
+    const bool ours = !rounded && old.defined() && old.unsafeGetTensorImpl() == written[i];
     if (ours && old.use_count() == 1 && old.storage().use_count() == 1) spare[i] = std::move(old);
     written[i] = gradient.unsafeGetTensorImpl();
   }

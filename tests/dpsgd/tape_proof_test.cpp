@@ -148,6 +148,33 @@ TEST_F(TapeProof, LossesWithoutOnePerSampleAreRefused) {
                  HasSubstr("AddmmBackward0"));
 }
 
+TEST_F(TapeProof, AFaintMixingOfFewSamplesIsRefusedInEveryType) {
+  // One part in 128 of the gradient of four samples of 64. One-hot backwards may not meet them; the
+  // signs of all of them are right in all checks with a probability of 2^-32.
+  for (const at::ScalarType type :
+       {torch::kDouble, torch::kFloat, torch::kBFloat16, torch::kHalf}) {
+    const Tensor w = torch::randn({3, 4}).to(type).requires_grad_();
+    const Tensor mixing = torch::eye(64).to(type);
+    for (const std::int64_t sample : {3, 18, 40, 61}) mixing[sample][sample + 1] = 0x1p-7;
+    const Tensor outputs = torch::linear(torch::randn({64, 4}).to(type), w);
+    expect_refused(mixing.mm(outputs).square().sum(1), {w}, HasSubstr("apart"));
+  }
+}
+
+TEST_F(TapeProof, AGradientThatAHookChangesIsRefusedInEveryType) {
+  // Sums over 64 steps: 20 w k M with the roundoff of bfloat16 is more than the gradient.
+  for (const at::ScalarType type :
+       {torch::kDouble, torch::kFloat, torch::kBFloat16, torch::kHalf}) {
+    const Tensor w = torch::randn({3, 4}).to(type).requires_grad_();
+    const Tensor x = torch::randn({5, 64, 4}).to(type);
+    const auto losses = [&] { return torch::linear(x, w).tanh().sum({1, 2}); };
+    EXPECT_NO_THROW(per_sample_gradients(losses(), {w}));
+    w.register_hook([](const Tensor& grad) { return grad * 1.25; });
+    EXPECT_THAT([&] { per_sample_gradients(losses(), {w}); },
+                ThrowsMessage<std::logic_error>(HasSubstr("differs from autograd's")));
+  }
+}
+
 TEST_F(TapeProof, UntrackedTrainableLeafIsRefused) {
   nn::Linear linear(4, 3);
   linear->to(torch::kDouble);
@@ -156,10 +183,12 @@ TEST_F(TapeProof, UntrackedTrainableLeafIsRefused) {
 }
 
 TEST_F(TapeProof, ParametersOfOtherKindsAreRefused) {
-  const Tensor half = torch::randn({3, 4}).to(torch::kBFloat16).requires_grad_();
+  const Tensor complex = torch::randn({3, 4}, torch::kComplexFloat).requires_grad_();
+  const Tensor tiny = torch::randn({3, 4}).to(torch::kFloat8_e4m3fn).requires_grad_();
   const Tensor leaf = parameter({3, 4});
   const Tensor losses = losses_of(torch::linear(doubles({6, 4}), leaf));
-  expect_refused(losses, {half}, AllOf(HasSubstr("BFloat16"), HasSubstr("autocast")));
+  expect_refused(losses, {complex}, AllOf(HasSubstr("ComplexFloat"), HasSubstr("bfloat16")));
+  expect_refused(losses, {tiny}, AllOf(HasSubstr("Float8_e4m3fn"), HasSubstr("bfloat16")));
   expect_refused(losses, {leaf * 1}, HasSubstr("not a leaf"));
   expect_refused(losses, {leaf, leaf}, HasSubstr("different ones"));
   expect_refused(losses, {}, HasSubstr("at least one"));

@@ -88,7 +88,8 @@ LinearGradient::LinearGradient(std::vector<Use> uses, bool inputs_first, MemoryL
       uses_(std::move(uses)),
       inputs_first_(inputs_first),
       limits_(limits),
-      roundings_(roundings) {
+      roundings_(roundings),
+      single_use_(uses_.size() == 1) {
   for (const Use& use : uses_) steps_ += use.grad->mapping.steps();
 }
 

@@ -241,13 +241,14 @@ std::int64_t conv_chunk(const at::Tensor& grad, const MemoryLimits& limits) {
 
 ConvGradient::ConvGradient(const at::Tensor& input, const at::Tensor& grad,
                            const std::vector<std::int64_t>& sizes, const ConvGeometry& geometry,
-                           MemoryLimits limits)
+                           MemoryLimits limits, std::int64_t images)
     : OperandGradient(grad.size(0), sizes, grad.options()),
       input_(input),
       grad_(grad),
       geometry_(geometry),
       gradients_(input, grad, this->sizes(), geometry, conv_budget(input, grad, limits),
-                 conv_chunk(grad, limits), conv_method(limits.method)) {
+                 conv_chunk(grad, limits), conv_method(limits.method)),
+      images_(images) {
   for (std::int64_t d = 2; d < grad.dim(); ++d) positions_ *= static_cast<double>(grad.size(d));
 }
 

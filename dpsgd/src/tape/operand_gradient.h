@@ -100,6 +100,9 @@ class OperandGradient {
   virtual GradientCost cost() const;
   /// What a sample's part of the use looks like.
   virtual std::string shape() const;
+  /// Whether torch's own backward on the CPU adds the products of a sample in float32 or better and
+  /// rounds their sum once, whatever half precision that is stored in.
+  virtual bool summed_before_rounding() const { return false; }
 
  private:
   std::int64_t batch_;
@@ -159,6 +162,7 @@ class LinearGradient final : public OperandGradient {
   std::vector<GradientMethod> methods() const override;
   GradientCost cost() const override { return cost_of(method()); }
   std::string shape() const override;
+  bool summed_before_rounding() const override { return single_use_; }
 
  private:
   GradientCost cost_of(GradientMethod method) const;
@@ -182,6 +186,7 @@ class LinearGradient final : public OperandGradient {
   std::int64_t steps_ = 0;                         // of all uses together
   at::Tensor kept_;                                // [batch, inputs, outputs], only by kKept
   at::Tensor squared_norms_, squared_magnitudes_;  // [batch], once measured
+  bool single_use_;
 };
 
 /// g_b is at hand: [batch, *sizes].
@@ -218,6 +223,7 @@ class RowGradient final : public OperandGradient {
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
   at::Tensor at_hand() const override;
+  bool summed_before_rounding() const override { return true; }
 
  private:
   std::shared_ptr<const SampleRows> grad_;
@@ -296,9 +302,10 @@ class SharedLookupGradient final : public OperandGradient {
 class ConvGradient final : public OperandGradient {
  public:
   /// `input` and `grad` are exchanged by the caller for a transposed convolution.
+  /// @param images  of a sample: more than one are stacked along a further dimension.
   ConvGradient(const at::Tensor& input, const at::Tensor& grad,
                const std::vector<std::int64_t>& sizes, const ConvGeometry& geometry,
-               MemoryLimits limits);
+               MemoryLimits limits, std::int64_t images = 1);
 
   /// [batch, channels of grad]: grad summed over its positions.
   const at::Tensor& bias_gradients() const { return gradients_.bias_gradients(); }
@@ -314,6 +321,7 @@ class ConvGradient final : public OperandGradient {
   std::vector<GradientMethod> methods() const override;
   GradientCost cost() const override;
   std::string shape() const override;
+  bool summed_before_rounding() const override { return images_ == 1; }
 
  private:
   at::Tensor input_, grad_;  // undefined where the gradients are kept and settled
@@ -321,6 +329,7 @@ class ConvGradient final : public OperandGradient {
   ConvWeightGradients gradients_;
   at::Tensor squared_magnitudes_;  // once asked for
   double positions_ = 1;           // of the output, per sample
+  std::int64_t images_;
 };
 
 /// Any node: g_b from the node's own backward, on the incoming gradients with the rows of all other

@@ -6,17 +6,19 @@
 #include <algorithm>
 #include <numeric>
 
+#include "tape/arithmetic.h"
 #include "tape/tape.h"
 
 namespace velum::dpsgd::detail {
 namespace {
 
+/// Of the sizes of `like`, in its math type.
 at::Tensor contiguous_zeros(const at::Tensor& like, at::Tensor out) {
   if (out.defined() && out.sizes() == like.sizes() && out.is_contiguous() &&
-      out.scalar_type() == like.scalar_type()) {
+      out.scalar_type() == math_type(like.scalar_type())) {
     return out.zero_();
   }
-  return at::zeros(like.sizes(), like.options());
+  return at::zeros(like.sizes(), math_options(like));
 }
 
 at::Tensor plus(const at::Tensor& sum, const at::Tensor& term) {
@@ -32,7 +34,7 @@ at::Tensor with_floor(const at::Tensor& squared_norms, const at::Tensor& squared
 
 std::int64_t bytes_per_sample(const at::Tensor& parameter) {
   return std::max<std::int64_t>(1, parameter.numel()) *
-         static_cast<std::int64_t>(parameter.element_size());
+         static_cast<std::int64_t>(c10::elementSize(math_type(parameter.scalar_type())));
 }
 
 /// Calls body(begin, end) over ranges of samples of at most limits.chunk_bytes each; 0 bytes: all
@@ -157,7 +159,7 @@ at::Tensor ParameterGradient::grouped_squared_norms(const SampleGroups& groups) 
     const at::Tensor own = overlapping_squared_norms();
     magnitudes = magnitudes.defined() ? at::maximum(magnitudes, own) : own;
     const at::Tensor norms = detail::grouped_squared_norms(
-        groups, parameter_.numel(), parameter_.options(), limits_,
+        groups, parameter_.numel(), math_options(parameter_), limits_,
         [this](std::int64_t begin, std::int64_t end) {
           return per_sample(begin, end).reshape({end - begin, parameter_.numel()});
         });
@@ -199,7 +201,7 @@ at::Tensor ParameterGradient::overlapping_squared_norms() {
     kept_ = per_sample(0, batch_).contiguous();
     return row_squared_norms(kept_.view({batch_, parameter_.numel()}));
   }
-  const at::Tensor norms = at::empty({batch_}, parameter_.options().dtype(at::kDouble));
+  const at::Tensor norms = at::empty({batch_}, math_options(parameter_).dtype(at::kDouble));
   for_each_chunk(batch_, each, limits_, [&](std::int64_t begin, std::int64_t end) {
     norms.narrow(0, begin, end - begin)
         .copy_(
@@ -218,7 +220,7 @@ at::Tensor ParameterGradient::per_sample(std::int64_t begin, std::int64_t end) {
   if (sum.defined()) return sum;
   std::vector<std::int64_t> sizes{end - begin};
   sizes.insert(sizes.end(), parameter_.sizes().begin(), parameter_.sizes().end());
-  return at::zeros(sizes, parameter_.options());
+  return at::zeros(sizes, math_options(parameter_));
 }
 
 at::Tensor ParameterGradient::weighted_sum(const SampleFactors& factors, at::Tensor out) {
@@ -229,13 +231,13 @@ at::Tensor ParameterGradient::weighted_sum(const SampleFactors& factors, at::Ten
     const bool usable = out.defined() && out.is_contiguous() && out.numel() == operand.numel();
     return operand.weighted_sum(factors, usable ? out.view(operand.sizes()) : at::Tensor())
         .view(parameter_.sizes())
-        .to(parameter_.scalar_type());
+        .to(math_type(parameter_.scalar_type()));
   }
   const at::Tensor sum = contiguous_zeros(parameter_, out);
   const bool of_measured = !separate_ && (kept_.defined() || !isometric());
   if (of_measured) {
     // The gradients whose norms were taken, not sums that round otherwise.
-    const at::Tensor weights = factors.as(parameter_.scalar_type());
+    const at::Tensor weights = factors.as(math_type(parameter_.scalar_type()));
     const std::int64_t chunk = kept_.defined() ? 0 : bytes_per_sample(parameter_);
     for_each_chunk(batch_, chunk, limits_, [&](std::int64_t begin, std::int64_t end) {
       const at::Tensor chosen = weights.narrow(0, begin, end - begin);
@@ -266,6 +268,14 @@ void ParameterGradient::release() {
   kept_.reset();
 }
 
+at::ScalarType ParameterGradient::summed_type() const {
+  at::ScalarType type = math_type(parameter_.scalar_type());
+  for (const Use& use : uses_) {
+    if (use.operand->options().dtype() != at::kDouble) type = at::kFloat;
+  }
+  return type;
+}
+
 bool ParameterGradient::exact_path() const {
   return std::all_of(uses_.begin(), uses_.end(), [](const Use& use) {
     return use.path->kind() != ParameterPath::Kind::kOpaque;
@@ -278,6 +288,10 @@ double ParameterGradient::rounding_scale(std::int64_t sample) const {
     scale += use.operand->rounding_scale(sample) * use.path->gain(*graph_);
   }
   return scale * (1 + static_cast<double>(uses_.size()));
+}
+
+bool ParameterGradient::summed_before_rounding() const {
+  return uses_.size() == 1 && exact_path() && uses_.front().operand->summed_before_rounding();
 }
 
 BatchGradients::BatchGradients(std::shared_ptr<const Graph> graph, std::int64_t batch,
@@ -325,6 +339,13 @@ at::Tensor BatchGradients::exact_squared_norms() {
     if (norms.exact.defined()) sum = plus(sum, norms.exact);
   }
   return sum.defined() ? sum : at::zeros({batch_}, at::TensorOptions(at::kDouble));
+}
+
+at::ScalarType BatchGradients::summed_type() const {
+  const bool in_double = std::all_of(
+      parameters_.begin(), parameters_.end(),
+      [](const ParameterGradient& parameter) { return parameter.summed_type() == at::kDouble; });
+  return in_double ? at::kDouble : at::kFloat;
 }
 
 void BatchGradients::exclude(const at::Tensor& excluded) {

@@ -9,6 +9,7 @@
 #include <numeric>
 #include <unordered_set>
 
+#include "tape/arithmetic.h"
 #include "tape/node_views.h"
 
 namespace velum::dpsgd::detail {
@@ -107,7 +108,7 @@ ParameterPath::ParameterPath(const Graph& graph, GraphEdge from, std::int32_t le
     : from_(from),
       leaf_(leaf),
       leaf_sizes_(parameter.sizes().vec()),
-      leaf_options_(parameter.options()) {
+      leaf_options_(math_options(parameter)) {
   if (expression != Expression::kView) {
     if (expression != Expression::kOpaque || !trace_weight_norm(graph, parameter)) {
       kind_ = Kind::kOpaque;
@@ -120,7 +121,7 @@ ParameterPath::ParameterPath(const Graph& graph, GraphEdge from, std::int32_t le
 ParameterPath::ParameterPath(const Graph& graph, GraphEdge from, std::int32_t node)
     : from_(from),
       leaf_sizes_(graph.sizes({node, 0})),
-      leaf_options_(graph.node(node).function->input_metadata(0).options()) {
+      leaf_options_(math_options(graph.node(node).function->input_metadata(0).options())) {
   trace(graph, node);
 }
 

@@ -53,8 +53,8 @@ class ParameterPath {
   /// Whether the two paths, to the same leaf, reach no common element. Only for isometric ones.
   bool disjoint(const ParameterPath& other) const;
 
-  /// [n, *operand] to [n, *leaf], in the type of the leaf. `graph` has the same signature as that
-  /// of the constructor.
+  /// [n, *operand] to [n, *leaf], in the math type of the leaf. `graph` has the same signature as
+  /// that of the constructor.
   at::Tensor to_leaf(const Graph& graph, const at::Tensor& grads) const;
   /// By how much the path multiplies the rounding of a gradient
   /// (`OperandGradient::rounding_scale`).
@@ -68,7 +68,7 @@ class ParameterPath {
   GraphEdge from_;
   std::int32_t leaf_ = -1;
   std::vector<std::int64_t> leaf_sizes_;
-  at::TensorOptions leaf_options_;
+  at::TensorOptions leaf_options_;  // of the math type
   Kind kind_ = Kind::kIdentity;
   std::int64_t start_ = 0;
   std::int64_t length_ = 0;

@@ -488,8 +488,9 @@ Gradient convolution_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes,
     geometry.dilation.insert(geometry.dilation.begin(), 1);
   }
   if (node.transposed) std::swap(input, grad);
-  use.conv = std::make_shared<ConvGradient>(
-      std::move(input), std::move(grad), std::move(weight_sizes), std::move(geometry), use.limits);
+  use.conv =
+      std::make_shared<ConvGradient>(std::move(input), std::move(grad), std::move(weight_sizes),
+                                     std::move(geometry), use.limits, mapping.steps());
   return use.conv;
 }
 

@@ -11,6 +11,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/function_hook.h>
 
 #include <algorithm>
 #include <bit>
@@ -26,6 +27,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "tape/arithmetic.h"
 #include "tape/node_arguments.h"
 
 namespace velum::dpsgd::detail {
@@ -278,17 +280,24 @@ bool on_current_stream(AutogradNode& function) {
   return *stream == c10::impl::VirtualGuardImpl(stream->device_type()).getStream(stream->device());
 }
 
-double unit_roundoff(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
+/// Products of half precision are added in float32 on the CPU.
+constexpr double kFloatRoundoff = 0x1p-24;
+
+double unit_roundoff(at::ScalarType type, bool cuda) {
+  switch (type) {
     case at::kDouble:
       return 0x1p-53;
     case at::kFloat:
-      return tensor.is_cuda() ? 0x1p-11 : 0x1p-24;  // CUDA products may be TF32
+      return cuda ? 0x1p-11 : kFloatRoundoff;  // CUDA products may be TF32
     case at::kHalf:
       return 0x1p-11;
     default:
       return 0x1p-8;
   }
+}
+
+double unit_roundoff(const at::Tensor& tensor) {
+  return unit_roundoff(tensor.scalar_type(), tensor.is_cuda());
 }
 
 }  // namespace
@@ -329,10 +338,11 @@ std::vector<at::Tensor> check_parameters(const char* function,
     }
     if (!parameter.is_leaf()) refuse("is not a leaf of the graph");
     if (parameter.layout() != at::kStrided) refuse("is not a dense tensor");
-    if (parameter.scalar_type() != at::kFloat && parameter.scalar_type() != at::kDouble) {
-      refuse("is of type " + std::string(c10::toString(parameter.scalar_type())) +
-             ", expected float32 or float64; keep the parameters in float32 and compute in lower "
-             "precision by autocast");
+    const at::ScalarType type = parameter.scalar_type();
+    if (type != at::kFloat && type != at::kDouble && type != at::kBFloat16 && type != at::kHalf) {
+      refuse("is of type " + std::string(c10::toString(type)) +
+             ", expected float32, float64, bfloat16 or float16; keep the parameters in one of "
+             "these and cast where they are used");
     }
     if (!tracked.empty() && parameter.device() != tracked.front().device()) {
       refuse("is on " + parameter.device().str() + ", expected one device for all, " +
@@ -576,8 +586,7 @@ void Tape::assemble_node(const Graph& graph, const Plan& plan, std::size_t n,
       const bool transposed = operand.transposed;
       const std::vector<std::int64_t> sizes = graph.sizes(operand.target);
       gradient = std::make_shared<NodeGradient>(
-          node.name, use.grads, use.mappings, graph.sizes(start),
-          at::TensorOptions(leaf.device()).dtype(leaf.dtype()),
+          node.name, use.grads, use.mappings, graph.sizes(start), math_options(leaf),
           [function, slot, transposed, sizes](const std::vector<at::Tensor>& incoming) {
             const c10::AutoGradMode no_grad(false);
             at::Tensor result = (*function)(variable_list(incoming.begin(), incoming.end()))[slot];
@@ -851,12 +860,13 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
               }
             });
   }
+  const double allowed = allowed_by_signs(plan, losses.is_cuda());
   const auto check_node = [&](std::size_t n, const std::vector<at::Tensor>& grads) {
     for (std::size_t nr = 0; nr < grads.size(); ++nr) {
       if (!grads[nr].defined()) continue;
       const Sketch::Rows plain = sketch.of(grads[nr], mapping_of(n, nr));
       const at::Tensor difference = of_signs[n][nr].sums.sub(plain.sums.mul(signs)).abs().amax({1});
-      const at::Tensor apart = difference.le(plain.norms.mul(16 * unit_roundoff(grads[nr])))
+      const at::Tensor apart = difference.le(plain.norms.mul(allowed))
                                    .logical_or(at::isfinite(plain.norms).logical_not());
       if (!apart.all().item<bool>()) refuse_mixed(*graph, plan, n, grads[nr], batch);
     }
@@ -896,11 +906,24 @@ void Tape::refuse_mixed(const Graph& graph, const Plan& plan, std::size_t node,
       "model through an operation that has a rule");
 }
 
+double Tape::allowed_by_signs(const Plan& plan, bool cuda) {
+  double roundoff = 0;
+  for (const Plan::Node& node : plan.nodes) {
+    for (const Plan::Incoming& incoming : node.incoming) {
+      if (incoming.defined) roundoff = std::max(roundoff, unit_roundoff(incoming.type, cuda));
+    }
+  }
+  // A backward pass is linear and a sign changes no rounding: on the CPU the rows agree to the bit,
+  // in half precision too. The rest is for kernels that add in no fixed order.
+  return 16 * (cuda ? roundoff : std::min(roundoff, kFloatRoundoff));
+}
+
 void Tape::check_signs(const Graph& graph, const Plan& plan, const Captured& captured,
                        const at::Tensor& losses) const {
   const std::int64_t batch = losses.numel();
   if (batch == 1) return;
   const at::Tensor per_sample = random_signs(losses);
+  const double allowed = allowed_by_signs(plan, losses.is_cuda());
   const Captured signed_pass = capture(graph, plan, losses, per_sample, /*with_leaves=*/false);
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
@@ -916,9 +939,6 @@ void Tape::check_signs(const Graph& graph, const Plan& plan, const Captured& cap
       const at::Tensor found = other.defined() ? rows(other) : at::zeros_like(expected);
       const at::Tensor size = expected.square().sum(1).sqrt();
       const at::Tensor finite = at::isfinite(size);  // other samples' garbage decides nothing
-      // A backward pass is linear and a sign changes no rounding: on the CPU the rows agree to the
-      // bit. The rest is for kernels that add in no fixed order.
-      const double allowed = 16 * unit_roundoff(plain);
       const at::Tensor difference = found.sub(expected).square().sum(1).sqrt();
       const at::Tensor apart = difference.le(size.mul(allowed)).logical_or(finite.logical_not());
       if (!apart.all().item<bool>()) refuse_mixed(graph, plan, n, plain, batch);
@@ -1160,11 +1180,13 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
       const at::Tensor& expected = one_hot.leaves[p];
       if (!parameter.used() && !expected.defined()) continue;
       at::Tensor difference = parameter.weighted_sum(factors, {});
-      double norm = 0, own_roundoff = 0;
+      const double own_norm = norm_of(difference);
+      double norm = 0;
+      double stored = roundoff;  // a cast on the way rounds what autograd leaves to the leaf's type
       if (expected.defined()) {
         const at::Tensor truth = expected.is_sparse() ? expected.to_dense() : expected;
-        norm = norm_of(truth);
-        own_roundoff = unit_roundoff(truth);
+        norm = norm_of(truth.to(difference.scalar_type()));
+        stored = std::max(stored, unit_roundoff(truth));
         difference = difference.sub_(truth);
       }
       if (!std::isfinite(norm)) {
@@ -1174,9 +1196,11 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
         comparable = false;
         break;
       }
-      // A cast on the way rounds what autograd leaves to the parameter's own type.
-      double allowed =
-          (4 * std::max(roundoff, own_roundoff) + upstream) * parameter.rounding_scale(sample);
+      double allowed = (4 * stored + upstream) * parameter.rounding_scale(sample);
+      if (!losses.is_cuda() && parameter.summed_before_rounding()) {
+        allowed = 20 * std::min(stored, kFloatRoundoff) * parameter.rounding_scale(sample) +
+                  4 * stored * own_norm;
+      }
       // A path through operations of unknown condition: half of the digits.
       if (!parameter.exact_path()) allowed += std::sqrt(roundoff) * norm;
       if (!(norm_of(difference) <= allowed)) {

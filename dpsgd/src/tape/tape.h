@@ -38,9 +38,10 @@ class ParameterGradient {
   /// kConditioningFloor times the sum of their M_b where that is larger; undefined where the
   /// parameter is not used.
   at::Tensor grouped_squared_norms(const SampleGroups& groups);
-  /// [end - begin, *parameter].
+  /// [end - begin, *parameter], in the math type of the parameter.
   at::Tensor per_sample(std::int64_t begin, std::int64_t end);
-  /// sum_b factors[b] * g_b, contiguous; in `out` where that has the right shape.
+  /// sum_b factors[b] * g_b, contiguous, in the math type of the parameter; in `out` where that
+  /// has the right shape and type.
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out);
   void exclude(const at::Tensor& excluded);
   /// Frees what the per-sample gradients take. Nothing else may be asked afterwards.
@@ -49,8 +50,12 @@ class ParameterGradient {
   /// Those that are computed together are one.
   const std::vector<Use>& uses() const { return uses_; }
   const at::Tensor& parameter() const { return parameter_; }
+  /// The coarsest type in which gradients are measured and summed, float32 or float64.
+  at::ScalarType summed_type() const;
   bool exact_path() const;  ///< no use goes through a path of kind kOpaque
   double rounding_scale(std::int64_t sample) const;
+  /// As that of the one use; false for several, whose gradients autograd adds as they are stored.
+  bool summed_before_rounding() const;
 
  private:
   at::Tensor overlapping_squared_norms();
@@ -86,6 +91,8 @@ class BatchGradients {
   at::Tensor squared_norms(const std::vector<std::size_t>& parameters, const SampleGroups& groups);
   /// Over all parameters, without the floor: the norms of the gradients themselves.
   at::Tensor exact_squared_norms();
+  /// The coarsest of all parameters' `summed_type`. Not after `ParameterGradient::release`.
+  at::ScalarType summed_type() const;
   ParameterGradient& parameter(std::size_t index) { return parameters_[index]; }
   std::size_t size() const { return parameters_.size(); }
   void exclude(const at::Tensor& excluded);
@@ -169,6 +176,8 @@ class Tape {
   /// has decided everything.
   BatchGradients prove(const std::shared_ptr<const Graph>& graph, Plan& plan,
                        const Captured& captured, const at::Tensor& losses, bool& for_good) const;
+  /// By how much of its norm a row may be off in a backward from random signs.
+  static double allowed_by_signs(const Plan& plan, bool cuda);
   /// A backward from random signs: every row of everything must change by the sign of its own
   /// sample's loss, up to rounding. Another sample's loss that reaches it shows with probability
   /// 1/2.

@@ -33,7 +33,8 @@ struct PerSampleOptions {
 ///
 /// @param losses      [batch], with its graph.
 /// @param parameters  leaves that require grad; every trainable leaf of the graph is among them.
-/// @return one tensor [batch, *parameter.sizes()] per parameter; zeros where a parameter is unused.
+/// @return one tensor [batch, *parameter.sizes()] per parameter, in float64 for parameters of that
+///         type, else in float32; zeros where a parameter is unused.
 /// @throws as `PrivacyEngine::accumulate`.
 std::vector<at::Tensor> per_sample_gradients(const at::Tensor& losses,
                                              const std::vector<at::Tensor>& parameters,

@@ -128,6 +128,11 @@ struct EngineState {
 /// forward pass must not change parameters or released buffers by itself (an embedding with
 /// max_norm, running statistics): what it writes there is neither clipped nor noised.
 ///
+/// Half precision: call `backward` inside an autocast region or after it, and give the losses as
+/// they are, without a loss scale. Norms, factors, sums and noise are float32 or better; for a
+/// parameter in bfloat16 or float16 the noised gradient is rounded to its type, and nothing before
+/// (docs/numerics.md).
+///
 /// Parameters that do not require grad when the engine is made are left alone. A tracked parameter
 /// that the losses do not use has gradient zero, plus noise. `.grad` is replaced by `finish_step`:
 /// whatever stood there before, a raw gradient too, is discarded and never added.
@@ -137,8 +142,8 @@ struct EngineState {
 /// run-to-run for a known key where torch's own operations are.
 class PrivacyEngine {
  public:
-  /// @param parameters  of the model; float32 or float64, on one device; a tensor given twice
-  ///                    counts once.
+  /// @param parameters  of the model; float32, float64, bfloat16 or float16, on one device; a
+  ///                    tensor given twice counts once.
   /// @param sampler     says how the logical batches are drawn; its mechanism and expected batch
   ///                    size are read here.
   /// @throws std::invalid_argument if there is no parameter that requires grad, if one is no leaf,
