@@ -29,16 +29,28 @@ velum_add_library(dpsgd
     src/tape/row_mapping.cpp
     src/tape/rules.cpp
     src/tape/sample_groups.cpp
+    src/tape/saved_variables.cpp
     src/tape/tape.cpp
     src/weight_average.cpp
   PUBLIC velum::accounting velum::kernels velum::sampling velum::torch velum::torch_bridge
   PRIVATE velum::torch_threads $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
 
-# The names of torch's autograd nodes, for node_arguments.cpp.
-file(STRINGS "${VELUM_TORCH_DIR}/include/torch/csrc/autograd/generated/Functions.h" velum_nodes
-     REGEX "^struct TORCH_API [A-Za-z0-9_]+ : public ")
-list(TRANSFORM velum_nodes REPLACE "^struct TORCH_API ([A-Za-z0-9_]+) :.*" "VELUM_NODE(\\1)")
-list(JOIN velum_nodes "\n" velum_nodes)
+# The names of torch's autograd nodes, for node_arguments.cpp, and of the tensors that they save, for
+# saved_variables.cpp.
+file(STRINGS "${VELUM_TORCH_DIR}/include/torch/csrc/autograd/generated/Functions.h" velum_lines
+     REGEX "^(struct TORCH_API [A-Za-z0-9_]+ : public |  (std::vector<)?SavedVariable>? [A-Za-z0-9_]+;)")
+set(velum_nodes "")
+set(velum_saved "")
+foreach(velum_line IN LISTS velum_lines)
+  if(velum_line MATCHES "^struct TORCH_API ([A-Za-z0-9_]+) :")
+    set(velum_node "${CMAKE_MATCH_1}")
+    string(APPEND velum_nodes "VELUM_NODE(${velum_node})\n")
+  elseif(velum_line MATCHES "SavedVariable>? ([A-Za-z0-9_]+)")
+    string(APPEND velum_saved "VELUM_SAVED(${velum_node}, ${CMAKE_MATCH_1})\n")
+  endif()
+endforeach()
 file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/generated/autograd_nodes.inc"
-     CONTENT "${velum_nodes}\n" @ONLY)
+     CONTENT "${velum_nodes}" @ONLY)
+file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/generated/autograd_saved_variables.inc"
+     CONTENT "${velum_saved}" @ONLY)
 target_include_directories(velum_dpsgd PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/generated")

@@ -48,6 +48,8 @@ class ParameterPath {
 
   std::int32_t leaf() const { return leaf_; }
   Kind kind() const { return kind_; }
+  /// The node of a kWeightNorm path, of which `to_leaf` reads what it has saved; else -1.
+  std::int32_t norm_node() const { return norm_node_; }
   /// Whether a gradient has the same norm at both ends.
   bool isometric() const { return kind_ <= Kind::kInjective; }
   /// Whether the two paths, to the same leaf, reach no common element. Only for isometric ones.

@@ -29,6 +29,7 @@
 
 #include "tape/arithmetic.h"
 #include "tape/node_arguments.h"
+#include "tape/saved_variables.h"
 
 namespace velum::dpsgd::detail {
 
@@ -485,6 +486,22 @@ std::shared_ptr<Tape::Plan> Tape::make_plan(const Graph& graph, std::int64_t bat
   return plan;
 }
 
+void Tape::read_saved(const Graph& graph, const Plan& plan, SavedHookReader& reader) {
+  for (const Plan::Node& planned : plan.nodes) {
+    const std::shared_ptr<AutogradNode>& function = graph.node(planned.index).function;
+    const auto read = [&](std::int32_t index) {
+      reader.read_with(function, graph.node(index).function);
+    };
+    read(planned.index);
+    for (const Plan::Operand& operand : planned.operands) {
+      if (operand.lookup >= 0) read(operand.lookup);
+      for (const auto& path : operand.paths) {
+        if (path->norm_node() >= 0) read(path->norm_node());
+      }
+    }
+  }
+}
+
 Tape::Captured Tape::capture(const Graph& graph, const Plan& plan, const at::Tensor& losses,
                              const at::Tensor& weights, bool with_leaves) const {
   torch::autograd::edge_list outputs;
@@ -505,6 +522,8 @@ Tape::Captured Tape::capture(const Graph& graph, const Plan& plan, const at::Ten
   captured.incoming.resize(plan.nodes.size());
   captured.leaves.resize(parameters_.size());
   if (outputs.empty()) return captured;
+  SavedHookReader reader;
+  read_saved(graph, plan, reader);
   const variable_list grads = Engine::get_default_engine().execute(
       {Edge(losses.grad_fn(), static_cast<std::uint32_t>(losses.output_nr()))}, {weights},
       /*keep_graph=*/true,
@@ -809,6 +828,8 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
       outputs.emplace_back(function, nr);
     }
   }
+  SavedHookReader reader;
+  read_saved(graph, plan, reader);
   variable_list grads;
   if (!outputs.empty()) {
     grads = Engine::get_default_engine().execute(

@@ -14,6 +14,7 @@
 #include "tape/operand_gradient.h"
 #include "tape/parameter_path.h"
 #include "tape/rules.h"
+#include "tape/saved_variables.h"
 
 namespace velum::dpsgd::detail {
 
@@ -176,6 +177,8 @@ class Tape {
   /// has decided everything.
   BatchGradients prove(const std::shared_ptr<const Graph>& graph, Plan& plan,
                        const Captured& captured, const at::Tensor& losses, bool& for_good) const;
+  /// Lets what the uses' rules read be read from hooks during a pass.
+  static void read_saved(const Graph& graph, const Plan& plan, SavedHookReader& reader);
   /// By how much of its norm a row may be off in a backward from random signs.
   static double allowed_by_signs(const Plan& plan, bool cuda);
   /// A backward from random signs: every row of everything must change by the sign of its own

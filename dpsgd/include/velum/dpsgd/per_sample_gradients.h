@@ -21,7 +21,9 @@ namespace velum::dpsgd {
 /// any rules. Any other operation needs `allow_slow_rules`. docs/layers.md lists what holds for
 /// every module of torch::nn.
 ///
-/// Rows are mapped to samples by proof (privacy_engine.h). The graph is kept.
+/// Rows are mapped to samples by proof (privacy_engine.h). The graph is kept, but for hooks on
+/// tensors that it has saved for operations on parameters: they are asked once, and what they give
+/// is saved in their place.
 struct PerSampleOptions {
   /// As `PrivacyOptions::allow_slow_rules`.
   bool allow_slow_rules = false;

@@ -133,6 +133,11 @@ struct EngineState {
 /// parameter in bfloat16 or float16 the noised gradient is rounded to its type, and nothing before
 /// (docs/numerics.md).
 ///
+/// Activations that are computed again (torch.utils.checkpoint with use_reentrant=False) and other
+/// hooks on saved tensors: a region is computed again once per backward pass, of which a step
+/// takes one, and a few more where it repeats the proof. What the rules need of it is kept from
+/// then on: the inputs of operations on parameters. Reentrant checkpoints are refused.
+///
 /// Parameters that do not require grad when the engine is made are left alone. A tracked parameter
 /// that the losses do not use has gradient zero, plus noise. `.grad` is replaced by `finish_step`:
 /// whatever stood there before, a raw gradient too, is discarded and never added.
