@@ -40,18 +40,6 @@ torch::nn::Sequential make_model(ModelKind kind, std::int64_t inputs, std::uint6
   throw std::logic_error("make_model: unknown ModelKind");
 }
 
-std::vector<std::vector<std::int64_t>> layers_of_model(ModelKind kind) {
-  switch (kind) {
-    case ModelKind::kScatterLinear:
-      return {{0}};
-    case ModelKind::kCnn:
-      return {{0, 1}, {2, 3}, {4, 5}, {6, 7}};
-    case ModelKind::kMlp:
-      return {{0, 1}, {2, 3}};
-  }
-  throw std::logic_error("layers_of_model: unknown ModelKind");
-}
-
 double accuracy_percent(torch::nn::Sequential& model, const at::Tensor& inputs,
                         const at::Tensor& targets) {
   torch::NoGradGuard no_grad;

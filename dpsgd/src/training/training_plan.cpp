@@ -11,7 +11,6 @@
 
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/calibration.h"
-#include "velum/dpsgd/training/models.h"
 #include "velum/dpsgd/training/release_labels.h"
 
 namespace velum::dpsgd {
@@ -248,6 +247,18 @@ ClippingKind clipping_kind_from_string(std::string_view name) {
     if (name == to_string(clipping)) return clipping;
   }
   refuse("clipping", name, "flat, per-layer, automatic or adaptive");
+}
+
+std::vector<std::vector<std::int64_t>> layers_of_model(ModelKind kind) {
+  switch (kind) {
+    case ModelKind::kScatterLinear:
+      return {{0}};
+    case ModelKind::kCnn:
+      return {{0, 1}, {2, 3}, {4, 5}, {6, 7}};
+    case ModelKind::kMlp:
+      return {{0, 1}, {2, 3}};
+  }
+  throw std::logic_error("layers_of_model: unknown ModelKind");
 }
 
 std::string_view to_string(FeatureRecipe recipe) {

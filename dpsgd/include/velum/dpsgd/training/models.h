@@ -3,7 +3,6 @@
 #include <torch/nn/modules/container/sequential.h>
 
 #include <cstdint>
-#include <vector>
 
 #include "velum/dpsgd/training/training_plan.h"
 
@@ -23,9 +22,6 @@ namespace velum::dpsgd {
 ///
 /// @param inputs  features of a sample; used by scatter-linear only.
 torch::nn::Sequential make_model(ModelKind kind, std::int64_t inputs, std::uint64_t seed);
-
-/// The layers of a model: the indices of the parameters of each, in the order of `parameters()`.
-std::vector<std::vector<std::int64_t>> layers_of_model(ModelKind kind);
 
 /// Percent of the rows that the model classifies as `targets` says.
 /// @param inputs   [n, ...], n >= 1.

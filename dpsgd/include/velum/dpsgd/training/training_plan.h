@@ -21,6 +21,9 @@ std::string_view to_string(ModelKind model);  ///< "scatter-linear", "cnn", "mlp
 /// @throws std::invalid_argument naming the known ones.
 ModelKind model_kind_from_string(std::string_view name);
 
+/// The layers of a model: the indices of the parameters of each, in the order of `parameters()`.
+std::vector<std::vector<std::int64_t>> layers_of_model(ModelKind kind);
+
 /// Where the preconditioner of `ModelKind::kScatterLinear` comes from.
 enum class FeatureRecipe {
   kShapes,   ///< "S": images of random shapes, a constant of the program; costs no privacy
