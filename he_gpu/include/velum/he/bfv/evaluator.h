@@ -88,7 +88,8 @@ class Evaluator {
   /// @throws std::invalid_argument if it leaves no budget; the text ends with the remedy.
   NoiseBound fitting(const char* function, int level, const NoiseBound& noise,
                      const char* remedy) const;
-  /// a and a switched polynomial: out has c_0 of `image` added to the switched `image`'s last one.
+  /// Two polynomials: the last one of `image` switched by the key, and the others added to it; with
+  /// the noise of `a` and of the switch.
   Ciphertext switched(const char* function, const Ciphertext& a, RnsView<const Word> image,
                       const KeySwitchingKey& key, const Stream& stream) const;
   /// round(Q m / t) at a level, [1, limbs, N] in NTT form.
