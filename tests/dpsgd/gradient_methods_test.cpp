@@ -388,7 +388,16 @@ TEST(CostModel, IsMeasuredOnceAndKeptInAFile) {
     ::unsetenv("VELUM_COST_MODEL");
     return dpsgd::measure_or_read_cost_model();
   };
+  // A machine that is busy with other tests is not measured: nothing may be kept then.
   const dpsgd::CostModel first = with_environment(folder.string());
+  const bool busy = first.source.find("busy") != std::string::npos;
+  if (busy) {
+    EXPECT_EQ(first.gram, dpsgd::CostModel::fixed().gram);
+    EXPECT_FALSE(std::filesystem::exists(folder / "velum"));
+    std::filesystem::remove_all(folder);
+    ::setenv("VELUM_COST_MODEL", "default", 1);
+    GTEST_SKIP() << "the machine is busy";
+  }
   EXPECT_EQ(first.source, "measured");
   for (const double value : {first.gemm_float32, first.gemm_float64, first.samples_float32,
                              first.samples_float64, first.gram, first.bytes}) {
@@ -400,10 +409,14 @@ TEST(CostModel, IsMeasuredOnceAndKeptInAFile) {
   EXPECT_EQ(std::filesystem::path(second.source).parent_path(), folder / "velum");
   // What is no whole file is not believed.
   std::ofstream(second.source) << "velum cost model 1; another machine\n";
-  EXPECT_EQ(with_environment(folder.string()).source, "measured");
+  EXPECT_NE(with_environment(folder.string()).source, second.source);
   // Nowhere to write: no harm.
-  EXPECT_EQ(with_environment("/proc/velum").source, "measured");
+  EXPECT_GT(with_environment("/proc/velum").gram, 1e6);
   std::filesystem::remove_all(folder);
+  ::setenv("VELUM_COST_MODEL", "default", 1);
+}
+
+TEST(CostModel, RefusesAnUnknownChoice) {
   ::setenv("VELUM_COST_MODEL", "fast", 1);
   EXPECT_THROW(dpsgd::measure_or_read_cost_model(), std::invalid_argument);
   ::setenv("VELUM_COST_MODEL", "default", 1);

@@ -6,6 +6,7 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <c10/core/GradMode.h>
+#include <sys/resource.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
@@ -97,9 +99,33 @@ double gram_rate(const at::Tensor& rows, std::int64_t samples) {
   return static_cast<double>(samples * kSteps * (kSteps + 1) * 2 * kWidth) / time;
 }
 
-CostModel measured() {
+/// What others took from the threads of this process: how often they were interrupted, and for how
+/// many seconds together they were ready and waited for a core (Linux; else 0).
+struct Disturbance {
+  long interruptions = 0;
+  double waited = 0;
+};
+
+Disturbance disturbance() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  Disturbance result{usage.ru_nivcsw, 0};
+  std::error_code none;
+  for (std::filesystem::directory_iterator task("/proc/self/task", none), end; task != end;
+       task.increment(none)) {
+    std::ifstream in(task->path() / "schedstat");
+    double on_core = 0, waiting = 0;  // nanoseconds
+    if (in >> on_core >> waiting) result.waited += waiting * 1e-9;
+  }
+  return result;
+}
+
+/// Nothing where the machine was too busy with other programs for its figures to mean anything.
+std::optional<CostModel> measured() {
   const c10::AutoGradMode no_grad(false);
-  const std::int64_t samples = 8 * at::get_num_threads();
+  const Disturbance before = disturbance();
+  const auto start = std::chrono::steady_clock::now();
+  const std::int64_t samples = 64 * at::get_num_threads();  // far longer than threads take to wake
   const at::Tensor rows = at::ones({samples * kSteps, kWidth}, at::kFloat);
   CostModel model;
   model.gemm_float32 = gemm_rate(at::kFloat);
@@ -112,6 +138,16 @@ CostModel measured() {
   const at::Tensor to = at::empty_like(from);
   model.bytes = 2.0 * static_cast<double>(from.nbytes()) / seconds([&] { to.copy_(from); });
   model.source = "measured";
+  // Less than a second on a machine of one's own, with a few interruptions by the system itself.
+  constexpr long kMostInterruptions = 25;
+  constexpr double kMostWaiting = 0.02;  // of the time
+  const Disturbance after = disturbance();
+  const double seconds_in_all =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (after.interruptions - before.interruptions > kMostInterruptions ||
+      after.waited - before.waited > kMostWaiting * seconds_in_all) {
+    return std::nullopt;
+  }
   return model;
 }
 
@@ -201,9 +237,14 @@ CostModel measure_or_read_cost_model() {
   const std::filesystem::path file = cache_file(key);
   CostModel model;
   if (!file.empty() && read(file, key, model)) return model;
-  model = measured();
-  if (!file.empty()) write(file, key, model);
-  return model;
+  const std::optional<CostModel> found = measured();
+  if (!found.has_value()) {
+    model = CostModel::fixed();
+    model.source = "default, for the machine is busy";
+    return model;
+  }
+  if (!file.empty()) write(file, key, *found);
+  return *found;
 }
 
 CostModel CostModel::fixed() { return {1e11, 5e10, 1e11, 5e10, 5e10, 5e10, "default"}; }
