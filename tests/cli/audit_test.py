@@ -79,7 +79,9 @@ class Audit(unittest.TestCase):
     def test_parts_can_be_left_out(self):
         result = run(*SMALL, "--replay-steps", "0", "--canaries", "0", "--json")
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertEqual(set(json.loads(result.stdout)), {"holds", "note", "subject", "conformance"})
+        self.assertEqual(
+            set(json.loads(result.stdout)), {"holds", "note", "subject", "conformance"}
+        )
 
     def test_bad_usage(self):
         for arguments, text in (
@@ -93,8 +95,10 @@ class Audit(unittest.TestCase):
             (["--claim", "-1"], "--claim = -1, expected finite and >= 0"),
             (["--runs", "10", "--canaries", "0"], "--runs needs --canaries"),
             (["--runs", "-1"], "--runs = -1, expected >= 0"),
-            (["--confidence", "1", "--examples", "4", "--batch-size", "2", "--steps", "1"],
-             "--confidence = 1, expected > 0 and < 1"),
+            (
+                ["--confidence", "1", "--examples", "4", "--batch-size", "2", "--steps", "1"],
+                "--confidence = 1, expected > 0 and < 1",
+            ),
             (["--sampling-rate", "2"], "--sampling-rate = 2"),
             (["--clipping-norm", "0"], "--clipping-norm = 0, expected finite and > 0"),
         ):

@@ -388,7 +388,12 @@ class TrainTest(unittest.TestCase):
             ("--epsilon", 3, "--batch-size", 301): "batch_size = 301, expected at most the size",
             ("--epsilon", 3, "--clipping-norm", 0): "clipping_norm = 0",
             ("--epsilon", 3, "--clipping", "none"): "clipping = none, expected flat, per-layer",
-            ("--epsilon", 3, "--clipping-rate", 1): "clipping_rate belongs to the clipping adaptive",
+            (
+                "--epsilon",
+                3,
+                "--clipping-rate",
+                1,
+            ): "clipping_rate belongs to the clipping adaptive",
             ("--epsilon", 3, "--learning-rate", "nan"): "learning_rate = nan",
             ("--epsilon", 3, "--momentum", 1): "momentum = 1, expected at least 0 and below 1",
             ("--epsilon", 3, "--physical-batch-size", 0): "physical_batch_size = 0",
