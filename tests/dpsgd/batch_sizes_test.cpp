@@ -129,10 +129,6 @@ const std::vector<Refused> kRefused{
     refused(
         "RowsByIndexOfOneRow", true, "IndexBackward0", 9,
         [](const at::Tensor& x, const at::Tensor& w) { return x + w.index({torch::tensor({3})}); }),
-    refused("LookupRepeated", false, "EmbeddingBackward0", 9,
-            [](const at::Tensor& x, const at::Tensor& w) {
-              return x + torch::embedding(w, torch::arange(6)).repeat({x.size(0), 1, 1});
-            }),
     refused("SumOfLookups", false, "EmbeddingBackward0", 9,
             [](const at::Tensor& x, const at::Tensor& w) {
               return x + (torch::embedding(w, torch::arange(6)) +
