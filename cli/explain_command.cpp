@@ -60,11 +60,13 @@ int explain(const Arguments& arguments) {
 
   torch::nn::Sequential model = dpsgd::make_model(kind, arguments.features, /*seed=*/1);
   const bool on_features = kind == dpsgd::ModelKind::kScatterLinear;
-  const at::Tensor inputs = on_features ? torch::randn({arguments.batch, arguments.features})
+  // Of the shapes of the data only; no data, no secret, nothing that is released.
+  const at::Tensor made_up_inputs = on_features
+                                        ? torch::randn({arguments.batch, arguments.features})
                                         : torch::randn({arguments.batch, 1, 28, 28});
   namespace F = torch::nn::functional;
   const at::Tensor losses =
-      F::cross_entropy(model->forward(inputs), torch::randint(10, {arguments.batch}),
+      F::cross_entropy(model->forward(made_up_inputs), torch::randint(10, {arguments.batch}),
                        F::CrossEntropyFuncOptions().reduction(torch::kNone));
   const auto rows = dpsgd::explain(losses, model->parameters(), options);
   if (!arguments.json) {

@@ -771,7 +771,7 @@ class Sketch {
     if (!multipliers.defined()) {
       std::vector<double> values(static_cast<std::size_t>(count));
       for (double& value : values) {
-        const std::uint64_t bits = random_();
+        const std::uint64_t bits = insecure_random_();
         value = (1 + static_cast<double>(bits >> 12) * 0x1p-52) * ((bits & 1U) != 0 ? 1 : -1);
       }
       multipliers =
@@ -780,7 +780,8 @@ class Sketch {
     return multipliers;
   }
 
-  std::mt19937_64 random_{std::random_device()()};
+  /// No secret: what it draws only has to be unrelated to the gradients that are compared.
+  std::mt19937_64 insecure_random_{std::random_device()()};
   std::unordered_map<std::int64_t, at::Tensor> multipliers_;
 };
 
