@@ -456,6 +456,10 @@ inline std::vector<ProblemFactory> positions() {
             [=](nn::Embedding& table, const at::Tensor& x) {
               return x.tanh() * table(torch::tensor(2, torch::kInt64));
             }),
+      added("PositionsRepeatedForEverySample",
+            [=](nn::Embedding& table, const at::Tensor& x) {
+              return x.tanh() + table(places()).repeat({x.size(0), 1, 1});
+            }),
       added("PositionsFromASliceOfTheTable",
             [=](nn::Embedding& table, const at::Tensor& x) {
               return x + table->weight.slice(0, 0, kSteps);
