@@ -32,5 +32,6 @@ target_sources(velum_he
     src/randomness.cpp
     src/secret_memory.cpp
     src/security_table.cpp
-    src/sha256.cpp)
+    src/sha256.cpp
+    src/wide_gaussian.cpp)
 target_link_libraries(velum_he PRIVATE OpenSSL::Crypto)

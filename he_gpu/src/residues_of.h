@@ -17,6 +17,16 @@ Buffer<T> resident(const std::vector<T>& values, const Stream& stream) {
   return out;
 }
 
+/// 1/a modulo a prime q, a in (0, q).
+inline Word inverse_mod(Word a, const kernels::Modulus<Word>& q) {
+  Word result = 1;
+  for (Word exponent = q.value - 2; exponent > 0; exponent >>= 1) {
+    if (exponent & 1) result = kernels::multiply_mod(result, a, q);
+    a = kernels::multiply_mod(a, a, q);
+  }
+  return result;
+}
+
 /// A whole number of any size modulo q.
 inline Word residue_of(double whole, Word q) {
   int exponent = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "reference/bfv_integers.h"
+#include "ring_integers.h"
 #include "support/every_backend.h"
 #include "velum/he/bfv/batch_encoder.h"
 #include "velum/he/bfv/coefficient_encoder.h"
@@ -55,13 +56,9 @@ struct BfvScheme {
         symmetric(secret, randomness),
         decryptor(secret),
         evaluator(context),
+        integers(context, stream),
         bits(seed) {
     for (const std::int8_t x : secret->export_coefficients_secret(stream)) s.emplace_back(x);
-    const he::Parameters& p = context->parameters();
-    for (int i = 0; i < p.limbs(p.max_level()); ++i) {
-      interpolations.emplace_back(s.size(), p.ciphertext_prime(i),
-                                  context->tables().root(p.special_prime_count() + i));
-    }
   }
 
   std::uint64_t t() const { return context->parameters().plaintext_modulus(); }
@@ -97,54 +94,21 @@ struct BfvScheme {
 
   // By the definition.
 
-  BigInteger modulus(int level) const {
-    BigInteger q = 1;
-    for (int i = 0; i < context->parameters().limbs(level); ++i)
-      q *= context->parameters().ciphertext_prime(i);
-    return q;
-  }
-  std::vector<std::uint32_t> moduli(int level) const {
-    std::vector<std::uint32_t> q;
-    for (int i = 0; i < context->parameters().limbs(level); ++i)
-      q.push_back(context->parameters().ciphertext_prime(i));
-    return q;
-  }
+  BigInteger modulus(int level) const { return integers.modulus(level); }
   /// The polynomials, coefficients in [0, Q).
   std::vector<bfv::Polynomial> integers_of(const he::bfv::Ciphertext& c) const {
-    const he::RnsView<const he::Word> view = c.view();
-    const std::vector<he::Word> words =
-        to_host(Span<const he::Word>(view.data, view.polys * view.limbs * view.degree), stream);
-    const ChineseRemainders remainders(moduli(c.level()));
-    std::vector<bfv::Polynomial> polynomials;
-    const auto limbs = static_cast<std::size_t>(view.limbs);
-    for (std::size_t poly = 0; poly < static_cast<std::size_t>(view.polys); ++poly) {
-      std::vector<std::vector<std::uint64_t>> rows;
-      for (std::size_t limb = 0; limb < limbs; ++limb)
-        rows.push_back(interpolations[limb].coefficients(&words[(poly * limbs + limb) * n()]));
-      bfv::Polynomial polynomial;
-      for (std::size_t i = 0; i < n(); ++i) {
-        std::vector<BigInteger> residues;
-        for (const auto& row : rows) residues.emplace_back(row[i]);
-        polynomial.push_back(remainders.number(residues));
-      }
-      polynomials.push_back(std::move(polynomial));
-    }
-    return polynomials;
+    return integers.polynomials(c.view(), c.level());
   }
   /// A ciphertext with any polynomials and any claim about its noise.
   he::bfv::Ciphertext ciphertext_of(const std::vector<bfv::Polynomial>& polynomials, int level,
                                     const he::bfv::NoiseBound& noise) const {
-    std::vector<he::Word> words;
-    for (const bfv::Polynomial& polynomial : polynomials) {
-      for (std::size_t limb = 0; limb < moduli(level).size(); ++limb) {
-        std::vector<std::uint64_t> row;
-        for (const BigInteger& x : polynomial)
-          row.push_back(modulo(x, moduli(level)[limb]).convert_to<std::uint64_t>());
-        for (const he::Word word : interpolations[limb].values(row)) words.push_back(word);
-      }
-    }
-    return {context, secret->id(), to_backend(words, stream), static_cast<int>(polynomials.size()),
-            level,   noise,        he::History::kKnown};
+    return {context,
+            secret->id(),
+            to_backend(integers.words(polynomials, level), stream),
+            static_cast<int>(polynomials.size()),
+            level,
+            noise,
+            he::History::kKnown};
   }
   bfv::Polynomial phase_of(const he::bfv::Ciphertext& c) const {
     return bfv::phase(integers_of(c), s, modulus(c.level()));
@@ -195,9 +159,9 @@ struct BfvScheme {
   he::bfv::SymmetricEncryptor symmetric;
   he::bfv::Decryptor decryptor;
   he::bfv::Evaluator evaluator;
+  RingIntegers integers;
   std::mt19937_64 bits;
   bfv::Polynomial s;
-  std::vector<bfv::Interpolation> interpolations;
 };
 
 inline bfv::Polynomial polynomial_of(const Integers& values) {

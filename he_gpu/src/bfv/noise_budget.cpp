@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "residues_of.h"
+
 namespace velum::he::bfv {
 namespace {
 
@@ -13,14 +15,6 @@ struct Radix {
   std::vector<Word> products;
   Word inverse = 1;
 };
-
-Word power(Word base, Word exponent, const kernels::Modulus<Word>& q) {
-  Word result = 1;
-  for (; exponent > 0; exponent >>= 1, base = kernels::multiply_mod(base, base, q)) {
-    if (exponent & 1) result = kernels::multiply_mod(result, base, q);
-  }
-  return result;
-}
 
 std::vector<Radix> radices_of(const Context& context, int level) {
   const LimbIndices limbs = context.q_limbs(level);
@@ -32,7 +26,7 @@ std::vector<Radix> radices_of(const Context& context, int level) {
       radix.products.push_back(product);
       product = kernels::multiply_mod(product, lower.q.value % radix.q.value, radix.q);
     }
-    radix.inverse = power(product, radix.q.value - 2, radix.q);  // a prime
+    radix.inverse = inverse_mod(product, radix.q);
     radices.push_back(std::move(radix));
   }
   return radices;

@@ -1,0 +1,10 @@
+# Keys that several hold together.
+target_sources(velum_he
+  PUBLIC FILE_SET HEADERS BASE_DIRS include FILES
+    include/velum/he/threshold/once_register.h
+    include/velum/he/threshold/shamir.h
+    include/velum/he/threshold/smudging.h
+  PRIVATE
+    src/threshold/once_register.cpp
+    src/threshold/shamir.cpp
+    src/threshold/smudging.cpp)
