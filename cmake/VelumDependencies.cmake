@@ -28,3 +28,24 @@ if(VELUM_WITH_CUDA)
 endif()
 
 include(VelumTorch)
+
+# The Python that torch is installed for. pybind11 is the copy among torch's headers: an extension
+# that takes torch's tensors must agree with torch on it.
+if(NOT DEFINED Python_EXECUTABLE)
+  cmake_path(SET velum_torch_python NORMALIZE "${VELUM_TORCH_DIR}/../../../../bin/python")
+  if(EXISTS "${velum_torch_python}")
+    set(Python_EXECUTABLE "${velum_torch_python}")
+  endif()
+endif()
+find_package(Python 3.11 COMPONENTS Interpreter Development.Module)
+set(velum_python_default OFF)
+# An extension with sanitizers needs a Python that has them, too.
+if(PROJECT_IS_TOP_LEVEL AND Python_Development.Module_FOUND AND NOT VELUM_SANITIZE AND NOT VELUM_FUZZ)
+  set(velum_python_default ON)
+endif()
+option(VELUM_BUILD_PYTHON "Build the Python package (needs the headers of Python)"
+       ${velum_python_default})
+if(VELUM_BUILD_PYTHON)
+  velum_import_torch_library(torch_python)
+  add_library(velum::torch_python ALIAS velum_torch_torch_python)
+endif()

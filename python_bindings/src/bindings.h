@@ -1,0 +1,14 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+/// One function for each part, in bind_<part>.cpp: adds the part's names to the module
+/// `velum._core` or to a submodule of it. Bindings hold no mathematics: they check what C++ cannot
+/// know of (array types, shapes that a view has no place for), release the GIL around work and call
+/// the library.
+namespace velum::python {
+
+void bind_dpsgd(pybind11::module_& module);
+void bind_kernels(pybind11::module_& module);
+
+}  // namespace velum::python
