@@ -54,14 +54,15 @@ Ciphertext Encryptor::encrypt(const Plaintext& plaintext, const Stream& stream) 
   encrypt_zero(*key_, limbs, seed, out, stream);
   kernels::add<Word>(out.poly_range(0, 1), plaintext.view(), out.poly_range(0, 1), limbs,
                      context.moduli(), stream);
-  return {key_->context(),
-          key_->id(),
-          std::move(residues),
-          2,
-          plaintext.level(),
-          plaintext.scale(),
-          fresh_noise(plaintext, noise::public_key_encryption(static_cast<double>(degree))),
-          combined(plaintext.history(), key_->history())};
+  return {
+      key_->context(),
+      key_->id(),
+      std::move(residues),
+      2,
+      plaintext.level(),
+      plaintext.scale(),
+      fresh_noise(plaintext, noise::public_key_encryption(noise::ring_of(context.parameters()))),
+      combined(plaintext.history(), key_->history())};
 }
 
 SymmetricEncryptor::SymmetricEncryptor(std::shared_ptr<const SecretKey> key,

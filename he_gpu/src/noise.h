@@ -18,6 +18,19 @@ inline constexpr double kSum = 8.0, kProduct = 28.0, kTriple = 80.0;
 inline constexpr double kTernaryVariance = 2.0 / 3.0, kRoundingVariance = 1.0 / 12.0;
 inline constexpr double kErrorVariance = kErrorStandardDeviation * kErrorStandardDeviation;
 
+/// What errors depend on: N, and of how many ternary secrets the key may be the sum
+/// (`Parameters::parties`). Errors of keys are sums of as many.
+struct Ring {
+  double degree = 0.0;
+  double parties = 1.0;
+};
+inline Ring ring_of(const Parameters& parameters) {
+  return {static_cast<double>(parameters.ring_degree()), static_cast<double>(parameters.parties())};
+}
+/// Variances of a coefficient of the key, and of an error of a public key or of a switching key.
+inline double secret_variance(const Ring& ring) { return ring.parties * kTernaryVariance; }
+inline double key_error_variance(const Ring& ring) { return ring.parties * kErrorVariance; }
+
 struct Error {
   double variance = 0.0;  // of a slot
   double bound = 0.0;     // of a slot
@@ -43,35 +56,52 @@ inline Error triple_error(double n, double a, double b, double c) {
 }
 
 /// e v + e_0 + e_1 s.
-inline Error public_key_encryption(double n) {
-  return product_error(n, kErrorVariance, kTernaryVariance) + sum_error(n, kErrorVariance) +
-         product_error(n, kErrorVariance, kTernaryVariance);
+inline Error public_key_encryption(const Ring& ring) {
+  const double n = ring.degree;
+  return product_error(n, key_error_variance(ring), kTernaryVariance) +
+         sum_error(n, kErrorVariance) + product_error(n, kErrorVariance, secret_variance(ring));
 }
 inline Error symmetric_encryption(double n) { return sum_error(n, kErrorVariance); }
 
 /// Rounding of each of `size` polynomials, times 1, s, s^2: what a division leaves.
-inline Error division_rounding(double n, int size) {
+inline Error division_rounding(const Ring& ring, int size) {
+  const double n = ring.degree, secret = secret_variance(ring);
   Error error = sum_error(n, kRoundingVariance);
-  if (size > 1) error = error + product_error(n, kRoundingVariance, kTernaryVariance);
-  if (size > 2)
-    error = error + triple_error(n, kRoundingVariance, kTernaryVariance, kTernaryVariance);
+  if (size > 1) error = error + product_error(n, kRoundingVariance, secret);
+  if (size > 2) error = error + triple_error(n, kRoundingVariance, secret, secret);
   return error;
 }
 
-/// Hybrid key switching at a level: digits times the errors of the key, over P, and the rounding of
-/// the division by P. A digit polynomial is centred: its coefficients are uniform over [-D/2, D/2),
-/// D the product of the digit's primes.
-inline Error key_switching(const Parameters& parameters, int level) {
-  const auto n = static_cast<double>(parameters.ring_degree());
-  double variance = 0.0;  // of all digits over P
+/// Which key switches.
+enum class Switching {
+  kPlain,            ///< one whose errors are sums of what the parties drew
+  kRelinearization,  ///< of several parties: with errors s e_0 + u e_1 + e_2 + e_3 + e_4
+};
+
+/// The sum of D^2 / P^2 over the digits of a level, D the product of a digit's primes.
+inline double squared_digits(const Parameters& parameters, int level) {
+  double squares = 0.0;
   for (int digit = 0; digit < parameters.digit_count(level); ++digit) {
     const int begin = digit * parameters.digit_limbs();
     const int end = std::min(begin + parameters.digit_limbs(), parameters.limbs(level));
     double log_digit = 0.0;
     for (int i = begin; i < end; ++i) log_digit += std::log2(parameters.ciphertext_prime(i));
-    variance += kRoundingVariance * std::exp2(2.0 * (log_digit - parameters.log_p()));
+    squares += std::exp2(2.0 * (log_digit - parameters.log_p()));
   }
-  return product_error(n, kErrorVariance, variance) + division_rounding(n, 2);
+  return squares;
+}
+
+/// Hybrid key switching at a level: digits times the errors of the key, over P, and the rounding of
+/// the division by P. A digit polynomial is centred: its coefficients are uniform over [-D/2, D/2).
+inline Error key_switching(const Parameters& parameters, int level, Switching switching) {
+  const Ring ring = ring_of(parameters);
+  const double n = ring.degree, errors = key_error_variance(ring);
+  const double digits = kRoundingVariance * squared_digits(parameters, level);
+  const Error rounding = division_rounding(ring, 2);
+  if (switching == Switching::kPlain || parameters.parties() == 1)
+    return product_error(n, errors, digits) + rounding;
+  const Error with_secret = triple_error(n, errors, secret_variance(ring), digits);
+  return with_secret + with_secret + product_error(n, 3.0 * errors, digits) + rounding;
 }
 
 inline Error error_of(const NoiseEstimate& noise) {

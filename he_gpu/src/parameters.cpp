@@ -30,6 +30,7 @@ constexpr int kMostBasePrimes = 4;
 constexpr std::uint64_t kLargestPlaintextModulus = kernels::ModulusRatio::kMaxDivisor;
 constexpr int kSmallestModulusBits = 20, kLargestModulusBits = 3523;
 constexpr int kLargestBfvDepth = 30;
+constexpr int kMostParties = 1024;
 /// How far the scale of a level may be from 2^scale_bits, in bits.
 constexpr double kScaleTolerance = 0.25;
 
@@ -90,18 +91,23 @@ ParametersId parameters_id(const ParametersFields& fields) {
     hash.update_u32(static_cast<std::uint32_t>(value));
   }
   if (bfv) hash.update_u64(fields.plaintext_modulus);
+  if (fields.parties != 1) {
+    hash.update_text("parties");
+    hash.update_u32(static_cast<std::uint32_t>(fields.parties));
+  }
   for (const std::uint32_t prime : fields.primes) hash.update_u32(prime);
   return hash.finish();
 }
 
 /// The fewest of the first primes that hold messages modulo t and the noise of a division; nothing
 /// if all together do not.
-std::optional<int> bfv_base_count(int log_n, std::uint64_t t, const std::vector<std::uint32_t>& q) {
-  const double n = std::ldexp(1.0, log_n);
+std::optional<int> bfv_base_count(int log_n, int parties, std::uint64_t t,
+                                  const std::vector<std::uint32_t>& q) {
+  const bfv::noise::Ring ring{std::ldexp(1.0, log_n), static_cast<double>(parties)};
   double product = 1.0;
   for (std::size_t i = 0; i < q.size() && i < kMostBasePrimes; ++i) {
     product *= q[i];
-    if (bfv::noise::holds_messages(n, static_cast<double>(t), product))
+    if (bfv::noise::holds_messages(ring, static_cast<double>(t), product))
       return static_cast<int>(i) + 1;
   }
   return std::nullopt;
@@ -172,6 +178,7 @@ std::string Parameters::to_string() const {
         << "  messages       modulo t = " << plaintext_modulus_ << "\n"
         << "  levels         " << max_level_ << ", 1 prime each\n";
   }
+  if (parties_ != 1) out << "  keys           of up to " << parties_ << " parties together\n";
   out << "  log2(Q)        " << number_text(log_q(max_level_)) << " in " << limbs(max_level_)
       << " primes\n"
       << "  log2(P)        " << number_text(log_p()) << " in " << special_count_ << " primes; "
@@ -226,6 +233,10 @@ ParametersBuilder& ParametersBuilder::modulus_bits(int value) {
 }
 ParametersBuilder& ParametersBuilder::dnum(int value) {
   dnum_ = value;
+  return *this;
+}
+ParametersBuilder& ParametersBuilder::parties(int value) {
+  parties_ = value;
   return *this;
 }
 ParametersBuilder& ParametersBuilder::without_key_switching() {
@@ -323,7 +334,7 @@ std::vector<std::uint32_t> ParametersBuilder::choose_bfv_primes(Parameters& p,
              std::to_string(*log_n_));
     }
   } while (std::any_of(q->begin(), q->end(), [&](std::uint32_t prime) { return t % prime == 0; }));
-  const std::optional<int> base = bfv_base_count(*log_n_, t, *q);
+  const std::optional<int> base = bfv_base_count(*log_n_, p.parties_, t, *q);
   if (!base) {
     reject("modulus_bits = " + std::to_string(*modulus_bits_) +
            " do not hold messages modulo plaintext_modulus = " + std::to_string(t) +
@@ -347,6 +358,11 @@ Parameters ParametersBuilder::build() const {
   Parameters p;
   p.log_n_ = *log_n_;
   p.security_ = security_;
+  p.parties_ = parties_.value_or(1);
+  if (p.parties_ < 1 || p.parties_ > kMostParties) {
+    reject("parties = " + std::to_string(p.parties_) + ", expected 1 to " +
+           std::to_string(kMostParties));
+  }
   PrimeSearch search(*log_n_);
   const std::vector<std::uint32_t> q =
       plaintext_modulus_ ? choose_bfv_primes(p, search) : choose_ckks_primes(p, search);
@@ -460,7 +476,6 @@ Parameters Parameters::bfv_for_depth(int depth, int plaintext_bits, SecurityLeve
   }
   using bfv::noise::operator+;
   for (int log_n = kSmallestLogN; log_n <= kLargestLogN; ++log_n) {
-    const double n = std::ldexp(1.0, log_n);
     std::uint64_t t = 0;
     try {
       t = batching_modulus(log_n, plaintext_bits);
@@ -480,11 +495,14 @@ Parameters Parameters::bfv_for_depth(int depth, int plaintext_bits, SecurityLeve
                                  .modulus_bits(bits)
                                  .security(security)
                                  .build();
-        const bfv::NoiseBound switched = bfv::noise::key_switching(p, p.max_level());
-        bfv::NoiseBound noise = bfv::noise::public_key_encryption(n);
+        const bfv::NoiseBound switched =
+            bfv::noise::key_switching(p, p.max_level(), bfv::noise::Switching::kPlain);
+        const bfv::noise::Ring ring = noise::ring_of(p);
+        bfv::NoiseBound noise = bfv::noise::public_key_encryption(ring);
         for (int i = 0; i < depth; ++i) {
           const bfv::NoiseBound sum = noise + noise;
-          noise = bfv::noise::multiplied(n, static_cast<double>(t), sum, sum) + switched + switched;
+          noise =
+              bfv::noise::multiplied(ring, static_cast<double>(t), sum, sum) + switched + switched;
         }
         noise = noise + noise + switched;
         if (bfv::noise::budget(p, p.max_level(), noise) > 0.0) return p;
@@ -506,7 +524,8 @@ ParametersFields ParametersFields::of(const Parameters& parameters) {
       parameters.base_count_,  parameters.primes_per_level_,
       parameters.max_level_,   parameters.special_count_,
       parameters.digit_limbs_, parameters.security_ ? static_cast<int>(*parameters.security_) : 0,
-      parameters.primes_,      parameters.plaintext_modulus_};
+      parameters.primes_,      parameters.plaintext_modulus_,
+      parameters.parties_};
 }
 
 Parameters ParametersFields::restore() const {
@@ -536,6 +555,7 @@ Parameters ParametersFields::restore() const {
   } else if (!single && (scale_bits < kSmallestPair || scale_bits > kLargestPair)) {
     refuse("scale_bits = " + std::to_string(scale_bits) + ", expected 20 to 29 or 36 to 58");
   }
+  expect("parties", parties, 1, kMostParties);
   expect("primes per level", primes_per_level, single || bfv ? 1 : 2, single || bfv ? 1 : 2);
   expect("levels", max_level, 0, bfv ? kernels::LimbIndices::kMaxLimbs : kLargestDepth);
   expect("base primes", base_count, 1, kMostBasePrimes);
@@ -564,8 +584,8 @@ Parameters ParametersFields::restore() const {
     }
   }
   if (bfv) {
-    const std::optional<int> base =
-        bfv_base_count(log_n, plaintext_modulus, {primes.begin() + special_count, primes.end()});
+    const std::optional<int> base = bfv_base_count(log_n, parties, plaintext_modulus,
+                                                   {primes.begin() + special_count, primes.end()});
     if (!base || *base != base_count) {
       refuse("base primes = " + std::to_string(base_count) + ", expected " +
              (base ? std::to_string(*base) : "more than there are") + " for plaintext modulus " +
@@ -584,6 +604,7 @@ Parameters ParametersFields::restore() const {
   p.primes_ = primes;
   p.security_ = level;
   p.plaintext_modulus_ = plaintext_modulus;
+  p.parties_ = parties;
   // As `build` computes them, to the bit.
   const double scale = std::ldexp(1.0, scale_bits);
   if (!bfv) p.scales_.assign(static_cast<std::size_t>(max_level) + 1, scale);

@@ -30,6 +30,7 @@ struct ParametersFields {
   int security = 0;  // bits; 0 if the table was not enforced
   std::vector<std::uint32_t> primes;
   std::uint64_t plaintext_modulus = 0;  // 0: CKKS
+  int parties = 1;
 };
 
 }  // namespace velum::he

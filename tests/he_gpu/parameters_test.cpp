@@ -188,7 +188,10 @@ TEST(ParametersBuilder, EveryFactIsInTheId) {
   ids.insert(builder().depth(0).build().id());
   ids.insert(builder().insecure_without_security_check().build().id());
   ids.insert(builder().without_key_switching().build().id());
-  EXPECT_EQ(ids.size(), 9U);
+  ids.insert(builder().parties(2).build().id());
+  ids.insert(builder().parties(3).build().id());
+  EXPECT_EQ(ids.size(), 11U);
+  EXPECT_EQ(builder().build().id(), builder().parties(1).build().id());
 }
 
 // ---- BFV ------------------------------------------------------------------------------------
@@ -269,8 +272,29 @@ TEST(BfvParameters, EveryFactIsInTheId) {
   ids.insert(builder().log_n(14).build().id());
   ids.insert(builder().insecure_without_security_check().build().id());
   ids.insert(builder().without_key_switching().build().id());
-  EXPECT_EQ(ids.size(), 7U);
+  ids.insert(builder().parties(2).build().id());
+  EXPECT_EQ(ids.size(), 8U);
   EXPECT_EQ(builder().build().id(), builder().build().id());
+}
+
+TEST(BfvParameters, ThePartiesOfAKeyAreARangeAndLevelZeroHoldsTheirNoise) {
+  const auto builder = [](int parties) {
+    return ParametersBuilder()
+        .log_n(13)
+        .plaintext_modulus(std::uint64_t{1} << 15)
+        .modulus_bits(120)
+        .parties(parties);
+  };
+  EXPECT_THAT(error_of([&] { builder(0).build(); }), HasSubstr("parties = 0, expected 1 to 1024"));
+  EXPECT_THAT(error_of([&] { builder(1025).build(); }),
+              HasSubstr("parties = 1025, expected 1 to 1024"));
+  EXPECT_EQ(builder(1).build().parties(), 1);
+  EXPECT_EQ(builder(1024).build().parties(), 1024);
+  // A division leaves noise of the size of the key: 2^15 and it fit one prime, or two.
+  EXPECT_EQ(builder(1).build().base_prime_count(), 1);
+  EXPECT_EQ(builder(1024).build().base_prime_count(), 2);
+  EXPECT_EQ(builder(1).build().to_string().find("parties"), std::string::npos);
+  EXPECT_THAT(builder(5).build().to_string(), HasSubstr("keys           of up to 5 parties"));
 }
 
 TEST(BfvParameters, ForDepthTakesTheSmallestRingWithSlots) {

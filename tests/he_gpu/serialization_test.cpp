@@ -59,7 +59,7 @@ std::string f64(double value) { return u64(std::bit_cast<std::uint64_t>(value));
 /// Offsets of docs/serialization.md.
 constexpr std::size_t kVersion = 8, kKind = 12, kParametersId = 16, kKeyId = 48, kLevel = 64,
                       kCount = 68, kForm = 72, kGaloisElement = 76, kScale = 80, kSlotVariance = 88,
-                      kSlotBound = 96, kMessageBound = 104, kPayload = 112, kReserved = 120,
+                      kSlotBound = 96, kMessageBound = 104, kPayload = 112, kParty = 120,
                       kMessageForm = 124;
 
 template <typename Object>
@@ -438,11 +438,14 @@ TEST_P(SerializationOnEveryBackend, ForgedHeadersAreRefusedBeforeMemoryIsAskedFo
       {ct, kPayload, u64(std::uint64_t{1} << 40), "a payload of 1099511627776 bytes, expected"},
       {ct, kPayload, u64(~std::uint64_t{0} >> 1), "a payload of 9223372036854775807 bytes"},
       {ct, kPayload, u64(~std::uint64_t{0}), "bytes, expected below 2^63"},
-      {ct, kReserved, u64(1), "the reserved field = 1, expected 0"},
+      {ct, kParty, u64(1), "party = 1, expected 0"},
       {ct, kMessageForm, u32(3), "message form = 3, expected 0 to 2"},
       {ct, kMessageForm, u32(1U << 31), "message form = 2147483648, expected 0 to 2"},
       {"PublicKey", kMessageForm, u32(2), "message form = 2, expected 0"},
       {"Parameters", kMessageForm, u32(2), "message form = 2, expected 0"},
+      {"Parameters", kParty, u32(1), "parties = 1, expected 0, or 2 and more"},
+      {"Parameters", kParty, u32(1025), "parties = 1025, expected 1 to 1024"},
+      {"Parameters", kParty, u32(2), "the header has the parameters id"},
       {"Plaintext at level 1", kKeyId, "a", "a plaintext belongs to no key"},
       {"Plaintext at level 1", kCount, u32(2), "polynomials = 2, expected 1"},
       {"SeededCiphertext at level 1", kCount, u32(2), "polynomials = 2, expected 1"},
@@ -574,10 +577,19 @@ TEST(Serialization, ParametersOfEveryShapeComeBack) {
        {Parameters::for_depth(0, 10), Parameters::for_depth(6, 25),
         Parameters::for_depth(4, 25, SecurityLevel::k256),
         ParametersBuilder().log_n(13).scale_bits(40).depth(2).without_key_switching().build(),
-        ParametersBuilder().log_n(15).scale_bits(50).depth(10).dnum(5).build()}) {
+        ParametersBuilder().log_n(15).scale_bits(50).depth(10).dnum(5).build(),
+        ParametersBuilder().log_n(13).scale_bits(40).depth(2).parties(7).build(),
+        ParametersBuilder()
+            .log_n(12)
+            .plaintext_modulus(65537)
+            .modulus_bits(58)
+            .parties(2)
+            .build()}) {
     std::istringstream in(saved(parameters));
     const Parameters loaded = load_parameters(in);
     EXPECT_EQ(loaded, parameters);
+    EXPECT_EQ(loaded.parties(), parameters.parties());
+    if (parameters.scheme() == SchemeType::kBfv) continue;
     EXPECT_EQ(loaded.to_string(), parameters.to_string());
     for (int level = 0; level <= parameters.max_level(); ++level)
       EXPECT_EQ(loaded.scale(level), parameters.scale(level));

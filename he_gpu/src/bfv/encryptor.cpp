@@ -66,7 +66,7 @@ Ciphertext Encryptor::encrypt(const Plaintext& plaintext, const Stream& stream,
   const int level = checked_level(function, context, plaintext, options, stream);
   const NoiseBound noise =
       checked_noise(function, context, level,
-                    noise::public_key_encryption(static_cast<double>(context.degree())));
+                    noise::public_key_encryption(he::noise::ring_of(context.parameters())));
   const LimbIndices limbs = context.q_limbs(level);
   const std::int64_t degree = context.degree();
   const SecretSeed seed(randomness_->next());

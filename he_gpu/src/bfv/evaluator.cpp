@@ -218,7 +218,7 @@ Ciphertext Evaluator::multiply(const Ciphertext& a, const Ciphertext& b,
   const std::int64_t degree = context_->degree();
   const NoiseBound noise = fitting(
       "multiply", level,
-      noise::multiplied(static_cast<double>(degree),
+      noise::multiplied(he::noise::ring_of(parameters),
                         static_cast<double>(parameters.plaintext_modulus()), a.noise(), b.noise()),
       "multiply fewer times in a row, or take parameters with more modulus_bits");
 
@@ -311,9 +311,11 @@ Ciphertext Evaluator::multiply_integer(const Ciphertext& a, std::int64_t factor,
 
 Ciphertext Evaluator::switched(const char* function, const Ciphertext& a, RnsView<const Word> image,
                                const KeySwitchingKey& key, const Stream& stream) const {
-  const NoiseBound noise =
-      fitting(function, a.level(),
-              a.noise() + noise::key_switching(context_->parameters(), a.level()), kNoise);
+  const auto switching =
+      image.polys == 3 ? noise::Switching::kRelinearization : noise::Switching::kPlain;
+  const NoiseBound noise = fitting(
+      function, a.level(),
+      a.noise() + noise::key_switching(context_->parameters(), a.level(), switching), kNoise);
   const LimbIndices limbs = context_->q_limbs(a.level());
   const Workspace::Lease digits =
       context_->workspace().take(key_switching::digit_words(*context_, a.level()), stream);
@@ -350,7 +352,7 @@ Ciphertext Evaluator::mod_switch_to(const Ciphertext& a, int level, const Stream
   }
   const Parameters& parameters = context_->parameters();
   const std::int64_t degree = context_->degree();
-  const NoiseBound rounding = noise::division_rounding(static_cast<double>(degree), a.size());
+  const NoiseBound rounding = noise::division_rounding(he::noise::ring_of(parameters), a.size());
   NoiseBound noise = a.noise();
   for (int at = a.level(); at > level; --at) {
     noise = fitting("mod_switch_to", at - 1,

@@ -9,6 +9,9 @@
 
 namespace velum::he::bfv::noise {
 
+using he::noise::Ring;
+using he::noise::Switching;
+
 /// How the noise of BFV is bounded; the derivations are in docs/noise.md. Slots as for CKKS
 /// (he::noise). A coefficient is a sum of N independent terms, each bounded or Gaussian: given
 /// their factors, one with sub-Gaussian tails. Beyond kTail times the root of its variance with
@@ -36,44 +39,53 @@ inline NoiseBound symmetric_encryption(double n) {
   return tightened({kLargestError, he::noise::symmetric_encryption(n).bound}, n) +
          message_rounding(n);
 }
-/// e v + e_0 + e_1 s, with |v_i|, |s_i| <= 1.
-inline NoiseBound public_key_encryption(double n) {
-  return tightened({kTail * kErrorStandardDeviation * std::sqrt(2.0 * n + 1.0),
-                    he::noise::public_key_encryption(n).bound},
+/// The L2 norm of the coefficients of s over sqrt(N). Each of the ternary secrets that it is the
+/// sum of has at most 1; and it is at most the largest slot, where that is less.
+inline double secret_norm(const Ring& ring) {
+  return std::min(ring.parties, he::noise::kSum * std::sqrt(he::noise::secret_variance(ring)));
+}
+/// e v + e_0 + e_1 s, with |v_i| <= 1.
+inline NoiseBound public_key_encryption(const Ring& ring) {
+  const double n = ring.degree, secret = secret_norm(ring);
+  return tightened({kTail * kErrorStandardDeviation *
+                        std::sqrt((ring.parties + secret * secret) * n + 1.0),
+                    he::noise::public_key_encryption(ring).bound},
                    n) +
          message_rounding(n);
 }
 
 /// r_0 + r_1 s (+ r_2 s^2), roundings of a division. The coefficients of s^2 have an L2 norm of at
 /// most the largest slot of it.
-inline NoiseBound division_rounding(double n, int size) {
+inline NoiseBound division_rounding(const Ring& ring, int size) {
+  const double n = ring.degree, secret = secret_norm(ring);
   double norms = 1.0;  // the squares of the L2 norms of 1, s, s^2
-  if (size > 1) norms += n;
+  if (size > 1) norms += secret * secret * n;
   if (size > 2) {
-    const double square = he::noise::kSum * he::noise::kSum * he::noise::kTernaryVariance * n;
+    const double square = he::noise::kSum * he::noise::kSum * he::noise::secret_variance(ring) * n;
     norms += square * square;
   }
   return tightened({kTail * std::sqrt(he::noise::kRoundingVariance * norms),
-                    he::noise::division_rounding(n, size).bound},
+                    he::noise::division_rounding(ring, size).bound},
                    n);
 }
 
 /// Digits of at most D/2 times the errors of the key, over P, and the division by P. The errors of
-/// the key are independent of the digits, so nothing is assumed about these.
-inline NoiseBound key_switching(const Parameters& parameters, int level) {
-  const auto n = static_cast<double>(parameters.ring_degree());
-  double squares = 0.0;  // of D/2 over P
-  for (int digit = 0; digit < parameters.digit_count(level); ++digit) {
-    const int begin = digit * parameters.digit_limbs();
-    const int end = std::min(begin + parameters.digit_limbs(), parameters.limbs(level));
-    double log_digit = 0.0;
-    for (int i = begin; i < end; ++i) log_digit += std::log2(parameters.ciphertext_prime(i));
-    squares += std::exp2(2.0 * (log_digit - 1.0 - parameters.log_p()));
+/// the key are independent of the digits, so nothing is assumed about these. A digit polynomial
+/// times s or u has an L2 norm of at most its own times the largest slot of s or u.
+inline NoiseBound key_switching(const Parameters& parameters, int level, Switching switching) {
+  const Ring ring = he::noise::ring_of(parameters);
+  const double n = ring.degree;
+  double factors = ring.parties;
+  if (switching == Switching::kRelinearization && parameters.parties() > 1) {
+    const double slot = he::noise::kSum * he::noise::kSum * he::noise::secret_variance(ring) * n;
+    factors *= 2.0 * slot + 3.0;
   }
-  const NoiseBound rounding = division_rounding(n, 2);
-  return tightened({kTail * kErrorStandardDeviation * std::sqrt(n * squares) + rounding.coefficient,
-                    he::noise::key_switching(parameters, level).bound},
-                   n);
+  const double squares = he::noise::squared_digits(parameters, level) / 4.0;  // of D/2 over P
+  const NoiseBound rounding = noise::division_rounding(ring, 2);
+  return tightened(
+      {kTail * kErrorStandardDeviation * std::sqrt(factors * n * squares) + rounding.coefficient,
+       he::noise::key_switching(parameters, level, switching).bound},
+      n);
 }
 
 /// (t/Q)(A v_b + B v_a - v_a v_b) and the rounding of the product, A = a_0 + a_1 s with |a_i| <=
@@ -82,20 +94,19 @@ inline NoiseBound key_switching(const Parameters& parameters, int level) {
 /// sum of terms as small as roundings times those of s v, whose L2 norm is at most its largest
 /// slot. (t/Q) v_a is below 1/2 in every coefficient of what can be decrypted, so below N/2 in
 /// every slot.
-inline NoiseBound multiplied(double n, double t, const NoiseBound& first,
+inline NoiseBound multiplied(const Ring& ring, double t, const NoiseBound& first,
                              const NoiseBound& second) {
   using he::noise::kRoundingVariance;
-  using he::noise::kTernaryVariance;
+  const double n = ring.degree, secret = he::noise::secret_variance(ring);
   const NoiseBound a = tightened(first, n), b = tightened(second, n);
-  const double of_slots =
-      0.5 * n + he::noise::product_error(n, kRoundingVariance, kTernaryVariance).bound;
-  const double secret_slot = he::noise::kSum * std::sqrt(kTernaryVariance * n);
+  const double of_slots = 0.5 * n + he::noise::product_error(n, kRoundingVariance, secret).bound;
+  const double secret_slot = he::noise::kSum * std::sqrt(secret * n);
   const double of_coefficients =
       0.5 * std::sqrt(n) + kTail * std::sqrt(kRoundingVariance) * secret_slot;
   const double both = 0.5 * n * std::min(a.slot, b.slot);
   const double sum = t * (a.slot + b.slot);
   return tightened({of_coefficients * sum + both, of_slots * sum + both}, n) +
-         division_rounding(n, 3);
+         noise::division_rounding(ring, 3);
 }
 
 /// log2(Q/(2t)) less log2 of the bound: see `Ciphertext::noise_budget_estimate`. Less a millionth,
@@ -108,8 +119,8 @@ inline double budget(const Parameters& parameters, int level, const NoiseBound& 
 
 /// Whether primes of this product hold messages modulo t with the noise of a division, and a bit of
 /// budget is left.
-inline bool holds_messages(double n, double t, double product) {
-  return product >= 4.0 * t * division_rounding(n, 2).coefficient;
+inline bool holds_messages(const Ring& ring, double t, double product) {
+  return product >= 4.0 * t * noise::division_rounding(ring, 2).coefficient;
 }
 
 }  // namespace velum::he::bfv::noise

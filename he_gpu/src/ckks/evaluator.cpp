@@ -114,10 +114,11 @@ NoiseEstimate Evaluator::sum_of(const char* function, int level, double scale,
 }
 
 NoiseEstimate Evaluator::switched(const char* function, int level, double scale,
-                                  const NoiseEstimate& noise) const {
-  return fitting(function, level, scale,
-                 noise::with_error(noise, noise::error_of(noise) +
-                                              noise::key_switching(context_->parameters(), level)));
+                                  const NoiseEstimate& noise, bool relinearizes) const {
+  const noise::Error error = noise::key_switching(
+      context_->parameters(), level,
+      relinearizes ? noise::Switching::kRelinearization : noise::Switching::kPlain);
+  return fitting(function, level, scale, noise::with_error(noise, noise::error_of(noise) + error));
 }
 
 Ciphertext Evaluator::add(const Ciphertext& a, const Ciphertext& b, const Stream& stream,
@@ -468,7 +469,7 @@ Ciphertext Evaluator::relinearize(const Ciphertext& a, const RelinearizationKey&
   check("relinearize", a, stream);
   check_key("relinearize", a, key.key);
   if (a.size() == 2) return a.copy(stream);
-  const NoiseEstimate noise = switched("relinearize", a.level(), a.scale(), a.noise());
+  const NoiseEstimate noise = switched("relinearize", a.level(), a.scale(), a.noise(), true);
   const Parameters& parameters = context_->parameters();
   const LimbIndices limbs = context_->q_limbs(a.level());
   const std::int64_t degree = context_->degree();
@@ -503,7 +504,7 @@ Ciphertext Evaluator::rescale(const Ciphertext& a, const Stream& stream) const {
       fitting("rescale", a.level() - 1, scale,
               noise::with_error(
                   a.noise(), noise::scaled(noise::error_of(a.noise()), 1.0 / modulus) +
-                                 noise::division_rounding(static_cast<double>(degree), a.size())));
+                                 noise::division_rounding(noise::ring_of(parameters), a.size())));
   const int kept = parameters.limbs(a.level() - 1), dropped = parameters.limbs(a.level()) - kept;
   const Workspace::Lease scratch = context_->workspace().take(a.size() * dropped * degree, stream);
   Buffer<Word> residues(a.size() * kept * degree, stream);

@@ -26,7 +26,7 @@ enum Offset : std::size_t {
   kSlotBoundAt = 96,
   kMessageBoundAt = 104,
   kPayloadBytesAt = 112,
-  kReservedAt = 120,
+  kPartyAt = 120,
   kMessageFormAt = 124,
 };
 
@@ -103,6 +103,7 @@ std::array<std::uint8_t, kHeaderBytes> encode(const ObjectHeader& header) {
   store_u64(bytes.data() + kMessageBoundAt,
             std::bit_cast<std::uint64_t>(header.noise.message_bound));
   store_u64(bytes.data() + kPayloadBytesAt, static_cast<std::uint64_t>(header.payload_bytes));
+  store_u32(bytes.data() + kPartyAt, static_cast<std::uint32_t>(header.party));
   store_u32(bytes.data() + kMessageFormAt, static_cast<std::uint32_t>(header.noise.form));
   return bytes;
 }
@@ -148,10 +149,7 @@ ObjectHeader decode(const std::array<std::uint8_t, kHeaderBytes>& bytes) {
                              " bytes, expected below 2^63");
   }
   header.payload_bytes = static_cast<std::int64_t>(payload);
-  const std::uint32_t reserved = load_u32(bytes.data() + kReservedAt);
-  if (reserved != 0) {
-    throw SerializationError("the reserved field = " + std::to_string(reserved) + ", expected 0");
-  }
+  header.party = small_number("party", load_u32(bytes.data() + kPartyAt));
   const std::uint32_t message_form = load_u32(bytes.data() + kMessageFormAt);
   if (message_form > static_cast<std::uint32_t>(MessageForm::kCoefficients)) {
     throw SerializationError("message form = " + std::to_string(message_form) +

@@ -47,6 +47,7 @@ struct ObjectHeader {
   std::int32_t count = 0;  ///< polynomials; of Galois keys: keys
   Form form = Form::kNone;
   std::uint32_t galois_element = 0;
+  std::int32_t party = 0;  ///< of parameters: for how many, 0 for one
   double scale = 0.0;
   /// With the message's form. Of BFV: `slot_variance` is the bound of the noise's coefficients,
   /// `slot_bound` that of its slots; of a plaintext, `message_bound` is its coefficient sum.

@@ -143,6 +143,7 @@ void check_header(const ObjectHeader& header, const Parameters& parameters) {
   } else {
     check_no_message(header);
   }
+  check_range("party", header.party, 0, 0);
   const std::int64_t expected = payload_bytes(parameters, kind, header.level, header.count);
   if (header.payload_bytes != expected) {
     throw SerializationError("a payload of " + std::to_string(header.payload_bytes) +
@@ -384,6 +385,8 @@ Parameters load_any_parameters(const char* function, std::istream& in, bool inse
     reader.finish();
 
     ParametersFields fields;
+    if (header.party == 1) throw SerializationError("parties = 1, expected 0, or 2 and more");
+    if (header.party != 0) fields.parties = header.party;
     int* const numbers[] = {
         &fields.log_n,     &fields.scale_bits,    &fields.base_count,  &fields.primes_per_level,
         &fields.max_level, &fields.special_count, &fields.digit_limbs, &fields.security};
@@ -430,6 +433,7 @@ void save(std::ostream& out, const Parameters& parameters) {
     header.kind = kind_of(parameters);
     header.parameters_id = parameters.id();
     header.count = static_cast<std::int32_t>(fields.primes.size());
+    if (fields.parties != 1) header.party = fields.parties;
     header.payload_bytes = payload_bytes(parameters, header.kind, 0, header.count);
     std::vector<std::uint8_t> payload(static_cast<std::size_t>(header.payload_bytes));
     std::size_t at = 0;

@@ -91,6 +91,9 @@ class Parameters {
   /// fewer.
   int digit_limbs() const { return digit_limbs_; }
   int digit_count(int level) const;
+  /// Of how many ternary secrets, of as many parties, the key may be the sum
+  /// (velum/he/threshold): what is said of noise counts with it. 1: an ordinary key.
+  int parties() const { return parties_; }
   int dnum() const { return digit_count(max_level_); }
 
   /// The scale of a ciphertext of this level that came there by rescaling squares: S_(l-1) = S_l^2
@@ -128,6 +131,7 @@ class Parameters {
   int max_level_ = 0;
   int special_count_ = 0;
   int digit_limbs_ = 0;
+  int parties_ = 1;
   std::vector<std::uint32_t> primes_;
   std::vector<double> scales_;  // by level
   std::optional<SecurityLevel> security_;
@@ -170,6 +174,10 @@ class ParametersBuilder {
   /// No special primes, so no relinearisation and no rotation: sums, and products with plaintexts.
   /// All of the table's bits are for Q then.
   ParametersBuilder& without_key_switching();
+  /// For keys that up to so many parties hold together (velum/he/threshold), 1 to 1024: such a key
+  /// is the sum of their ternary secrets, and errors are sums of theirs, so that noise is about the
+  /// root of their number larger, and that of relinearisation N times so. Default: 1.
+  ParametersBuilder& parties(int value);
   /// Default: 128 bits.
   ParametersBuilder& security(SecurityLevel level);
   /// For tests and measurements: the table is not enforced, and the parameters say so. Rings from N
@@ -186,7 +194,7 @@ class ParametersBuilder {
   std::vector<std::uint32_t> choose_ckks_primes(Parameters& p, PrimeSearch& search) const;
   std::vector<std::uint32_t> choose_bfv_primes(Parameters& p, PrimeSearch& search) const;
 
-  std::optional<int> log_n_, scale_bits_, base_bits_, dnum_, depth_, modulus_bits_;
+  std::optional<int> log_n_, scale_bits_, base_bits_, dnum_, depth_, modulus_bits_, parties_;
   std::optional<std::uint64_t> plaintext_modulus_;
   bool key_switching_ = true;
   std::optional<SecurityLevel> security_ = SecurityLevel::k128;

@@ -143,8 +143,8 @@ class Evaluator {
   NoiseEstimate sum_of(const char* function, int level, double scale, const NoiseEstimate& a,
                        const NoiseEstimate& b, const SumOptions& options) const;
   /// After a key switch.
-  NoiseEstimate switched(const char* function, int level, double scale,
-                         const NoiseEstimate& noise) const;
+  NoiseEstimate switched(const char* function, int level, double scale, const NoiseEstimate& noise,
+                         bool relinearizes = false) const;
 
   void check_key(const char* function, const Ciphertext& a, const KeySwitchingKey& key) const;
 
