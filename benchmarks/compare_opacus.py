@@ -5,7 +5,8 @@ Runs benchmarks/dp_sgd_step_bench (C++) and Opacus (Python) in turn, several rou
 number of threads, the same models and the same batch of random data, and keeps minima. Writes JSON,
 a list with one entry for each model and number of threads:
 
-  model             tanh_cnn, mlp, groupnorm_cnn, transformer, gru, embedding
+  model             tanh_cnn, mlp, groupnorm_cnn, transformer, gru, lstm,
+                    embedding
   plain_ms          plain step in C++, measured in turn with velum's
   velum_ms          velum's step: forward, backward, noise, optimiser
   velum_ratio       velum's step over the plain step right before it: the median over the steps of
@@ -40,7 +41,7 @@ from pathlib import Path
 from support.recording import ROOT, Failure, commit, find_program, machine, run, write_json
 
 OPACUS = ["opacus==1.6.0", "numpy==2.4.6", "opt-einsum==3.4.0", "scipy==1.16.3"]
-MODELS = ["tanh_cnn", "mlp", "groupnorm_cnn", "transformer", "gru", "embedding"]
+MODELS = ["tanh_cnn", "mlp", "groupnorm_cnn", "transformer", "gru", "lstm", "embedding"]
 PYTHON_KINDS = ["plain", "hooks", "ghost"]
 BATCH = 256
 
@@ -68,15 +69,14 @@ def make_steps(name: str, kinds: list[str]) -> tuple[dict[str, object], dict[str
         def forward(self, tokens):
             return self.head(self.encoder(self.embedding(tokens)).mean(1))
 
-    class Gru(nn.Module):
-        def __init__(self, private: bool):
+    class Recurrent(nn.Module):
+        def __init__(self, layer: type[nn.Module]):
             super().__init__()
-            gru = opacus.layers.DPGRU if private else nn.GRU
-            self.gru = gru(28, 128, batch_first=True)
+            self.layer = layer(28, 128, batch_first=True)
             self.head = nn.Linear(128, 10)
 
         def forward(self, images):
-            return self.head(self.gru(images.squeeze(1))[0][:, -1])
+            return self.head(self.layer(images.squeeze(1))[0][:, -1])
 
     class EmbeddingClassifier(nn.Module):
         def __init__(self):
@@ -107,7 +107,9 @@ def make_steps(name: str, kinds: list[str]) -> tuple[dict[str, object], dict[str
                 )
             return model
         if name == "gru":
-            return Gru(private)
+            return Recurrent(opacus.layers.DPGRU if private else nn.GRU)
+        if name == "lstm":
+            return Recurrent(opacus.layers.DPLSTM if private else nn.LSTM)
         if name == "embedding":
             return EmbeddingClassifier()
 

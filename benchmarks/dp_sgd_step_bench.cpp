@@ -92,6 +92,29 @@ struct GruImpl : torch::nn::Module {
 };
 TORCH_MODULE(Gru);
 
+/// The same by an LSTM; 81 thousand weights.
+struct LstmImpl : torch::nn::Module {
+  torch::Tensor forward(const torch::Tensor& images) {
+    return head(std::get<0>(lstm(images.squeeze(1))).select(1, 27));
+  }
+  torch::nn::LSTM lstm =
+      register_module("lstm", torch::nn::LSTM(torch::nn::LSTMOptions(28, 128).batch_first(true)));
+  torch::nn::Linear head = register_module("head", torch::nn::Linear(128, 10));
+};
+TORCH_MODULE(Lstm);
+
+/// Two layers of LSTM over 64 tokens of a vocabulary of 1000; 0.39 million weights.
+struct TextLstmImpl : torch::nn::Module {
+  torch::Tensor forward(const torch::Tensor& tokens) {
+    return head(std::get<0>(lstm(embedding(tokens))).mean(1));
+  }
+  torch::nn::Embedding embedding = register_module("embedding", torch::nn::Embedding(1000, 128));
+  torch::nn::LSTM lstm = register_module(
+      "lstm", torch::nn::LSTM(torch::nn::LSTMOptions(128, 128).num_layers(2).batch_first(true)));
+  torch::nn::Linear head = register_module("head", torch::nn::Linear(128, 10));
+};
+TORCH_MODULE(TextLstm);
+
 /// The mean of 64 rows of a table of 100 thousand; 6.4 million weights.
 struct EmbeddingClassifierImpl : torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& tokens) { return head(embedding(tokens).mean(1)); }
@@ -267,6 +290,8 @@ void register_workload(const std::string& name, const Workload& workload, int it
   register_workload("groupnorm_cnn", {[] { return model_of(groupnorm_cnn()); }, images}, 15);
   register_workload("transformer", {[] { return model_of(Transformer()); }, tokens<1000>}, 5);
   register_workload("gru", {[] { return model_of(Gru()); }, images}, 30);
+  register_workload("lstm", {[] { return model_of(Lstm()); }, images}, 50);
+  register_workload("text_lstm", {[] { return model_of(TextLstm()); }, tokens<1000>}, 10);
   register_workload("embedding", {[] { return model_of(EmbeddingClassifier()); }, tokens<100'000>},
                     40);
   return true;

@@ -12,6 +12,7 @@ velum_add_library(layer_gradients
     src/memory/recycled_tensor.cpp
     src/norm/norm_affine_gradients.cpp
     src/norm/norm_cpu_kernels.cpp
+    src/recurrent/lstm_cpu_kernels.cpp
   PUBLIC velum::torch
   PRIVATE PkgConfig::libhwy velum::torch_bridge velum::torch_threads)
 target_include_directories(velum_layer_gradients PUBLIC

@@ -17,6 +17,8 @@ velum_add_test(dpsgd_memory_limits_test TORCH
   SOURCES memory_limits_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
 velum_add_test(dpsgd_gradient_methods_test TORCH
   SOURCES gradient_methods_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
+velum_add_test(dpsgd_lstm_layer_test TORCH
+  SOURCES lstm_layer_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients PkgConfig::libhwy)
 velum_add_test(dpsgd_image_views_test TORCH
   SOURCES image_views_test.cpp LIBRARIES velum::dpsgd)
 velum_add_test(dpsgd_weight_average_test TORCH

@@ -1,74 +1,93 @@
 #include "tape/lstm_layer.h"
 
-#include <ATen/ops/cat.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/mul.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
+
+#include "memory/recycled_tensor.h"
+#include "recurrent/lstm_cpu_kernels.h"
 
 namespace velum::dpsgd::detail {
 namespace {
 
-/// y (1 - y): the slope of the logistic function at the value y.
-at::Tensor logistic_slope(const at::Tensor& y) { return y.mul(y.neg().add_(1)); }
-/// 1 - y^2: that of tanh.
-at::Tensor tanh_slope(const at::Tensor& y) { return y.square().neg_().add_(1); }
+/// Rows of a thread: products of fewer are no longer as fast.
+constexpr std::int64_t kGrainRows = 16;
 
 }  // namespace
 
 LstmLayerGates lstm_gate_gradients(const LstmLayer& layer, const at::Tensor& output_grads,
                                    const at::Tensor& hidden_grads, const at::Tensor& cell_grads) {
-  const auto in_order = [&](const at::Tensor& steps) {
-    return layer.reverse && steps.defined() ? steps.flip(0) : steps;
-  };
+  const std::int64_t steps = layer.output.size(0), rows = layer.output.size(1),
+                     width = layer.output.size(2);
+  const at::TensorOptions options = layer.output.options();
+  const auto time_of = [&](std::int64_t step) { return layer.reverse ? steps - 1 - step : step; };
+
   LstmLayerGates gates;
-  gates.input = in_order(layer.input);
-  const at::Tensor output = in_order(layer.output), flowing = in_order(output_grads);
-  const std::int64_t steps = output.size(0);
-  gates.hidden =
-      at::cat({layer.first_hidden.unsqueeze(0), output.narrow(0, 0, steps - 1)}, /*dim=*/0);
+  gates.hidden = at::empty(layer.output.sizes(), options);
+  gates.hidden.select(0, time_of(0)).copy_(layer.first_hidden);
+  gates.hidden.narrow(0, layer.reverse ? 0 : 1, steps - 1)
+      .copy_(layer.output.narrow(0, layer.reverse ? 1 : 0, steps - 1));
+  // The gates of all steps at once, for their hidden states are known.
+  gates.grads = at::empty({steps, rows, 4 * width}, options);
+  at::Tensor products = gates.grads.view({-1, 4 * width});
+  at::mm_out(products, layer.input.reshape({-1, layer.input.size(2)}), layer.input_weight.t());
+  products.addmm_(gates.hidden.view({-1, width}), layer.state_weight.t());
 
-  // Forward: the gates of all steps at once, for their hidden states are known; then step by step,
-  // so that what is between fits a cache. A step's gates give way to what flows into them.
-  const std::int64_t width = output.size(2);
-  gates.grads = at::matmul(gates.input, layer.input_weight.t());
-  gates.grads.view({-1, 4 * width})
-      .addmm_(gates.hidden.reshape({-1, width}), layer.state_weight.t());
-  if (layer.input_bias.defined()) gates.grads.add_(layer.input_bias.add(layer.state_bias));
-  const auto part = [&](std::int64_t step, std::int64_t number, std::int64_t count) {
-    return gates.grads.select(0, step).narrow(1, number * width, count * width);
-  };
-  const at::Tensor cells = at::empty({steps + 1, output.size(1), width}, output.options());
+  const at::Tensor bias =
+      layer.input_bias.defined() ? layer.input_bias.add(layer.state_bias) : at::Tensor();
+  const at::Tensor cells = at::empty({steps + 1, rows, width}, options);  // before each step
   cells.select(0, 0).copy_(layer.first_cell);
-  for (std::int64_t t = 0; t < steps; ++t) {
-    part(t, 0, 2).sigmoid_();
-    part(t, 2, 1).tanh_();
-    part(t, 3, 1).sigmoid_();
-    at::Tensor cell = cells.select(0, t + 1);
-    at::mul_out(cell, cells.select(0, t), part(t, 1, 1));
-    cell.addcmul_(part(t, 0, 1), part(t, 2, 1));
-  }
+  const at::Tensor flowing = output_grads.defined() && output_grads.stride(2) != 1
+                                 ? output_grads.contiguous()
+                                 : output_grads;
+  // Both are of the step that is at hand.
+  const at::Tensor to_hidden = at::zeros({rows, width}, options);
+  gates.cell_grads = at::zeros({rows, width}, options);
+  if (hidden_grads.defined()) to_hidden.copy_(hidden_grads);
+  if (cell_grads.defined()) gates.cell_grads.copy_(cell_grads);
 
-  at::Tensor hidden_grad =
-      hidden_grads.defined() ? hidden_grads : at::zeros_like(layer.first_hidden);
-  at::Tensor cell_grad = cell_grads.defined() ? cell_grads : at::zeros_like(layer.first_cell);
-  for (std::int64_t t = steps - 1; t >= 0; --t) {
-    if (flowing.defined()) hidden_grad = hidden_grad.add(flowing.select(0, t));
-    const at::Tensor in = part(t, 0, 1), forget = part(t, 1, 1), cell = part(t, 2, 1),
-                     out = part(t, 3, 1);
-    const at::Tensor shown = cells.select(0, t + 1).tanh();
-    cell_grad = cell_grad.add(tanh_slope(shown).mul_(out).mul_(hidden_grad));
-    const at::Tensor to_in = logistic_slope(in).mul_(cell).mul_(cell_grad);
-    const at::Tensor to_cell = tanh_slope(cell).mul_(in).mul_(cell_grad);
-    const at::Tensor to_forget = logistic_slope(forget).mul_(cells.select(0, t)).mul_(cell_grad);
-    cell_grad = cell_grad.mul(forget);
-    out.copy_(logistic_slope(out).mul_(shown).mul_(hidden_grad));
-    in.copy_(to_in);
-    forget.copy_(to_forget);
-    cell.copy_(to_cell);
-    if (t > 0) hidden_grad = at::matmul(gates.grads.select(0, t), layer.state_weight);
-  }
+  // Each thread goes through time with rows of its own.
+  at::parallel_for(0, rows, kGrainRows, [&](std::int64_t begin, std::int64_t end) {
+    const at::AutoDispatchBelowADInplaceOrView plain;
+    const std::int64_t count = end - begin;
+    const auto cells_before = [&](std::int64_t step) {
+      return cells.mutable_data_ptr<float>() + (step * rows + begin) * width;
+    };
+    const auto gates_of = [&](std::int64_t step) {
+      return gates.grads.mutable_data_ptr<float>() + (time_of(step) * rows + begin) * 4 * width;
+    };
+    for (std::int64_t step = 0; step < steps; ++step) {
+      lstm_activate_cpu(count, width, bias.defined() ? bias.const_data_ptr<float>() : nullptr,
+                        cells_before(step), gates_of(step), cells_before(step + 1));
+    }
+    at::Tensor of_rows = to_hidden.narrow(0, begin, count);
+    for (std::int64_t step = steps - 1; step >= 0; --step) {
+      const std::int64_t time = time_of(step);
+      const float* const outputs = flowing.defined()
+                                       ? flowing.const_data_ptr<float>() +
+                                             time * flowing.stride(0) + begin * flowing.stride(1)
+                                       : nullptr;
+      lstm_step_backward_cpu(
+          count, width, cells_before(step), cells_before(step + 1), of_rows.const_data_ptr<float>(),
+          outputs, flowing.defined() ? flowing.stride(1) : 0,
+          gates.cell_grads.mutable_data_ptr<float>() + begin * width, gates_of(step));
+      if (step == 0) continue;
+      at::mm_out(of_rows, gates.grads.select(0, time).narrow(0, begin, count), layer.state_weight);
+    }
+  });
   return gates;
+}
+
+at::Tensor lstm_input_gradient(const at::Tensor& gate_grads, const at::Tensor& input_weight) {
+  return at::matmul(gate_grads, input_weight);
+}
+
+at::Tensor lstm_first_hidden_gradient(const at::Tensor& gate_grads, const at::Tensor& state_weight,
+                                      bool reverse) {
+  return at::mm(gate_grads.select(0, reverse ? gate_grads.size(0) - 1 : 0), state_weight);
 }
 
 }  // namespace velum::dpsgd::detail

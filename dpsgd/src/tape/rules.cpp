@@ -737,73 +737,96 @@ Gradient trilinear_rule(NodeUse& use, std::size_t slot, at::IntArrayRef /*sizes*
                        mapping_of(use), /*inputs_first=*/false);
 }
 
-/// One direction of one layer, which oneDNN computes as a whole: the gradients of its gates are
-/// computed again from what it has saved, and each weight is a linear map of every step.
-Gradient lstm_layer_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes, bool transposed) {
-  const auto& node = *as<generated::MkldnnRnnLayerBackward0>(*use.node);
-  // Its flags are those of the whole network; what it has saved is one direction with time in
-  // front.
-  constexpr std::int64_t kLstm = 2;
-  if (node.mode != kLstm) return nullptr;
-  // Outputs: [steps, rows, hidden], and the last hidden state and cell, [.., rows, hidden].
-  RowMapping rows;
-  bool known = false;
-  for (std::size_t nr = 0; nr < 3; ++nr) {
+/// Where the samples lie among the rows of a recurrent layer, whose outputs are [steps, rows,
+/// hidden] and the last hidden state and cell, [.., rows, hidden].
+std::optional<RowMapping> rows_of_layer(const NodeUse& use) {
+  std::optional<RowMapping> rows;
+  for (std::size_t nr = 0; nr < use.grads.size(); ++nr) {
     const at::Tensor& grad = use.grads[nr];
     if (!grad.defined()) continue;
     RowMapping found = use.mappings[nr];
     if (found.batch == 1) found = {grad.dim() - 2, 1, 1, grad.size(-2)};
-    if (found.dim != grad.dim() - 2) return nullptr;
+    if (found.dim != grad.dim() - 2) return std::nullopt;
     found.dim = 1;
-    if (known && !(found == rows)) return nullptr;
+    if (rows.has_value() && !(found == *rows)) return std::nullopt;
     rows = found;
-    known = true;
   }
-  if (!known) return nullptr;
+  return rows;
+}
 
+/// One direction of one layer of an LSTM, which oneDNN computes as a whole; null for other nodes.
+/// The node's flags are those of the whole network; what it has saved is one direction, time in
+/// front.
+const generated::MkldnnRnnLayerBackward0* lstm_node(const GraphNode& graph_node) {
+  constexpr std::int64_t kLstm = 2;
+  const auto* const node = as<generated::MkldnnRnnLayerBackward0>(graph_node);
+  return node != nullptr && node->mode == kLstm ? node : nullptr;
+}
+
+/// Each element of a gate's gradient comes through at most all steps forward and back, with sums
+/// over inputs and states in each.
+double lstm_roundings(const at::Tensor& input, std::int64_t hidden) {
+  return static_cast<double>(input.size(0)) * static_cast<double>(input.size(2) + 5 * hidden + 32);
+}
+
+/// Computes the gradients of a layer's gates, from what it has saved, unless they are at hand.
+/// False where its samples lie in a way that is not known.
+bool find_lstm_gates(NodeUse& use) {
+  if (use.hidden_rows != nullptr) return true;
+  const std::optional<RowMapping> rows = rows_of_layer(use);
+  if (!rows.has_value()) return false;
+  const auto& node = *lstm_node(*use.node);
   const at::Tensor input = saved(*use.node, node.input_);
-  const std::int64_t count = input.size(1), hidden = node.hidden_size;
-  // Each element of a gate's gradient comes through at most all steps forward and back, with sums
-  // over inputs and states in each.
-  const double roundings =
-      static_cast<double>(input.size(0)) * static_cast<double>(input.size(2) + 5 * hidden + 32);
-  if (use.hidden_rows == nullptr) {
-    const auto state = [&](const SavedVariable& variable) {
-      return saved(*use.node, variable).reshape({count, hidden});
-    };
-    const auto bias = [&](const SavedVariable& variable) {
-      return node.has_biases ? saved(*use.node, variable) : at::Tensor();
-    };
-    const auto flowing = [&](std::size_t nr, at::IntArrayRef shape) {
-      const at::Tensor& grad = use.grads[nr];
-      return grad.defined() ? in_math_type(grad).reshape(shape) : at::Tensor();
-    };
-    const LstmLayerGates gates =
-        lstm_gate_gradients({.input = input,
-                             .input_weight = saved(*use.node, node.weight0_),
-                             .state_weight = saved(*use.node, node.weight1_),
-                             .input_bias = bias(node.weight2_),
-                             .state_bias = bias(node.weight3_),
-                             .first_hidden = state(node.hx__),
-                             .first_cell = state(node.cx__),
-                             .output = saved(*use.node, node.result0_),
-                             .reverse = node.reverse},
-                            flowing(0, {input.size(0), count, hidden}), flowing(1, {count, hidden}),
-                            flowing(2, {count, hidden}));
-    use.input_rows = rows_of(gates.input, rows);
-    use.hidden_rows = rows_of(gates.hidden, rows);
-    use.grad_rows = rows_of(gates.grads, rows);
-  }
+  const std::int64_t steps = input.size(0), count = input.size(1), hidden = node.hidden_size;
+  const auto state = [&](const SavedVariable& variable) {
+    return saved(*use.node, variable).reshape({count, hidden});
+  };
+  const auto bias = [&](const SavedVariable& variable) {
+    return node.has_biases ? saved(*use.node, variable) : at::Tensor();
+  };
+  const auto flowing = [&](std::size_t nr, at::IntArrayRef shape) {
+    const at::Tensor& grad = use.grads[nr];
+    return grad.defined() ? in_math_type(grad).reshape(shape) : at::Tensor();
+  };
+  const LstmLayerGates gates = lstm_gate_gradients(
+      {.input = input,
+       .input_weight = saved(*use.node, node.weight0_),
+       .state_weight = saved(*use.node, node.weight1_),
+       .input_bias = bias(node.weight2_),
+       .state_bias = bias(node.weight3_),
+       .first_hidden = state(node.hx__),
+       .first_cell = state(node.cx__),
+       .output = saved(*use.node, node.result0_),
+       .reverse = node.reverse},
+      flowing(0, {steps, count, hidden}), flowing(1, {count, hidden}), flowing(2, {count, hidden}));
+  const auto rows_of_steps = [&](const at::Tensor& tensor) {
+    return std::make_shared<const SampleRows>(
+        tensor.reshape({steps * count, tensor.size(2)}),
+        RowMapping{0, steps * rows->outer, rows->batch, rows->inner});
+  };
+  use.input_rows = rows_of_steps(input);
+  use.hidden_rows = rows_of_steps(gates.hidden);
+  use.grad_rows = rows_of_steps(gates.grads);
+  use.cell_grads = gates.cell_grads;
+  return true;
+}
+
+/// Each weight is a linear map of every step.
+Gradient lstm_layer_rule(NodeUse& use, std::size_t slot, at::IntArrayRef sizes, bool transposed) {
+  if (lstm_node(*use.node) == nullptr || !find_lstm_gates(use)) return nullptr;
+  const auto& node = *lstm_node(*use.node);
+  const double roundings = lstm_roundings(saved(*use.node, node.input_), node.hidden_size);
   if (slot <= 2) {
     return std::make_shared<LinearGradient>(slot == 1 ? use.input_rows : use.hidden_rows,
                                             use.grad_rows, transposed, use.limits, roundings);
   }
-  std::vector<std::int64_t> result{rows.batch};
-  result.insert(result.end(), sizes.begin(), sizes.end());
   const auto grads = use.grad_rows;
+  if (!use.gate_sums.defined()) use.gate_sums = grads->samples().sum(1);
   const double terms = static_cast<double>(grads->mapping.steps());
+  std::vector<std::int64_t> result{grads->mapping.batch};
+  result.insert(result.end(), sizes.begin(), sizes.end());
   return std::make_shared<MaterialisedGradient>(
-      grads->samples().sum(1).reshape(result), [grads, terms, roundings](std::int64_t sample) {
+      use.gate_sums.reshape(result), [grads, terms, roundings](std::int64_t sample) {
         return (terms + roundings) * std::sqrt(terms) * grads->norm_of(sample);
       });
 }
@@ -875,6 +898,74 @@ std::shared_ptr<OperandGradient> rule_gradient(NodeUse& use, std::size_t slot,
   // Of all rules that of a recurrent layer alone can do without a gradient of the first output.
   if (!use.grads.front().defined() && found->second.rule != lstm_layer_rule) return nullptr;
   return found->second.rule(use, slot, operand_sizes, transposed);
+}
+
+bool gives_input_gradients(const GraphNode& graph_node) {
+  const auto* const node = lstm_node(graph_node);
+  if (node == nullptr) return false;
+  const auto is_float = [](const torch::autograd::InputMetadata& metadata) {
+    return c10::typeMetaToScalarType(metadata.options().dtype()) == at::kFloat;
+  };
+  return is_float(node->input_metadata(0));
+}
+
+std::vector<at::Tensor> input_gradients(NodeUse& use, const std::vector<bool>& wanted) {
+  constexpr std::size_t kInput = 0, kFirstHidden = 5, kFirstCell = 6;
+  std::vector<at::Tensor> result(use.node->edges.size());
+  if (!find_lstm_gates(use)) {
+    const bool any = std::any_of(use.grads.begin(), use.grads.end(),
+                                 [](const at::Tensor& grad) { return grad.defined(); });
+    if (any) throw std::logic_error("input_gradients: the samples of an LSTM layer are not known");
+    return result;
+  }
+  const auto& node = *lstm_node(*use.node);
+  const at::Tensor input = saved(*use.node, node.input_);
+  const at::Tensor grads = use.grad_rows->rows.view({input.size(0), input.size(1), -1});
+  if (wanted[kInput]) {
+    result[kInput] = lstm_input_gradient(grads, saved(*use.node, node.weight0_));
+  }
+  if (wanted[kFirstHidden]) {
+    result[kFirstHidden] =
+        lstm_first_hidden_gradient(grads, saved(*use.node, node.weight1_), node.reverse)
+            .view_as(saved(*use.node, node.hx__));
+  }
+  if (wanted[kFirstCell]) {
+    result[kFirstCell] = use.cell_grads.view_as(saved(*use.node, node.cx__));
+  }
+  return result;
+}
+
+std::optional<bool> input_gradients_agree(NodeUse& use, const std::vector<at::Tensor>& own,
+                                          double roundoff) {
+  std::vector<bool> wanted;
+  for (const at::Tensor& grad : own) wanted.push_back(grad.defined());
+  const std::vector<at::Tensor> given = input_gradients(use, wanted);
+  std::optional<RowMapping> rows = rows_of_layer(use);
+  if (!rows.has_value()) return true;
+  const auto& node = *lstm_node(*use.node);
+  const at::Tensor input = saved(*use.node, node.input_);
+  const auto norms = [&](const at::Tensor& tensor) {  // [batch]
+    rows->dim = tensor.dim() - 2;
+    return row_squared_norms(rows->samples_first(tensor).flatten(1)).sqrt_();
+  };
+  const auto norm = [](const at::Tensor& tensor) {
+    return row_squared_norms(tensor.reshape({1, -1})).sqrt_();
+  };
+  // What flows into a state is at most the sum over the steps of what flows into their outputs and,
+  // through the weights, into their gates.
+  at::Tensor most = use.grad_rows->sample_squared_norms().sqrt().mul_(
+      norm(saved(*use.node, node.weight0_)).add_(norm(saved(*use.node, node.weight1_))));
+  for (const at::Tensor& grad : use.grads) {
+    if (grad.defined()) most.add_(norms(grad));
+  }
+  const double steps = static_cast<double>(input.size(0));
+  most.mul_(4 * roundoff * lstm_roundings(input, node.hidden_size) * std::sqrt(steps));
+  for (std::size_t slot = 0; slot < own.size(); ++slot) {
+    if (!given[slot].defined()) continue;
+    if (!own[slot].isfinite().all().item<bool>()) return std::nullopt;
+    if (!norms(given[slot].sub(own[slot])).le(most).all().item<bool>()) return false;
+  }
+  return true;
 }
 
 bool is_lookup(const std::string& node_name) { return node_name == "EmbeddingBackward0"; }

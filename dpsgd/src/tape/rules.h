@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,7 +45,10 @@ struct NodeUse {
   MemoryLimits limits;
 
   std::shared_ptr<const SampleRows> input_rows, grad_rows;
-  std::shared_ptr<const SampleRows> hidden_rows;  // of a recurrent layer
+  // Of a recurrent layer.
+  std::shared_ptr<const SampleRows> hidden_rows;
+  at::Tensor gate_sums;   // [batch, gates]: over all steps
+  at::Tensor cell_grads;  // [rows, hidden]: what flows into the first cell
   std::shared_ptr<ConvGradient> conv;
   std::pair<at::Tensor, at::Tensor> affine;  // of a normalisation: scale and shift, [batch, ..]
 };
@@ -53,6 +57,17 @@ struct NodeUse {
 /// `transposed` that of its transpose. Null if there is no rule for such a mapping of samples.
 std::shared_ptr<OperandGradient> rule_gradient(NodeUse& use, std::size_t slot,
                                                at::IntArrayRef operand_sizes, bool transposed);
+
+/// Whether `input_gradients` knows the operation. Its own backward gives the same up to rounding,
+/// but not what the rule needs, which gives it at little more cost.
+bool gives_input_gradients(const GraphNode& node);
+/// What flows out of the operation, one for each of its edges; undefined where that is not wanted,
+/// where nothing flows in, and into operands that the rule knows.
+std::vector<at::Tensor> input_gradients(NodeUse& use, const std::vector<bool>& wanted);
+/// Whether these are, for every sample, what the operation's own backward has given, up to rounding
+/// by `roundoff`; nothing where that is not finite.
+std::optional<bool> input_gradients_agree(NodeUse& use, const std::vector<at::Tensor>& own,
+                                          double roundoff);
 
 /// Whether `lookup_gradient` knows the operation.
 bool is_lookup(const std::string& node_name);

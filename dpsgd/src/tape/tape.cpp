@@ -575,22 +575,26 @@ bool Tape::may_fit(const Graph& graph, const Plan& plan, std::int64_t batch) {
   return true;
 }
 
-void Tape::assemble_node(const Graph& graph, const Plan& plan, std::size_t n,
-                         std::vector<at::Tensor> grads, std::int64_t batch,
-                         std::vector<NodeGradients>& found) const {
-  const Plan::Node& planned = plan.nodes[n];
-  const GraphNode& node = graph.node(planned.index);
+NodeUse Tape::use_of(const Graph& graph, const Plan& plan, std::size_t n,
+                     std::vector<at::Tensor> grads, std::int64_t batch) {
   NodeUse use;
-  use.node = &node;
+  use.node = &graph.node(plan.nodes[n].index);
   use.grads = std::move(grads);
-  use.limits = limits_;
-  bool any = false;
-  for (const Plan::Incoming& incoming : planned.incoming) {
+  for (const Plan::Incoming& incoming : plan.nodes[n].incoming) {
     RowMapping mapping = incoming.mapping;
     mapping.batch = batch;
     use.mappings.push_back(mapping);
-    any |= incoming.defined;
   }
+  return use;
+}
+
+void Tape::assemble_node(const Graph& graph, const Plan& plan, std::size_t n, NodeUse& use,
+                         std::vector<NodeGradients>& found) const {
+  const Plan::Node& planned = plan.nodes[n];
+  const GraphNode& node = graph.node(planned.index);
+  use.limits = limits_;
+  const bool any = std::any_of(planned.incoming.begin(), planned.incoming.end(),
+                               [](const Plan::Incoming& incoming) { return incoming.defined; });
   if (!any) return;
   for (const Plan::Operand& operand : planned.operands) {
     std::shared_ptr<OperandGradient> gradient;
@@ -662,7 +666,8 @@ BatchGradients Tape::assemble(const std::shared_ptr<const Graph>& graph, const P
                               const Captured& captured, std::int64_t batch) const {
   std::vector<NodeGradients> found(plan.nodes.size());
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
-    assemble_node(*graph, plan, n, captured.incoming[n], batch, found);
+    NodeUse use = use_of(*graph, plan, n, captured.incoming[n], batch);
+    assemble_node(*graph, plan, n, use, found);
   }
   return gather(graph, plan, std::move(found), batch);
 }
@@ -698,30 +703,64 @@ namespace {
 class IncomingObserver {
  public:
   using See = std::function<void(const variable_list&)>;
+  /// Gives what flows on to each of the node's edges.
+  using Replace = std::function<variable_list(const variable_list&)>;
 
-  IncomingObserver(std::shared_ptr<AutogradNode> node, See see) : node_(std::move(node)) {
-    auto hook = std::make_unique<Hook>(std::move(see));
-    hook_ = hook.get();
-    node_->add_pre_hook(std::move(hook));
+  IncomingObserver(std::shared_ptr<AutogradNode> node, See see)
+      : IncomingObserver(
+            std::move(node),
+            [see = std::move(see)](const variable_list& grads) {
+              see(grads);
+              return grads;
+            },
+            nullptr) {}
+  /// The node's own backward sees nothing flow in and computes nothing.
+  static std::unique_ptr<IncomingObserver> replacing(std::shared_ptr<AutogradNode> node,
+                                                     Replace replace) {
+    const auto flowing_on = std::make_shared<variable_list>();
+    auto before = [replace = std::move(replace), flowing_on](const variable_list& grads) {
+      *flowing_on = replace(grads);
+      return variable_list(grads.size());
+    };
+    auto after = std::make_unique<PostHook>();
+    after->flowing_on = flowing_on;
+    return std::unique_ptr<IncomingObserver>(
+        new IncomingObserver(std::move(node), std::move(before), std::move(after)));
   }
   ~IncomingObserver() {
-    std::erase_if(node_->pre_hooks(), [this](const auto& hook) { return hook.get() == hook_; });
+    std::erase_if(node_->pre_hooks(), [this](const auto& hook) { return hook.get() == before_; });
+    std::erase_if(node_->post_hooks(), [this](const auto& hook) { return hook.get() == after_; });
   }
   IncomingObserver(const IncomingObserver&) = delete;
   IncomingObserver& operator=(const IncomingObserver&) = delete;
 
  private:
-  struct Hook final : torch::autograd::FunctionPreHook {
-    explicit Hook(See see_in) : see(std::move(see_in)) {}
-    variable_list operator()(const variable_list& grads) override {
-      see(grads);
-      return grads;
+  struct PreHook final : torch::autograd::FunctionPreHook {
+    variable_list operator()(const variable_list& grads) override { return before(grads); }
+    std::function<variable_list(const variable_list&)> before;
+  };
+  struct PostHook final : torch::autograd::FunctionPostHook {
+    variable_list operator()(const variable_list& /*outputs*/,
+                             const variable_list& /*inputs*/) override {
+      return std::move(*flowing_on);
     }
-    See see;
+    std::shared_ptr<variable_list> flowing_on;
   };
 
+  IncomingObserver(std::shared_ptr<AutogradNode> node,
+                   std::function<variable_list(const variable_list&)> before,
+                   std::unique_ptr<PostHook> after)
+      : node_(std::move(node)), after_(after.get()) {
+    auto hook = std::make_unique<PreHook>();
+    hook->before = std::move(before);
+    before_ = hook.get();
+    node_->add_pre_hook(std::move(hook));
+    if (after != nullptr) node_->add_post_hook(std::move(after));
+  }
+
   std::shared_ptr<AutogradNode> node_;
-  const torch::autograd::FunctionPreHook* hook_ = nullptr;
+  const torch::autograd::FunctionPreHook* before_ = nullptr;
+  const torch::autograd::FunctionPostHook* after_ = nullptr;
 };
 
 }  // namespace
@@ -812,7 +851,9 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
   std::vector<bool> seen(plan.nodes.size(), false);
   const auto see = [&](std::size_t n, std::vector<at::Tensor> grads) {
     seen[n] = true;
-    take(n, std::move(grads));
+    NodeUse use = use_of(graph, plan, n, std::move(grads), losses.numel());
+    take(n, use);
+    return use;
   };
   torch::autograd::edge_list outputs;
   std::vector<std::size_t> lowest;
@@ -820,8 +861,21 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     const auto& function = graph.node(plan.nodes[n].index).function;
     if (above_use[static_cast<std::size_t>(plan.nodes[n].index)]) {
-      observers.push_back(std::make_unique<IncomingObserver>(
-          function, [&see, n](const variable_list& grads) { see(n, grads); }));
+      if (!gives_input_gradients(graph.node(plan.nodes[n].index)) ||
+          !std::as_const(*function).post_hooks().empty()) {
+        observers.push_back(std::make_unique<IncomingObserver>(
+            function, [&see, n](const variable_list& grads) { see(n, grads); }));
+        continue;
+      }
+      observers.push_back(IncomingObserver::replacing(
+          function, [&see, n, node = function.get()](const variable_list& grads) {
+            NodeUse use = see(n, grads);
+            std::vector<bool> wanted(node->num_outputs());
+            for (std::size_t i = 0; i < wanted.size(); ++i) {
+              wanted[i] = node->task_should_compute_output(i);
+            }
+            return input_gradients(use, wanted);
+          }));
       continue;
     }
     lowest.push_back(n);
@@ -847,7 +901,7 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
   }
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     // A node that nothing flowed into.
-    if (!seen[n]) take(n, std::vector<at::Tensor>(plan.nodes[n].incoming.size()));
+    if (!seen[n]) see(n, std::vector<at::Tensor>(plan.nodes[n].incoming.size()));
   }
 }
 
@@ -874,7 +928,8 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
     const at::Tensor weights = random_signs(losses);
     signs = weights.to(at::kDouble).unsqueeze(1);
     observe(*graph, plan, losses, weights, /*release=*/false,
-            [&](std::size_t n, const std::vector<at::Tensor>& grads) {
+            [&](std::size_t n, const NodeUse& use) {
+              const std::vector<at::Tensor>& grads = use.grads;
               require_fit(n, grads);
               for (std::size_t nr = 0; nr < grads.size(); ++nr) {
                 of_signs[n].push_back(grads[nr].defined() ? sketch.of(grads[nr], mapping_of(n, nr))
@@ -902,17 +957,16 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
     }
   }
   std::vector<NodeGradients> found(plan.nodes.size());
-  observe(*graph, plan, losses, at::ones_like(losses), release,
-          [&](std::size_t n, std::vector<at::Tensor> grads) {
-            require_fit(n, grads);
-            if (signs.defined()) check_node(n, grads);
-            assemble_node(*graph, plan, n, std::move(grads), batch, found);
-            for (std::size_t i = 0; i < found[n].size(); ++i) {
-              const auto& paths = plan.nodes[n].operands[i].paths;
-              found[n][i]->settle(/*alone=*/paths.size() == 1 &&
-                                  uses_of[static_cast<std::size_t>(paths.front()->leaf())] == 1);
-            }
-          });
+  observe(*graph, plan, losses, at::ones_like(losses), release, [&](std::size_t n, NodeUse& use) {
+    require_fit(n, use.grads);
+    if (signs.defined()) check_node(n, use.grads);
+    assemble_node(*graph, plan, n, use, found);
+    for (std::size_t i = 0; i < found[n].size(); ++i) {
+      const auto& paths = plan.nodes[n].operands[i].paths;
+      found[n][i]->settle(/*alone=*/paths.size() == 1 &&
+                          uses_of[static_cast<std::size_t>(paths.front()->leaf())] == 1);
+    }
+  });
   return gather(graph, plan, std::move(found), batch);
 }
 
@@ -1096,6 +1150,30 @@ std::pair<Tape::KnownMappings, bool> Tape::locate_open(const Graph& graph,
   return {known, decided};
 }
 
+bool Tape::prove_input_gradients(const Graph& graph, const Plan& plan, const Captured& captured,
+                                 std::int64_t batch) const {
+  bool finite = true;
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    const GraphNode& node = graph.node(plan.nodes[n].index);
+    const std::vector<Plan::Operand>& operands = plan.nodes[n].operands;
+    if (!gives_input_gradients(node) ||
+        std::any_of(operands.begin(), operands.end(),
+                    [](const Plan::Operand& operand) { return operand.generic; })) {
+      continue;
+    }
+    const std::vector<at::Tensor>& grads = captured.incoming[n];
+    NodeUse use = use_of(graph, plan, n, grads, batch);
+    const std::optional<bool> agree = input_gradients_agree(
+        use, (*node.function)(variable_list(grads.begin(), grads.end())), kFloatRoundoff);
+    finite &= agree.has_value();
+    if (agree.value_or(true)) continue;
+    throw std::logic_error("tape: what flows on from " + node.name + " with " +
+                           parameters_of(plan, n) +
+                           " differs from its own backward's by more than rounding allows");
+  }
+  return finite;
+}
+
 BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan,
                            const Captured& captured, const at::Tensor& losses,
                            bool& for_good) const {
@@ -1178,6 +1256,7 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
     for_good = false;  // autograd's own sums over the batch would be spoiled by that sample
     return gradients;
   }
+  for_good &= prove_input_gradients(*graph, plan, captured, batch);
   double roundoff = 0;
   for (const auto& incoming : captured.incoming) {
     for (const at::Tensor& grad : incoming) {

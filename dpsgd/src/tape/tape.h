@@ -144,8 +144,10 @@ class Tape {
                    const at::Tensor& weights, bool with_leaves) const;
   BatchGradients assemble(const std::shared_ptr<const Graph>& graph, const Plan& plan,
                           const Captured& captured, std::int64_t batch) const;
-  void assemble_node(const Graph& graph, const Plan& plan, std::size_t n,
-                     std::vector<at::Tensor> grads, std::int64_t batch,
+  /// @param grads  what has flowed into node n of the plan.
+  static NodeUse use_of(const Graph& graph, const Plan& plan, std::size_t n,
+                        std::vector<at::Tensor> grads, std::int64_t batch);
+  void assemble_node(const Graph& graph, const Plan& plan, std::size_t n, NodeUse& use,
                      std::vector<NodeGradients>& found) const;
   BatchGradients gather(const std::shared_ptr<const Graph>& graph, const Plan& plan,
                         std::vector<NodeGradients> found, std::int64_t batch) const;
@@ -153,8 +155,8 @@ class Tape {
   void check_override(std::size_t index, const ParameterGradient& gradient) const;
   /// Whether the gradients of this graph may be taken while the backward pass is under way.
   bool may_stream(const Graph& graph, Plan& plan) const;
-  /// One backward pass: calls take(n, what flows into node n of the plan) for each, as soon as that
-  /// is there.
+  /// One backward pass: calls take(n, node n of the plan with what flows into it) for each, as soon
+  /// as that is there. What flows on from a node with `input_gradients` comes from these.
   template <typename Take>
   void observe(const Graph& graph, const Plan& plan, const at::Tensor& losses,
                const at::Tensor& weights, bool release, const Take& take) const;
@@ -177,6 +179,9 @@ class Tape {
   /// has decided everything.
   BatchGradients prove(const std::shared_ptr<const Graph>& graph, Plan& plan,
                        const Captured& captured, const at::Tensor& losses, bool& for_good) const;
+  /// Checks `input_gradients` against the nodes' own backward. False where that is not finite.
+  bool prove_input_gradients(const Graph& graph, const Plan& plan, const Captured& captured,
+                             std::int64_t batch) const;
   /// Lets what the uses' rules read be read from hooks during a pass.
   static void read_saved(const Graph& graph, const Plan& plan, SavedHookReader& reader);
   /// By how much of its norm a row may be off in a backward from random signs.
