@@ -175,10 +175,12 @@ struct DoubleOps {
   }
 };
 
-/// Two vectors at a time, instruction by instruction: the map is one long chain of dependent
-/// instructions, and two chains fill the gaps of one.
+/// Two vectors at a time, instruction by instruction: a map is a few long chains of dependent
+/// instructions, and those of another vector fill their gaps.
 template <typename Ops>
 struct TwoOf {
+  using T = typename Ops::T;
+  using I = typename Ops::I;
   template <typename V>
   struct Two {
     V a, b;
@@ -187,8 +189,8 @@ struct TwoOf {
   using U = Two<typename Ops::U>;
   using W = Two<typename Ops::W>;
 
-  static HWY_INLINE F set(typename Ops::T x) { return {Ops::set(x), Ops::set(x)}; }
-  static HWY_INLINE W set_int(typename Ops::I x) { return {Ops::set_int(x), Ops::set_int(x)}; }
+  static HWY_INLINE F set(T x) { return {Ops::set(x), Ops::set(x)}; }
+  static HWY_INLINE W set_int(I x) { return {Ops::set_int(x), Ops::set_int(x)}; }
   static HWY_INLINE F add(F x, F y) { return {Ops::add(x.a, y.a), Ops::add(x.b, y.b)}; }
   static HWY_INLINE F sub(F x, F y) { return {Ops::sub(x.a, y.a), Ops::sub(x.b, y.b)}; }
   static HWY_INLINE F mul(F x, F y) { return {Ops::mul(x.a, y.a), Ops::mul(x.b, y.b)}; }
@@ -246,68 +248,127 @@ struct TwoOf {
 
 }  // namespace simd_gaussian
 
-void gaussian_groups_float(const PreparedStream& stream, std::uint32_t first_block,
-                           std::int64_t groups, float* out) {
+/// Of one slot of a group to the next.
+constexpr std::int64_t kSlot = GaussianLayout::kBlocksPerGroup;
+constexpr std::int64_t kWordLanes = hn::MaxLanes(WordTag());
+
+/// The draws of the blocks of a vector, to the lanes of `out`, the first slot of their group.
+HWY_INLINE void map_words(const Words (&x)[16], float* out) {
   using Ops = simd_gaussian::TwoOf<simd_gaussian::FloatOps>;
-  constexpr std::int64_t kSlot = GaussianLayout::kBlocksPerGroup;
   const hn::RebindToFloat<WordTag> d;
-  const auto lanes = static_cast<std::uint32_t>(hn::Lanes(d));
-  for (std::int64_t group = 0; group < groups; ++group) {
-    for (std::uint32_t lane = 0; lane < GaussianLayout::kBlocksPerGroup; lane += lanes) {
+  for (int pair = 0; pair < 4; pair += 2) {
+    const Words* const quad = x + 4 * pair;
+    Ops::F first;
+    Ops::F second;
+    simd_gaussian::normal_pair_float<Ops>({quad[0], quad[4]}, {quad[1], quad[5]},
+                                          {quad[2], quad[6]}, {quad[3], quad[7]}, first, second);
+    float* const to = out + 2 * pair * kSlot;
+    hn::StoreU(first.a, d, to);
+    hn::StoreU(second.a, d, to + kSlot);
+    hn::StoreU(first.b, d, to + 2 * kSlot);
+    hn::StoreU(second.b, d, to + 3 * kSlot);
+  }
+}
+
+/// One pair of draws of every lane, a vector of doubles at a time: 16 registers hold no more.
+HWY_INLINE void map_pair(const std::uint32_t (*words)[kWordLanes], double* out) {
+  using Ops = simd_gaussian::DoubleOps;
+  const Ops::D d;
+  const Ops::DU half;
+  for (std::int64_t lane = 0; lane < kWordLanes; lane += kWordLanes / 2) {
+    const auto load = [&](int w) HWY_ATTR { return hn::Load(half, words[w] + lane); };
+    Ops::F first;
+    Ops::F second;
+    simd_gaussian::normal_pair_double<Ops>(load(0), load(1), load(2), load(3), first, second);
+    hn::StoreU(first, d, out + lane);
+    hn::StoreU(second, d, out + lane + kSlot);
+  }
+}
+
+/// Two pairs of draws of every lane, four vectors of doubles at a time, for 32 registers.
+HWY_INLINE void map_two_pairs(const std::uint32_t (*words)[kWordLanes], double* out) {
+  using Two = simd_gaussian::TwoOf<simd_gaussian::DoubleOps>;
+  using Ops = simd_gaussian::TwoOf<Two>;
+  const simd_gaussian::DoubleOps::D d;
+  const simd_gaussian::DoubleOps::DU half;
+  const auto load = [&](int w) HWY_ATTR -> Two::U {
+    return {hn::Load(half, words[w]), hn::Load(half, words[w] + kWordLanes / 2)};
+  };
+  const auto store = [&](const Two::F& x, double* to) HWY_ATTR {
+    hn::StoreU(x.a, d, to);
+    hn::StoreU(x.b, d, to + kWordLanes / 2);
+  };
+  Ops::F first;
+  Ops::F second;
+  simd_gaussian::normal_pair_double<Ops>({load(0), load(4)}, {load(1), load(5)}, {load(2), load(6)},
+                                         {load(3), load(7)}, first, second);
+  store(first.a, out);
+  store(second.a, out + kSlot);
+  store(first.b, out + 2 * kSlot);
+  store(second.b, out + 3 * kSlot);
+}
+
+HWY_INLINE void map_words(const Words (&x)[16], double* out) {
+  HWY_ALIGN std::uint32_t words[16][kWordLanes];
+  for (int w = 0; w < 16; ++w) hn::Store(x[w], WordTag(), words[w]);
+  for (int pair = 0; pair < 4; ++pair) map_pair(words + 4 * pair, out + 2 * pair * kSlot);
+}
+
+/// The draws of two groups.
+HWY_INLINE void map_words(const TwoWords (&x)[16], float* out) {
+  Words a[16];
+  Words b[16];
+  for (int w = 0; w < 16; ++w) {
+    a[w] = x[w].a;
+    b[w] = x[w].b;
+  }
+  map_words(a, out);
+  map_words(b, out + GaussianLayout::kDrawsPerGroup);
+}
+
+HWY_INLINE void map_words(const TwoWords (&x)[16], double* out) {
+  HWY_ALIGN std::uint32_t words[32][kWordLanes];
+  for (int w = 0; w < 16; ++w) {
+    hn::Store(x[w].a, WordTag(), words[w]);
+    hn::Store(x[w].b, WordTag(), words[w + 16]);
+  }
+  for (int pair = 0; pair < 8; pair += 2) {
+    map_two_pairs(words + 4 * pair, out + 2 * pair * kSlot);
+  }
+}
+
+static_assert(!kTwoVectorsFit || kWordLanes == kSlot, "a vector has the blocks of a group");
+
+template <typename T>
+HWY_INLINE void gaussian_groups(const PreparedStream& stream, std::uint32_t first_block,
+                                std::int64_t groups, T* out) {
+  if constexpr (kTwoVectorsFit) {
+    for (; groups >= 2; groups -= 2) {
+      TwoWords x[16];
+      chacha20_blocks(stream, first_block, x);
+      map_words(x, out);
+      first_block += 2 * GaussianLayout::kBlocksPerGroup;
+      out += 2 * GaussianLayout::kDrawsPerGroup;
+    }
+  }
+  for (; groups > 0; --groups) {
+    for (std::int64_t lane = 0; lane < kSlot; lane += kWordLanes) {
       Words x[16];
-      chacha20_blocks(stream, first_block + lane, x);
-      for (int pair = 0; pair < 4; pair += 2) {
-        const Words* const quad = x + 4 * pair;
-        Ops::F first;
-        Ops::F second;
-        simd_gaussian::normal_pair_float<Ops>({quad[0], quad[4]}, {quad[1], quad[5]},
-                                              {quad[2], quad[6]}, {quad[3], quad[7]}, first,
-                                              second);
-        float* const to = out + lane + 2 * pair * kSlot;
-        hn::StoreU(first.a, d, to);
-        hn::StoreU(second.a, d, to + kSlot);
-        hn::StoreU(first.b, d, to + 2 * kSlot);
-        hn::StoreU(second.b, d, to + 3 * kSlot);
-      }
+      chacha20_blocks(stream, first_block + static_cast<std::uint32_t>(lane), x);
+      map_words(x, out + lane);
     }
     first_block += GaussianLayout::kBlocksPerGroup;
     out += GaussianLayout::kDrawsPerGroup;
   }
 }
 
+void gaussian_groups_float(const PreparedStream& stream, std::uint32_t first_block,
+                           std::int64_t groups, float* out) {
+  gaussian_groups(stream, first_block, groups, out);
+}
 void gaussian_groups_double(const PreparedStream& stream, std::uint32_t first_block,
                             std::int64_t groups, double* out) {
-  using One = simd_gaussian::DoubleOps;
-  using Ops = simd_gaussian::TwoOf<One>;
-  constexpr std::int64_t kSlot = GaussianLayout::kBlocksPerGroup;
-  const One::D d;
-  const One::DU half;
-  const auto lanes = static_cast<std::uint32_t>(hn::Lanes(WordTag()));
-  const auto half_lanes = static_cast<std::uint32_t>(hn::Lanes(d));
-  for (std::int64_t group = 0; group < groups; ++group) {
-    for (std::uint32_t lane = 0; lane < GaussianLayout::kBlocksPerGroup; lane += lanes) {
-      Words x[16];
-      chacha20_blocks(stream, first_block + lane, x);
-      HWY_ALIGN std::uint32_t words[16][hn::MaxLanes(WordTag())];
-      for (int w = 0; w < 16; ++w) hn::Store(x[w], WordTag(), words[w]);
-      for (int pair = 0; pair < 4; ++pair) {
-        const auto load = [&](int w) HWY_ATTR -> Ops::U {
-          const std::uint32_t* const from = words[4 * pair + w];
-          return {hn::Load(half, from), hn::Load(half, from + half_lanes)};
-        };
-        Ops::F first;
-        Ops::F second;
-        simd_gaussian::normal_pair_double<Ops>(load(0), load(1), load(2), load(3), first, second);
-        double* const to = out + lane + 2 * pair * kSlot;
-        hn::StoreU(first.a, d, to);
-        hn::StoreU(first.b, d, to + half_lanes);
-        hn::StoreU(second.a, d, to + kSlot);
-        hn::StoreU(second.b, d, to + kSlot + half_lanes);
-      }
-    }
-    first_block += GaussianLayout::kBlocksPerGroup;
-    out += GaussianLayout::kDrawsPerGroup;
-  }
+  gaussian_groups(stream, first_block, groups, out);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

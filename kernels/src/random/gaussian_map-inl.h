@@ -80,6 +80,9 @@ VELUM_GAUSSIAN_MAP void normal_pair_float(typename Ops::U u_hi, typename Ops::U 
 }
 
 /// The same map in double arithmetic. `Ops::U` holds 32-bit words, `Ops::W` the 64-bit patterns.
+/// The three chains of dependent operations, to the radius, the sine and the cosine, stand side by
+/// side: a processor does not look far enough ahead to start the second while the first is under
+/// way.
 template <typename Ops>
 VELUM_GAUSSIAN_MAP void normal_pair_double(typename Ops::U u_hi, typename Ops::U u_lo,
                                            typename Ops::U v_hi, typename Ops::U v_lo,
@@ -91,9 +94,19 @@ VELUM_GAUSSIAN_MAP void normal_pair_double(typename Ops::U u_hi, typename Ops::U
   const U upper_half = Ops::broadcast_sign(u_hi);
   const F hi = Ops::to_float(Ops::bit_xor(u_hi, upper_half));  // [0, 2^31)
   const F lo = Ops::to_float(Ops::template shift_right<1>(Ops::bit_xor(u_lo, upper_half)));
+  const F t_hi = Ops::to_float(v_hi);                                // [-2^31, 2^31)
+  const F t_lo = Ops::to_float(Ops::template shift_right<2>(v_lo));  // [0, 2^30)
   const F w = Ops::fma(hi, Ops::set(0x1p-32),
-                       Ops::fma(lo, Ops::set(0x1p-63), Ops::set(0x1p-64)));  // (0, 1/2]
+                       Ops::fma(lo, Ops::set(0x1p-63), Ops::set(0x1p-64)));          // (0, 1/2]
+  const F t = Ops::fma(t_hi, Ops::set(0x1p-31), Ops::mul(t_lo, Ops::set(0x1p-61)));  // [-1, 1]
   const F u = Ops::if_negative(Ops::to_float(upper_half), Ops::sub(Ops::set(1.0), w), w);
+  const F t2 = Ops::mul(t, t);
+
+  // s t = sin(pi/4 t) and c = cos(pi/4 t), by polynomials in t2.
+  F s = Ops::set(0x1.e3eed64f39fa7p-38);
+  F c = Ops::set(-0x1.b263c2842dd5fp-42);
+  s = Ops::fma(s, t2, Ops::set(-0x1.e30063a1fae0ep-30));
+  c = Ops::fma(c, t2, Ops::set(0x1.f9cc40aa0da08p-34));
 
   // u = 2^k m as above. k + 1024 stays positive, and becomes a double by the bits of 2^52 + k +
   // 1024.
@@ -103,51 +116,41 @@ VELUM_GAUSSIAN_MAP void normal_pair_double(typename Ops::U u_hi, typename Ops::U
   const W exponent = Ops::template shift_right_wide<52>(biased);
   const F k = Ops::sub(Ops::from_bits(Ops::or_wide(exponent, Ops::set_int(0x4330000000000000))),
                        Ops::set(0x1p52 + 1024));  // [-64, 0]
+  s = Ops::fma(s, t2, Ops::set(0x1.50782fca3b22ap-22));
+  c = Ops::fma(c, t2, Ops::set(-0x1.a6d1ec7e0823cp-26));
   const F m = Ops::from_bits(Ops::sub_wide(Ops::add_wide(bits, Ops::set_int(kBias)),
                                            Ops::template shift_left_wide<52>(exponent)));
   const F f = Ops::if_negative(k, Ops::sub(m, Ops::set(1.0)), Ops::neg(w));
+  s = Ops::fma(s, t2, Ops::set(-0x1.32d2cce2d538ep-15));
+  c = Ops::fma(c, t2, Ops::set(0x1.e1f5068367addp-19));
 
-  // -2 log1p(f) = -4 atanh(r) with r = f / (2 + f), |r| <= 0.1716
+  // -2 log1p(f) = -4 atanh(r) = r g(r^2) with r = f / (2 + f), |r| <= 0.1716
   const F r = Ops::div(f, Ops::add(f, Ops::set(2.0)));
+  s = Ops::fma(s, t2, Ops::set(0x1.466bc67758700p-9));
+  c = Ops::fma(c, t2, Ops::set(-0x1.55d3c7e3c9280p-12));
+  s = Ops::fma(s, t2, Ops::set(-0x1.4abbce625be41p-4));
+  c = Ops::fma(c, t2, Ops::set(0x1.03c1f081b5aaep-6));
   const F r2 = Ops::mul(r, r);
   F g = Ops::set(-0x1.2f05625a35532p-2);
   g = Ops::fma(g, r2, Ops::set(-0x1.39a1bad95e77bp-2));
+  s = Ops::fma(s, t2, Ops::set(0x1.921fb54442d18p-1));
+  c = Ops::fma(c, t2, Ops::set(-0x1.3bd3cc9be45dep-2));
   g = Ops::fma(g, r2, Ops::set(-0x1.74663ee6f1bd2p-2));
+  s = Ops::mul(s, t);                  // sin(pi/4 t)
+  c = Ops::fma(c, t2, Ops::set(1.0));  // cos(pi/4 t)
   g = Ops::fma(g, r2, Ops::set(-0x1.c71c520965641p-2));
   g = Ops::fma(g, r2, Ops::set(-0x1.24924941f1180p-1));
+  const F sign = Ops::to_float(Ops::template shift_left<31>(v_lo));  // < 0: negate
+  c = Ops::if_negative(sign, Ops::neg(c), c);
   g = Ops::fma(g, r2, Ops::set(-0x1.999999997fdb9p-1));
+  const F swap = Ops::to_float(Ops::template shift_left<30>(v_lo));
+  const F x = Ops::if_negative(swap, s, c);
+  const F y = Ops::if_negative(swap, c, s);
   g = Ops::fma(g, r2, Ops::set(-0x1.5555555555592p+0));
   g = Ops::fma(g, r2, Ops::set(-4.0));
   const F minus_two_log =
       Ops::fma(r, g, Ops::mul(k, Ops::set(-0x1.62e42fefa39efp+0)));  // (0, 88.8]
   const F radius = Ops::sqrt(minus_two_log);                         // (0, 9.42]
-
-  const F t_hi = Ops::to_float(v_hi);
-  const F t_lo = Ops::to_float(Ops::template shift_right<2>(v_lo));
-  const F t = Ops::fma(t_hi, Ops::set(0x1p-31), Ops::mul(t_lo, Ops::set(0x1p-61)));  // [-1, 1]
-  const F t2 = Ops::mul(t, t);
-
-  F s = Ops::set(0x1.e3eed64f39fa7p-38);
-  s = Ops::fma(s, t2, Ops::set(-0x1.e30063a1fae0ep-30));
-  s = Ops::fma(s, t2, Ops::set(0x1.50782fca3b22ap-22));
-  s = Ops::fma(s, t2, Ops::set(-0x1.32d2cce2d538ep-15));
-  s = Ops::fma(s, t2, Ops::set(0x1.466bc67758700p-9));
-  s = Ops::fma(s, t2, Ops::set(-0x1.4abbce625be41p-4));
-  s = Ops::fma(s, t2, Ops::set(0x1.921fb54442d18p-1));
-  s = Ops::mul(s, t);  // sin(pi/4 t)
-
-  F c = Ops::set(-0x1.b263c2842dd5fp-42);
-  c = Ops::fma(c, t2, Ops::set(0x1.f9cc40aa0da08p-34));
-  c = Ops::fma(c, t2, Ops::set(-0x1.a6d1ec7e0823cp-26));
-  c = Ops::fma(c, t2, Ops::set(0x1.e1f5068367addp-19));
-  c = Ops::fma(c, t2, Ops::set(-0x1.55d3c7e3c9280p-12));
-  c = Ops::fma(c, t2, Ops::set(0x1.03c1f081b5aaep-6));
-  c = Ops::fma(c, t2, Ops::set(-0x1.3bd3cc9be45dep-2));
-  c = Ops::fma(c, t2, Ops::set(1.0));                                // cos(pi/4 t)
-  const F sign = Ops::to_float(Ops::template shift_left<31>(v_lo));  // < 0: negate
-  c = Ops::if_negative(sign, Ops::neg(c), c);
-
-  const F swap = Ops::to_float(Ops::template shift_left<30>(v_lo));
-  first = Ops::mul(radius, Ops::if_negative(swap, s, c));
-  second = Ops::mul(radius, Ops::if_negative(swap, c, s));
+  first = Ops::mul(radius, x);
+  second = Ops::mul(radius, y);
 }
