@@ -9,6 +9,7 @@
 namespace velum::python {
 
 void bind_dpsgd(pybind11::module_& module);
+void bind_he(pybind11::module_& module);
 void bind_kernels(pybind11::module_& module);
 
 }  // namespace velum::python

@@ -20,5 +20,6 @@ PYBIND11_MODULE(_core, module) {
   module.def("built_with_cuda", &kernels::built_with_cuda,
              "Whether this build has the CUDA backend.");
   python::bind_kernels(module);
+  python::bind_he(module);
   python::bind_dpsgd(module);
 }
