@@ -54,10 +54,13 @@ set_source_files_properties(src/polynomial/ntt_cpu.cpp
 # Integers into residues, and back.
 target_sources(velum_kernels
   PUBLIC FILE_SET HEADERS FILES
+    include/velum/kernels/polynomial/digit_packing.h
     include/velum/kernels/polynomial/integers_to_residues.h
     include/velum/kernels/polynomial/modulus_ratio.h
     include/velum/kernels/polynomial/residues_to_doubles.h
   PRIVATE
+    src/polynomial/digit_packing.cpp
+    src/polynomial/digit_packing_cpu.cpp
     src/polynomial/integers_to_residues.cpp
     src/polynomial/integers_to_residues_cpu.cpp
     src/polynomial/modulus_ratio.cpp
@@ -66,6 +69,7 @@ target_sources(velum_kernels
     src/polynomial/residues_to_doubles_cpu.cpp)
 if(VELUM_WITH_CUDA)
   target_sources(velum_kernels PRIVATE
+    src/polynomial/digit_packing_cuda.cu
     src/polynomial/integers_to_residues_cuda.cu
     src/polynomial/modulus_ratio_cuda.cu
     src/polynomial/residues_to_doubles_cuda.cu)
