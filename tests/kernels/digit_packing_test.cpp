@@ -113,10 +113,12 @@ TEST_P(DigitPackingOnEveryBackend, DigitsComeOutExactlyUpToTheLargestNoise) {
       const DigitPacking packing(chain, limbs, c.base, c.digits, stream_);
       const BigInteger message_modulus = power(c.base, c.digits);
       const BigInteger rounding = c.digits * (BigInteger(c.base) - 1);
-      const auto noise = static_cast<BigInteger>(packing.largest_noise());
+      const BigInteger noise =
+          (BigInteger(static_cast<std::uint64_t>(packing.largest_noise() >> 64)) << 64) +
+          static_cast<std::uint64_t>(packing.largest_noise());
       // What the header says of it, and no room for one more.
       ASSERT_LE(2 * message_modulus * (noise + rounding) * 65536, q * 65535);
-      if (packing.largest_noise() < std::uint64_t{1} << 62) {
+      if (noise < BigInteger(1) << 126) {
         ASSERT_GT(2 * message_modulus * (noise + 1 + rounding) * 65536, q * 65535);
       }
       const std::int64_t degree = 64, coefficients = 100, first = 3;
@@ -133,7 +135,8 @@ TEST_P(DigitPackingOnEveryBackend, DigitsComeOutExactlyUpToTheLargestNoise) {
                               : choice == 2 ? (d % 2 == 0 ? c.base - 1 : 0)
                                             : static_cast<std::uint32_t>(random() % c.base));
         }
-        const BigInteger any = modulo(BigInteger(random()), 2 * noise + 1) - noise;
+        const BigInteger any =
+            modulo((BigInteger(random()) << 64) + random(), 2 * noise + 1) - noise;
         const std::uint64_t sign = random() % 3;
         errors[k] = sign == 0 ? noise : sign == 1 ? BigInteger(-noise) : any;
         x[k] = errors[k];

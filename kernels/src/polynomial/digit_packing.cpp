@@ -19,7 +19,7 @@ namespace {
 /// Bits of a fraction below B^v and the error of L fractions: see `largest_noise`.
 constexpr int kRoundingBits = 17;
 constexpr int kLargestWords = 16;
-constexpr std::uint64_t kMostNoise = std::uint64_t{1} << 62;
+constexpr int kMostNoiseBits = 126;
 constexpr std::uint32_t kMostOffset = std::uint32_t{1} << 24;
 
 WideInteger power(std::uint32_t base, int exponent) {
@@ -118,8 +118,8 @@ std::vector<std::uint32_t> half_of(std::uint32_t base, int digits, int words) {
   return words_of(half, words);
 }
 
-std::uint64_t largest_noise_of(const std::vector<Modulus<std::uint32_t>>& moduli,
-                               std::uint32_t base, int digits) {
+WideOf<std::uint64_t> largest_noise_of(const std::vector<Modulus<std::uint32_t>>& moduli,
+                                       std::uint32_t base, int digits) {
   WideInteger room = product_of(moduli);  // floor(Q (2^16 - 1) / (2^17 B^v))
   room.multiply((1u << (kRoundingBits - 1)) - 1);
   room.divide(1u << kRoundingBits);
@@ -134,8 +134,11 @@ std::uint64_t largest_noise_of(const std::vector<Modulus<std::uint32_t>>& moduli
         " bits or more");
   }
   room.subtract(WideInteger(rounding));
-  if (WideInteger(kMostNoise) < room) return kMostNoise;
-  return room.word(0) | static_cast<std::uint64_t>(room.word(1)) << 32;
+  using Wide = WideOf<std::uint64_t>;
+  if (room.bits() > kMostNoiseBits) return Wide{1} << kMostNoiseBits;
+  Wide noise = 0;
+  for (std::size_t i = 4; i-- > 0;) noise = (noise << 32) | room.word(i);
+  return noise;
 }
 
 void check_packing(const char* function, const RnsShape& view, std::int64_t values,

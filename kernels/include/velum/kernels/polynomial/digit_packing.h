@@ -61,7 +61,7 @@ class DigitPacking {
   int digits() const { return digits_; }
   std::uint32_t base() const { return base_; }
   Backend backend() const { return constants_.backend(); }
-  /// n with 2 B^v (n + v (B - 1)) <= Q (1 - 2^-16), at most 2^62: digits come out right for every
+  /// n with 2 B^v (n + v (B - 1)) <= Q (1 - 2^-16), at most 2^126: digits come out right for every
   /// |E| <= n.
   ///
   /// Proof. With x_l the residues, y_l = x_l (Q/q_l)^-1 modulo q_l: x/Q = sum_l y_l / q_l modulo 1.
@@ -70,7 +70,7 @@ class DigitPacking {
   /// - d)/Q less at most B^v (L 2^30 + 1) / 2^(32w), for which the constructor takes enough words
   /// that it is at most 2^-17; its floor is M if |E| + d is at most Q (1/2 - 2^-17) / B^v. The
   /// digits of M are those of this fraction, multiplied by B v times.
-  std::uint64_t largest_noise() const { return largest_noise_; }
+  WideOf<std::uint64_t> largest_noise() const { return largest_noise_; }
   /// |deviation| (see `unpack_digits`) that noise of magnitude at most `noise` can have, at most.
   std::uint32_t largest_deviation(double noise) const;
 
@@ -85,7 +85,7 @@ class DigitPacking {
   int digits_;
   int words_;
   std::uint32_t base_;
-  std::uint64_t largest_noise_ = 0;
+  WideOf<std::uint64_t> largest_noise_ = 0;
   double log_modulus_ = 0.0;
   Buffer<DigitPackingView::Limb> constants_;
   Buffer<std::uint32_t> weights_;
