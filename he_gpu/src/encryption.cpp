@@ -23,6 +23,16 @@ void encrypt_zero(const PublicKey& key, const LimbIndices& limbs, const SecretSe
                                      context.moduli(), stream);
 }
 
+void hide_secret(const Context& context, RnsView<const Word> a, RnsView<const Word> secret,
+                 RnsView<Word> b, const LimbIndices& limbs, const SecretSeed& seed,
+                 const Stream& stream) {
+  fill_errors(context, b, limbs, seed, stream);
+  SecretBuffer<Word> products(b.polys * b.limbs * b.degree, stream);  // as good as s
+  const RnsView<Word> product(products.data(), b.polys, b.limbs, b.degree);
+  kernels::multiply<Word>(a, secret, product, limbs, context.moduli(), stream);
+  kernels::subtract<Word>(b, product, b, limbs, context.moduli(), stream);
+}
+
 void encrypt_zero_symmetric(const SecretKey& key, const LimbIndices& limbs,
                             const PublicSeed& public_seed, const SecretSeed& seed,
                             RnsView<Word> out, const Stream& stream) {

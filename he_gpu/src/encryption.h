@@ -17,6 +17,12 @@ void encrypt_zero_symmetric(const SecretKey& key, const LimbIndices& limbs,
                             const PublicSeed& public_seed, const SecretSeed& seed,
                             RnsView<Word> out, const Stream& stream);
 
+/// b <- e - a s, [polys, limbs, N]; `secret` is s with the same limbs. They may be any of the
+/// chain.
+void hide_secret(const Context& context, RnsView<const Word> a, RnsView<const Word> secret,
+                 RnsView<Word> b, const LimbIndices& limbs, const SecretSeed& seed,
+                 const Stream& stream);
+
 /// out <- c_0 + c_1 s (+ c_2 s^2), [1, limbs, N].
 void evaluate_at_secret(const SecretKey& key, RnsView<const Word> ciphertext,
                         const LimbIndices& limbs, RnsView<Word> out, const Stream& stream);

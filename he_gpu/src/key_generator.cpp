@@ -1,10 +1,11 @@
 #include "velum/he/key_generator.h"
 
-#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "encryption.h"
+#include "key_switching.h"
 #include "rns_random.h"
 #include "secret_key_material.h"
 #include "velum/kernels/polynomial/automorphism.h"
@@ -19,17 +20,6 @@ KeyId new_id(Randomness& randomness) {
     id[i] = static_cast<std::uint8_t>(random.words[i / 4] >> (8 * (i % 4)));
   }
   return id;
-}
-
-/// b <- e - a s, [polys, limbs, N], NTT form; `secret` is s with the same limbs.
-void hide_secret(const Context& context, RnsView<const Word> a, RnsView<const Word> secret,
-                 RnsView<Word> b, const LimbIndices& limbs, const SecretSeed& seed,
-                 const Stream& stream) {
-  fill_errors(context, b, limbs, seed, stream);
-  SecretBuffer<Word> products(b.polys * b.limbs * b.degree, stream);
-  const RnsView<Word> product(products.data(), b.polys, b.limbs, b.degree);
-  kernels::multiply<Word>(a, secret, product, limbs, context.moduli(), stream);
-  kernels::subtract<Word>(b, product, b, limbs, context.moduli(), stream);
 }
 
 }  // namespace
@@ -100,14 +90,7 @@ PublicKey KeyGenerator::public_key(const SecretKey& secret, const Stream& stream
 KeySwitchingKey KeyGenerator::switch_from(const Word* source, const SecretKey& secret,
                                           const Stream& stream) {
   const Parameters& parameters = context_->parameters();
-  const int special = parameters.special_prime_count();
-  if (special == 0) {
-    throw std::invalid_argument(
-        "KeyGenerator: the parameters have no special primes, so there are no switching keys; "
-        "build "
-        "them without without_key_switching()");
-  }
-  const int q_count = parameters.limbs(parameters.max_level());
+  key_switching::check_parameters("KeyGenerator", parameters);
   const int dnum = parameters.dnum();
   const std::int64_t degree = context_->degree();
   const LimbIndices limbs = context_->qp_limbs(parameters.max_level());
@@ -122,16 +105,7 @@ KeySwitchingKey KeyGenerator::switch_from(const Word* source, const SecretKey& s
   fill_uniform(*context_, a, limbs, public_seed, 0, stream);
   hide_secret(*context_, a, secret.material().view(*context_, 0, limbs.count), b, limbs, seed,
               stream);
-  for (int digit = 0; digit < dnum;
-       ++digit) {  // P g_j s' is P s' modulo the primes of digit j, else 0
-    const int begin = digit * parameters.digit_limbs();
-    const int count = std::min(parameters.digit_limbs(), q_count - begin);
-    kernels::multiply_factors_accumulate<Word>(
-        {source + begin * degree, 1, count, degree},
-        Span<const kernels::ShoupFactor<Word>>(context_->special_product().data() + begin, count),
-        b.poly_range(digit, 1).limb_range(special + begin, count),
-        LimbIndices::range(special + begin, count), context_->moduli(), stream);
-  }
+  key_switching::add_source(*context_, source, b, stream);
   kernels::synchronize(stream);
   return KeySwitchingKey(context_, secret.id(), public_seed, std::move(residues), History::kKnown);
 }
@@ -170,11 +144,7 @@ GaloisKeys KeyGenerator::galois_keys_of_elements(const SecretKey& secret,
   SecretBuffer<Word> image(limbs.count * context_->degree(), stream);
   GaloisKeys keys;
   for (const std::uint32_t element : elements) {
-    if (element % 2 == 0 || element < 3 || element >= 2 * context_->degree()) {
-      throw std::invalid_argument(
-          "KeyGenerator::galois_keys: element = " + std::to_string(element) +
-          ", expected odd and 3 to 2N - 1 = " + std::to_string(2 * context_->degree() - 1));
-    }
+    key_switching::check_galois_element("KeyGenerator::galois_keys", parameters, element);
     if (keys.has(element)) continue;
     kernels::automorphism_ntt<Word>(
         secret.material().view(*context_, parameters.special_prime_count(), limbs.count),

@@ -7,6 +7,17 @@
 /// Approximate Homomorphic Encryption, 2019 (ePrint 2019/688).
 namespace velum::he::key_switching {
 
+/// @throws std::invalid_argument naming `function` if there are no special primes.
+void check_parameters(const char* function, const Parameters& parameters);
+
+/// @throws std::invalid_argument naming `function` if it is not odd and in [3, 2N).
+void check_galois_element(const char* function, const Parameters& parameters,
+                          std::uint32_t element);
+
+/// b_j <- b_j + P g_j s' for every digit j: b, [dnum, special + limbs, N] in NTT form.
+/// @param source  s', [limbs(max_level), N], NTT form.
+void add_source(const Context& context, const Word* source, RnsView<Word> b, const Stream& stream);
+
 /// Words of the digits of one polynomial at a level.
 std::int64_t digit_words(const Context& context, int level);
 

@@ -38,6 +38,48 @@ inline he::Parameters small_insecure_bfv(int log_n, std::uint64_t t, int modulus
   return builder.build();
 }
 
+/// Uniform modulo t; a third of them at the borders.
+inline Integers random_bfv_message(std::size_t n, std::uint64_t t, std::mt19937_64& bits) {
+  const auto low = -static_cast<std::int64_t>(t / 2);
+  const auto high = static_cast<std::int64_t>((t - 1) / 2);
+  const Integers borders{0, low, high, low + 1};
+  Integers values(n);
+  for (std::int64_t& value : values) {
+    const std::uint64_t choice = bits() % 12;
+    value = choice < 4 ? borders[choice] : low + static_cast<std::int64_t>(bits() % t);
+  }
+  return values;
+}
+
+/// The representatives of least magnitude modulo t.
+inline Integers modulo_t(const bfv::Polynomial& a, std::uint64_t t) {
+  Integers out;
+  for (const BigInteger& x : a) {
+    const BigInteger r = modulo(x, BigInteger(t));
+    out.push_back((r > (t - 1) / 2 ? BigInteger(r - t) : r).convert_to<std::int64_t>());
+  }
+  return out;
+}
+
+/// By the definition: what the ciphertext says of its noise holds, for coefficients and slots, and
+/// its decryption under s is `expected`. Gives the largest coefficient of t v.
+inline void expect_definition_holds(const RingIntegers& integers, const he::bfv::Ciphertext& c,
+                                    const bfv::Polynomial& s, const Integers& expected,
+                                    BigInteger& largest) {
+  const std::uint64_t t = c.context()->parameters().plaintext_modulus();
+  const BigInteger q = integers.modulus(c.level()), big_t = t;
+  const bfv::Polynomial phase = bfv::phase(integers.polynomials(c.view(), c.level()), s, q);
+  const bfv::Polynomial noise = bfv::scaled_noise(phase, q, big_t);
+  const auto scale = static_cast<long double>(t);
+  largest = bfv::largest(noise);
+  ASSERT_LE(largest.convert_to<long double>(), scale * c.noise().coefficient);
+  ASSERT_LE(bfv::largest_slot(noise), scale * c.noise().slot * (1.0L + 0x1p-40L));
+  ASSERT_GT(c.noise_budget_estimate(), 0.0);
+  const bfv::Polynomial message = bfv::decrypt(phase, q, big_t);
+  for (std::size_t i = 0; i < s.size(); ++i)
+    ASSERT_EQ(modulo(message[i], big_t), modulo(BigInteger(expected[i]), big_t)) << i;
+}
+
 /// BFV with all of its keys, on one backend, and its definition beside it. The seed decides all
 /// randomness.
 struct BfvScheme {
@@ -65,18 +107,7 @@ struct BfvScheme {
   std::size_t n() const { return s.size(); }
   int top() const { return context->parameters().max_level(); }
 
-  /// Uniform modulo t; a third of them at the borders.
-  Integers random_message() {
-    const auto low = -static_cast<std::int64_t>(t() / 2);
-    const auto high = static_cast<std::int64_t>((t() - 1) / 2);
-    const Integers borders{0, low, high, low + 1};
-    Integers values(n());
-    for (std::int64_t& value : values) {
-      const std::uint64_t choice = bits() % 12;
-      value = choice < 4 ? borders[choice] : low + static_cast<std::int64_t>(bits() % t());
-    }
-    return values;
-  }
+  Integers random_message() { return random_bfv_message(n(), t(), bits); }
   he::bfv::Plaintext encode(const Integers& values) const {
     return encoder.encode(Span<const std::int64_t>(values), stream);
   }
@@ -113,38 +144,22 @@ struct BfvScheme {
   bfv::Polynomial phase_of(const he::bfv::Ciphertext& c) const {
     return bfv::phase(integers_of(c), s, modulus(c.level()));
   }
-  /// What the ciphertext says of its noise holds, for coefficients and slots, and the decryption by
-  /// the definition is `expected`.
+  /// The definition holds, and the library measures and decrypts what it says.
   void expect_holds(const he::bfv::Ciphertext& c, const Integers& expected) const {
-    const BigInteger q = modulus(c.level()), big_t = t();
-    const bfv::Polynomial phase = phase_of(c);
-    const bfv::Polynomial noise = bfv::scaled_noise(phase, q, big_t);
-    const auto scale = static_cast<long double>(t());
-    ASSERT_LE(bfv::largest(noise).convert_to<long double>(), scale * c.noise().coefficient);
-    ASSERT_LE(bfv::largest_slot(noise), scale * c.noise().slot * (1.0L + 0x1p-40L));
-    ASSERT_GT(c.noise_budget_estimate(), 0.0);
+    BigInteger largest;
+    ASSERT_NO_FATAL_FAILURE(expect_definition_holds(integers, c, s, expected, largest));
     const double measured = decryptor.noise_budget_for_owner(c, stream);
     ASSERT_LE(c.noise_budget_estimate(), measured);
-    const BigInteger largest = std::max(bfv::largest(noise), BigInteger(1));
-    ASSERT_NEAR(measured,
-                static_cast<double>(std::log2(q.convert_to<long double>()) - 1.0L -
-                                    std::log2(largest.convert_to<long double>())),
-                1e-6);
-    const bfv::Polynomial message = bfv::decrypt(phase, q, big_t);
+    const BigInteger q = modulus(c.level());
+    ASSERT_NEAR(
+        measured,
+        static_cast<double>(std::log2(q.convert_to<long double>()) - 1.0L -
+                            std::log2(std::max(largest, BigInteger(1)).convert_to<long double>())),
+        1e-6);
     const Integers values = decrypt(c);
-    for (std::size_t i = 0; i < n(); ++i) {
-      ASSERT_EQ(modulo(message[i], big_t), modulo(BigInteger(expected[i]), big_t)) << i;
-      ASSERT_EQ(values[i], expected[i]) << "coefficient " << i;
-    }
+    for (std::size_t i = 0; i < n(); ++i) ASSERT_EQ(values[i], expected[i]) << "coefficient " << i;
   }
-  Integers modulo_t(const bfv::Polynomial& a) const {
-    Integers out;
-    for (const BigInteger& x : a) {
-      const BigInteger r = modulo(x, BigInteger(t()));
-      out.push_back((r > (t() - 1) / 2 ? BigInteger(r - t()) : r).convert_to<std::int64_t>());
-    }
-    return out;
-  }
+  Integers modulo_t(const bfv::Polynomial& a) const { return velum::testing::modulo_t(a, t()); }
 
   Stream stream;
   std::shared_ptr<he::Randomness> randomness;

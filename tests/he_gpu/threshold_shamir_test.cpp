@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bfv_fixture.h"
+#include "threshold_fixture.h"
 #include "velum/he/threshold/once_register.h"
 #include "velum/he/threshold/shamir.h"
 #include "velum/he/threshold/smudging.h"
@@ -21,18 +22,6 @@ namespace {
 using namespace ::velum::testing;  // NOLINT(google-build-using-namespace): the fixture
 using ::testing::HasSubstr;
 using velum::testing::bfv::Polynomial;
-
-/// All subsets of 1 .. n with at least one element.
-std::vector<std::vector<int>> subsets(int n) {
-  std::vector<std::vector<int>> all;
-  for (int mask = 1; mask < 1 << n; ++mask) {
-    std::vector<int> subset;
-    for (int i = 0; i < n; ++i)
-      if ((mask >> i & 1) != 0) subset.push_back(i + 1);
-    all.push_back(subset);
-  }
-  return all;
-}
 
 struct Ring {
   explicit Ring(Backend backend, int log_n = 4, int modulus_bits = 90)
@@ -72,7 +61,7 @@ TEST_P(ShamirOnEveryBackend, EveryThresholdOfPartiesHasTheSecretAndFewerDoNot) {
         std::vector<Polynomial> values;
         for (const SecretPolynomial& share : shares)
           values.push_back(ring.polynomial(share, level));
-        for (std::vector<int> active : subsets(n)) {
+        for (std::vector<int> active : subsets(n, 1)) {
           // Shuffled: the order of the points does not matter.
           std::reverse(active.begin(), active.end());
           std::vector<std::vector<Word>> factors;

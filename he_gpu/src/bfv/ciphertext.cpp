@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "bfv/message.h"
 #include "bfv/noise_bound.h"
 #include "bfv/scaled_message.h"
 #include "bfv/tables.h"
@@ -93,6 +94,16 @@ void scale_message(const Context& context, const Plaintext& plaintext, int level
                              context.bfv_tables().levels.at(static_cast<std::size_t>(level)).ratio,
                              stream);
   kernels::ntt_forward_inplace(out, context.q_limbs(level), context.tables(), stream);
+}
+
+Plaintext unscaled_message(const std::shared_ptr<const Context>& context, RnsView<const Word> x,
+                           int level, const Stream& stream) {
+  Buffer<std::int64_t> coefficients(context->degree(), stream);
+  kernels::divide_by_ratio(x, coefficients.span(),
+                           context->bfv_tables().levels.at(static_cast<std::size_t>(level)).ratio,
+                           stream);
+  return {context, std::move(coefficients),
+          message::largest_sum(context->degree(), context->parameters().plaintext_modulus())};
 }
 
 }  // namespace velum::he::bfv

@@ -5,12 +5,11 @@
 #include <utility>
 #include <vector>
 
-#include "bfv/message.h"
 #include "bfv/noise_budget.h"
+#include "bfv/scaled_message.h"
 #include "bfv/tables.h"
 #include "encryption.h"
 #include "velum/kernels/polynomial/elementwise.h"
-#include "velum/kernels/polynomial/modulus_ratio.h"
 #include "velum/kernels/polynomial/ntt.h"
 
 namespace velum::he::bfv {
@@ -62,15 +61,13 @@ Plaintext Decryptor::decrypt(const char* function, const Ciphertext& ciphertext,
   }
   const Context& context = *key_->context();
   const SecretBuffer<Word> residues = phase(*key_, ciphertext, stream);
-  Buffer<std::int64_t> coefficients(context.degree(), stream);
-  kernels::divide_by_ratio(
+  Plaintext message = unscaled_message(
+      key_->context(),
       RnsView<const Word>(residues.data(), 1, context.parameters().limbs(ciphertext.level()),
                           context.degree()),
-      coefficients.span(),
-      context.bfv_tables().levels.at(static_cast<std::size_t>(ciphertext.level())).ratio, stream);
+      ciphertext.level(), stream);
   kernels::synchronize(stream);  // the phase is wiped behind it
-  return {key_->context(), std::move(coefficients),
-          message::largest_sum(context.degree(), context.parameters().plaintext_modulus())};
+  return message;
 }
 
 Plaintext Decryptor::decrypt_for_owner(const Ciphertext& ciphertext, const Stream& stream) const {

@@ -8,4 +8,8 @@ namespace velum::he::bfv {
 void scale_message(const Context& context, const Plaintext& plaintext, int level, RnsView<Word> out,
                    const Stream& stream);
 
+/// round(t x / Q) modulo t of x = (Q/t) m + v, [1, limbs(level), N] in coefficient form.
+Plaintext unscaled_message(const std::shared_ptr<const Context>& context, RnsView<const Word> x,
+                           int level, const Stream& stream);
+
 }  // namespace velum::he::bfv
