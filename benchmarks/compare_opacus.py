@@ -38,7 +38,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support.recording import ROOT, Failure, commit, find_program, machine, run, write_json
+from support.recording import (
+    ROOT,
+    Failure,
+    commit,
+    find_program,
+    machine,
+    python_with,
+    run,
+    write_json,
+)
 
 OPACUS = ["opacus==1.6.0", "numpy==2.4.6", "opt-einsum==3.4.0", "scipy==1.16.3"]
 MODELS = ["tanh_cnn", "mlp", "groupnorm_cnn", "transformer", "gru", "lstm", "embedding"]
@@ -222,31 +231,14 @@ def opacus_python(folder: Path) -> Path:
     base = ROOT / ".venv" / "bin" / "python"
     if not base.exists():
         raise Failure(f"{base} is missing: run scripts/setup first")
-    python = folder / "bin" / "python"
-    stamp = folder / "installed.txt"
-    if python.exists() and stamp.exists() and stamp.read_text() == "\n".join(OPACUS):
-        return python
-    print(f"making the environment of Opacus in {folder}", file=sys.stderr)
-    run([base, "-m", "venv", "--clear", folder], "making a virtual environment")
     paths = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    shared = run([base, "-c", paths], "asking for the packages of .venv").strip()
-    own = Path(run([python, "-c", paths], "asking for the packages of the new environment").strip())
-    (own / "velum_torch.pth").write_text(shared + "\n")
-    run(
-        [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--disable-pip-version-check",
-            *OPACUS,
-        ],
-        f"installing {', '.join(OPACUS)}",
-    )
-    stamp.write_text("\n".join(OPACUS))
-    return python
+
+    def share_torch(python: Path) -> None:
+        shared = run([base, "-c", paths], "asking for the packages of .venv").strip()
+        own = run([python, "-c", paths], "asking for the packages of the new environment").strip()
+        (Path(own) / "velum_torch.pth").write_text(shared + "\n")
+
+    return python_with(OPACUS, folder, "Opacus", base, share_torch)
 
 
 # ---- velum --------------------------------------------------------------------------------------

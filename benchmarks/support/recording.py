@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,35 @@ def find_program(name: str, given: Path | None = None) -> Path:
             + f"; build it: cmake --preset cpu && cmake --build --preset cpu --target {name}"
         )
     return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def python_with(
+    packages: list[str],
+    folder: Path,
+    name: str,
+    base: Path,
+    prepare: Callable[[Path], None] = lambda python: None,
+) -> Path:
+    """The interpreter of a virtual environment with these very packages; made where it is missing.
+
+    name     what it is the environment of, for people
+    base     the interpreter to make it with
+    prepare  called with the new interpreter before the packages are installed
+    """
+    python = folder / "bin" / "python"
+    stamp = folder / "installed.txt"
+    if python.exists() and stamp.exists() and stamp.read_text() == "\n".join(packages):
+        return python
+    print(f"making the environment of {name} in {folder}", file=sys.stderr)
+    run([base, "-m", "venv", "--clear", folder], "making a virtual environment")
+    prepare(python)
+    options = ["--quiet", "--no-deps", "--disable-pip-version-check"]
+    run(
+        [python, "-m", "pip", "install", *options, *packages],
+        f"installing {', '.join(packages)}",
+    )
+    stamp.write_text("\n".join(packages))
+    return python
 
 
 def machine() -> dict[str, object]:
