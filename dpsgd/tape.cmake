@@ -9,6 +9,7 @@ velum_add_library(dpsgd
     include/velum/dpsgd/image_views.h
     include/velum/dpsgd/per_sample_gradients.h
     include/velum/dpsgd/privacy_engine.h
+    include/velum/dpsgd/reduced_loss.h
     include/velum/dpsgd/weight_average.h
   SOURCES
     src/clipper.cpp
@@ -18,6 +19,7 @@ velum_add_library(dpsgd
     src/image_views.cpp
     src/per_sample_gradients.cpp
     src/privacy_engine.cpp
+    src/reduced_loss.cpp
     src/tape/embedding_gradient.cpp
     src/tape/graph.cpp
     src/tape/linear_gradient.cpp

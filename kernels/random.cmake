@@ -2,6 +2,7 @@
 target_sources(velum_kernels
   PUBLIC FILE_SET HEADERS FILES
     include/velum/kernels/random/chacha20.h
+    include/velum/kernels/random/fork_guard.h
     include/velum/kernels/random/gaussian.h
     include/velum/kernels/random/key_source.h
     include/velum/kernels/random/random_stream.h
@@ -9,6 +10,7 @@ target_sources(velum_kernels
     include/velum/kernels/random/small_polynomial.h
     include/velum/kernels/random/uniform.h
   PRIVATE
+    src/random/fork_guard.cpp
     src/random/gaussian.cpp
     src/random/gaussian_cpu.cpp
     src/random/key_source.cpp

@@ -47,6 +47,7 @@ PoissonSampler::PoissonSampler(std::int64_t dataset_size, double sampling_rate,
 PoissonSampler::~PoissonSampler() { kernels::wipe(key_); }
 
 std::vector<std::int64_t> PoissonSampler::next() {
+  fork_guard_.require_same_process("PoissonSampler::next");
   std::vector<std::int64_t> indices(static_cast<std::size_t>(dataset_size_));
   if (sampling_rate_ == 1.0) {
     std::iota(indices.begin(), indices.end(), std::int64_t{0});

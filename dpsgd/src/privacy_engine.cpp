@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -21,6 +22,7 @@
 #include "velum/dpsgd/torch_bridge.h"
 #include "velum/dpsgd/user_poisson_sampler.h"
 #include "velum/kernels/gradients/add_gaussian_noise.h"
+#include "velum/kernels/random/fork_guard.h"
 
 namespace velum::dpsgd {
 namespace {
@@ -108,6 +110,7 @@ struct PrivacyEngine::Impl {
   double expected_batch_size;
   std::shared_ptr<Accountant> accountant;
   kernels::RandomKey key;
+  kernels::ForkGuard fork_guard;
   detail::Tape tape;
 
   std::int64_t step = 0;
@@ -162,6 +165,7 @@ std::optional<detail::SampleGroups> PrivacyEngine::Impl::users_of(
 void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
                                      std::optional<c10::ArrayRef<std::int64_t>> user_names) {
   detail::check_losses("PrivacyEngine::accumulate", losses);
+  fork_guard.require_same_process("PrivacyEngine::accumulate");
   const std::optional<detail::SampleGroups> groups = users_of(losses, user_names);
   const c10::AutoGradMode no_grad(false);
   require_full_precision();
@@ -260,6 +264,7 @@ void PrivacyEngine::Impl::adapt(double centred_count, std::uint64_t position_ste
 }
 
 StepStatistics PrivacyEngine::Impl::finish_step() {
+  fork_guard.require_same_process("PrivacyEngine::finish_step");
   const c10::AutoGradMode no_grad(false);
   begin_step();
   std::vector<at::Tensor> released = std::exchange(sums, std::vector<at::Tensor>(sums.size()));
@@ -374,6 +379,13 @@ void PrivacyEngine::accumulate(const at::Tensor& losses, c10::ArrayRef<std::int6
 }
 
 StepStatistics PrivacyEngine::finish_step() { return impl_->finish_step(); }
+
+void PrivacyEngine::abandon_step() {
+  impl_->begin_step();
+  std::fill(impl_->sums.begin(), impl_->sums.end(), at::Tensor());
+  impl_->count = 0;
+  impl_->in_step = false;
+}
 
 void PrivacyEngine::Impl::require_no_open_step() const {
   if (!in_step) return;

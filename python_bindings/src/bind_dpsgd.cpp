@@ -1,20 +1,37 @@
 #include <c10/util/Exception.h>
+#include <pybind11/operators.h>
 #include <pybind11/stl.h>
 #include <torch/csrc/Exceptions.h>
 #include <torch/csrc/utils/pybind.h>
 
+#include <cstdint>
 #include <exception>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings.h"
+#include "velum/dpsgd/accounting/accountant.h"
+#include "velum/dpsgd/clipping.h"
+#include "velum/dpsgd/explain.h"
 #include "velum/dpsgd/per_sample_gradients.h"
+#include "velum/dpsgd/poisson_sampler.h"
+#include "velum/dpsgd/privacy_engine.h"
+#include "velum/dpsgd/reduced_loss.h"
+#include "velum/dpsgd/user_poisson_sampler.h"
 
 namespace py = pybind11;
 
 namespace velum::python {
 namespace {
 
-using dpsgd::PerSampleOptions;
+using namespace dpsgd;  // NOLINT(google-build-using-namespace): this file is about its names
+// The GIL is released around every backward pass: the engine's threads, and functions in Python
+// that they call, need it.
+using NoGil = py::call_guard<py::gil_scoped_release>;
 
 /// Errors of torch, and of Python code that runs below it (hooks, autograd functions), as torch
 /// itself raises them.
@@ -28,26 +45,175 @@ void translate_torch_errors(std::exception_ptr error) {
   }
 }
 
+void bind_functions(py::module_& module) {
+  module.def(
+      "per_sample_gradients",
+      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules) {
+        return per_sample_gradients(losses, params, {.allow_slow_rules = allow_slow_rules});
+      },
+      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"), NoGil());
+  module.def(
+      "per_sample_norms",
+      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules) {
+        return per_sample_norms(losses, params, {.allow_slow_rules = allow_slow_rules});
+      },
+      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"), NoGil());
+  module.def(
+      "explain",
+      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules) {
+        return to_table(explain(losses, params, {.allow_slow_rules = allow_slow_rules}));
+      },
+      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"), NoGil());
+  module.def(
+      "per_sample_losses",
+      [](const at::Tensor& loss, bool mean, std::int64_t samples) {
+        return per_sample_losses(loss, mean ? LossReduction::kMean : LossReduction::kSum, samples);
+      },
+      py::arg("loss"), py::arg("mean"), py::arg("samples"), NoGil());
+}
+
+void bind_clipping(py::module_& module) {
+  py::class_<Clipping>(module, "Clipping",
+                       "How the gradient of one sample is bounded before the samples are summed. A "
+                       "sample whose norm is not finite adds exactly zero.")
+      .def_static("flat", &Clipping::flat, py::arg("clipping_norm"),
+                  "One bound C for the gradient over all parameters together: g min(1, C / ||g||).")
+      .def_static("per_layer", &Clipping::per_layer, py::arg("clipping_norms"),
+                  "A bound for each parameter tensor that requires grad, in their order; the "
+                  "sensitivity is the root of the sum of squares.")
+      .def_static(
+          "by_groups",
+          [](const std::vector<std::pair<std::vector<std::int64_t>, double>>& groups) {
+            std::vector<ClippingGroup> values;
+            values.reserve(groups.size());
+            for (const auto& group : groups) values.push_back({group.first, group.second});
+            return Clipping::by_groups(std::move(values));
+          },
+          py::arg("groups"),
+          "A bound for each group of parameters: pairs of the indices of parameters that require "
+          "grad and C_g, which together name every parameter once.")
+      .def_static("automatic", &Clipping::automatic, py::arg("clipping_norm"),
+                  py::arg("stability") = 0.01,
+                  "AUTO-S (arXiv 2206.07136): g C / (||g|| + stability).")
+      .def_static(
+          "adaptive",
+          [](double initial_norm, double count_noise, double quantile, double learning_rate,
+             double smallest_norm, double largest_norm) {
+            return Clipping::adaptive({.initial_norm = initial_norm,
+                                       .quantile = quantile,
+                                       .learning_rate = learning_rate,
+                                       .count_noise = count_noise,
+                                       .smallest_norm = smallest_norm,
+                                       .largest_norm = largest_norm});
+          },
+          py::arg("initial_norm"), py::arg("count_noise"), py::arg("quantile") = 0.5,
+          py::arg("learning_rate") = 0.2, py::arg("smallest_norm") = 0x1p-40,
+          py::arg("largest_norm") = 0x1p40,
+          "A bound that follows a quantile of the norms (arXiv 1905.03871); the noised count is "
+          "accounted for in the step.")
+      .def_property_readonly(
+          "kind", [](const Clipping& clipping) { return std::string(to_string(clipping.kind())); })
+      .def_property_readonly("sensitivity", &Clipping::sensitivity,
+                             "By how much, at most, one sample moves the sum in L2.")
+      .def("to_json", &Clipping::to_json, "JSON object.")
+      .def_static(
+          "from_json", [](const std::string& json) { return Clipping::from_json(json); },
+          py::arg("json"), "Reads what `to_json` wrote.")
+      .def("__str__", &Clipping::to_text)
+      .def("__repr__", [](const Clipping& clipping) { return "<" + clipping.to_text() + ">"; })
+      .def(
+          "__eq__", [](const Clipping& a, const Clipping& b) { return a == b; }, py::is_operator(),
+          py::arg("other"))
+      .def(py::pickle([](const Clipping& clipping) { return clipping.to_json(); },
+                      [](const std::string& json) { return Clipping::from_json(json); }));
+}
+
+/// What a checkpoint holds of an engine, in types that any format can keep.
+py::dict to_dict(const EngineState& state) {
+  py::dict values;
+  values["composition"] = state.composition.to_json();
+  values["step"] = state.step;
+  values["key_epoch"] = state.key_epoch;
+  values["clipping_norm"] = state.clipping_norm;
+  return values;
+}
+
+EngineState from_dict(const py::dict& values) {
+  for (const char* key : {"composition", "step", "key_epoch", "clipping_norm"}) {
+    if (!values.contains(key)) {
+      throw std::invalid_argument(std::string("PrivacyEngine: state has no \"") + key +
+                                  "\", expected what state() gave");
+    }
+  }
+  EngineState state;
+  state.composition = Composition::from_json(values["composition"].cast<std::string>());
+  state.step = values["step"].cast<std::int64_t>();
+  state.key_epoch = values["key_epoch"].cast<std::uint32_t>();
+  state.clipping_norm = values["clipping_norm"].cast<std::optional<double>>();
+  return state;
+}
+
+void bind_engine(py::module_& module) {
+  py::class_<PoissonSampler>(module, "PoissonSampler",
+                             "Draws logical batches: at every step each sample is included "
+                             "independently with probability sampling_rate. The key is the "
+                             "operating system's.")
+      .def(py::init<std::int64_t, double>(), py::arg("dataset_size"), py::arg("sampling_rate"))
+      .def("next", &PoissonSampler::next, "The indices of the next batch, ascending; maybe none.")
+      .def_property_readonly("dataset_size", &PoissonSampler::dataset_size)
+      .def_property_readonly("sampling_rate", &PoissonSampler::sampling_rate)
+      .def_property_readonly("expected_batch_size", &PoissonSampler::expected_batch_size);
+
+  py::class_<PrivacyEngine>(
+      module, "PrivacyEngine",
+      "Makes the gradient of a logical batch private; see velum.PrivacyEngine.")
+      .def(py::init([](const std::vector<at::Tensor>& parameters, const PoissonSampler& sampler,
+                       const Clipping& clipping, double noise_multiplier,
+                       const std::shared_ptr<Accountant>& accountant, bool allow_slow_rules,
+                       const std::optional<py::dict>& state) {
+             const PrivacyOptions options{.clipping = clipping,
+                                          .noise_multiplier = noise_multiplier,
+                                          .allow_slow_rules = allow_slow_rules,
+                                          .accountant = accountant};
+             return state.has_value()
+                        ? std::make_unique<PrivacyEngine>(parameters, sampler, options,
+                                                          from_dict(*state))
+                        : std::make_unique<PrivacyEngine>(parameters, sampler, options);
+           }),
+           py::arg("parameters"), py::arg("sampler"), py::arg("clipping"),
+           py::arg("noise_multiplier"), py::arg("accountant"), py::arg("allow_slow_rules"),
+           py::arg("state"))
+      .def(
+          "accumulate",
+          [](PrivacyEngine& engine, const at::Tensor& losses) { engine.accumulate(losses); },
+          py::arg("losses"), NoGil())
+      .def(
+          "finish_step", [](PrivacyEngine& engine) { return engine.finish_step().slow_nodes; },
+          NoGil(), "Names of the operations that were treated by their own backward.")
+      .def("state", [](const PrivacyEngine& engine) { return to_dict(engine.state()); })
+      .def("statement", &PrivacyEngine::statement, py::arg("delta"))
+      .def("abandon_step", &PrivacyEngine::abandon_step)
+      .def(
+          "reached_by",
+          [](const PrivacyEngine& engine, const at::Tensor& loss) {
+            return depends_on(loss, engine.parameters());
+          },
+          py::arg("loss"), "Whether the graph of `loss` holds a parameter of this engine.")
+      .def_property_readonly("sensitivity", &PrivacyEngine::sensitivity)
+      .def_property_readonly("expected_batch_size", &PrivacyEngine::expected_batch_size)
+      .def_property_readonly("mechanism", &PrivacyEngine::mechanism)
+      .def("unsafe_per_sample_norms", [](const PrivacyEngine& engine) {
+        return engine.unsafe_step_values().per_sample_norms;
+      });
+}
+
 }  // namespace
 
 void bind_dpsgd(py::module_& module) {
   py::register_local_exception_translator(&translate_torch_errors);
-  // The GIL is released around every backward pass: the engine's threads, and functions in Python
-  // that they call, need it.
-  module.def(
-      "per_sample_gradients",
-      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules) {
-        return dpsgd::per_sample_gradients(losses, params, {.allow_slow_rules = allow_slow_rules});
-      },
-      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"),
-      py::call_guard<py::gil_scoped_release>());
-  module.def(
-      "per_sample_norms",
-      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules) {
-        return dpsgd::per_sample_norms(losses, params, {.allow_slow_rules = allow_slow_rules});
-      },
-      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"),
-      py::call_guard<py::gil_scoped_release>());
+  bind_functions(module);
+  bind_clipping(module);
+  bind_engine(module);
 }
 
 }  // namespace velum::python

@@ -8,6 +8,7 @@
 /// the library.
 namespace velum::python {
 
+void bind_accounting(pybind11::module_& module);
 void bind_dpsgd(pybind11::module_& module);
 void bind_he(pybind11::module_& module);
 void bind_kernels(pybind11::module_& module);

@@ -21,5 +21,6 @@ PYBIND11_MODULE(_core, module) {
              "Whether this build has the CUDA backend.");
   python::bind_kernels(module);
   python::bind_he(module);
+  python::bind_accounting(module);
   python::bind_dpsgd(module);
 }

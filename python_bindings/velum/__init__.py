@@ -1,9 +1,21 @@
 """velum: private machine learning on torch.
 
-Train an unmodified torch.nn model under differential privacy, and say what was spent.
+Train an unmodified torch.nn model under differential privacy, and say what was spent:
 
+    engine = velum.PrivacyEngine()
+    model, optimizer, loader = engine.make_private(
+        module=model, optimizer=optimizer, data_loader=loader,
+        noise_multiplier=1.1, max_grad_norm=1.0)
+    ...                                    # your loop, as it is
+    print(engine.report(delta=1e-5))
+
+    PrivacyEngine          models that train privately; BatchMemoryManager, PoissonDataLoader
+    clipped_step           the same without touching the optimiser
+    Clipping               how a sample's gradient is bounded
+    accounting             mechanisms, accountants, calibration, statements
     per_sample_gradients   the gradient of every single loss, from the autograd graph
     per_sample_norms       their norms, without the gradients
+    explain                how these are taken for your model, and at what cost
     he                     computing on encrypted numbers
     kernels                the arithmetic below, on NumPy arrays
 
@@ -12,18 +24,31 @@ index, RuntimeError for misuse of state, and `CudaError` and `BackendUnavailable
 RuntimeErrors. Each text names the function, the value and what was expected.
 """
 
+# isort: off
 from . import _torch as _torch  # first: refuses another torch before the extension meets it
-from . import he, kernels
+
+# isort: on
+from . import _html as _html
+from . import accounting, he, kernels
 from ._build_info import VERSION as __version__
-from ._core import BackendUnavailable, CudaError, built_with_cuda
-from .dpsgd import per_sample_gradients, per_sample_norms
+from ._core import BackendUnavailable, Clipping, CudaError, built_with_cuda
+from .data import PoissonDataLoader
+from .dpsgd import explain, per_sample_gradients, per_sample_norms
+from .privacy_engine import BatchMemoryManager, PrivacyEngine, clipped_step
 
 __all__ = [
     "BackendUnavailable",
+    "BatchMemoryManager",
+    "Clipping",
     "CudaError",
+    "PoissonDataLoader",
+    "PrivacyEngine",
     "__version__",
+    "accounting",
     "built_with_cuda",
     "he",
+    "clipped_step",
+    "explain",
     "kernels",
     "per_sample_gradients",
     "per_sample_norms",

@@ -6,7 +6,7 @@ import torch
 
 from . import _core
 
-__all__ = ["per_sample_gradients", "per_sample_norms"]
+__all__ = ["explain", "per_sample_gradients", "per_sample_norms"]
 
 
 def per_sample_gradients(
@@ -62,3 +62,22 @@ def per_sample_norms(
     norms = _core.per_sample_norms(losses, tracked, allow_slow_rules)
     double = any(param.dtype == torch.float64 for param in tracked)
     return norms.to(tracked[0].device, torch.float64 if double else torch.float32)
+
+
+def explain(
+    losses: torch.Tensor, params: Iterable[torch.Tensor], *, allow_slow_rules: bool = False
+) -> str:
+    """A table of what is done with each use of each parameter, and what that should cost.
+
+    Runs the backward pass and the proof, as a first step would; changes nothing.
+
+    Args:
+        losses, params, allow_slow_rules: as `per_sample_gradients`; at least one loss.
+
+    Returns:
+        Lines for people: the operation, how norms are taken, operations, bytes, predicted time.
+
+    Raises:
+        As `per_sample_gradients`.
+    """
+    return _core.explain(losses, list(params), allow_slow_rules)

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "velum/dpsgd/accounting/mechanism.h"
+#include "velum/kernels/random/fork_guard.h"
 #include "velum/kernels/random/key_source.h"
 
 namespace velum::dpsgd {
@@ -43,6 +44,7 @@ class PoissonSampler {
   ~PoissonSampler();
 
   /// The indices of the next logical batch, ascending and without repetition; possibly none.
+  /// @throws std::logic_error in a process forked from the one that made the sampler.
   std::vector<std::int64_t> next();
 
   std::int64_t dataset_size() const { return dataset_size_; }
@@ -65,6 +67,7 @@ class PoissonSampler {
   kernels::RandomKey key_;
   std::uint32_t key_epoch_;
   std::int64_t step_;
+  kernels::ForkGuard fork_guard_;
 };
 
 }  // namespace velum::dpsgd

@@ -142,6 +142,10 @@ struct EngineState {
 /// that the losses do not use has gradient zero, plus noise. `.grad` is replaced by `finish_step`:
 /// whatever stood there before, a raw gradient too, is discarded and never added.
 ///
+/// A forked child has its parent's key, and books that its parent does not know: there `accumulate`
+/// and `finish_step` throw std::logic_error. Make the engine in the process that trains, or resume
+/// it there from `state()`, with a key of its own.
+///
 /// Paper: Deep Learning with Differential Privacy, CCS 2016 (arXiv 1607.00133), Algorithm 1, with
 /// Poisson sampling; norms by book-keeping (arXiv 2210.00038). Not thread-safe. Determinism:
 /// run-to-run for a known key where torch's own operations are.
@@ -194,6 +198,10 @@ class PrivacyEngine {
   /// @throws what `release_guard` throws to refuse the step: its sum is dropped, nothing is
   ///         accounted, noised or written, and the next step may begin.
   StepStatistics finish_step();
+
+  /// Drops what `accumulate` has added to the running step, for a batch that was broken off:
+  /// nothing was released, so nothing is accounted.
+  void abandon_step();
 
   /// `accumulate(losses)`, then `finish_step()`: a logical batch in one physical batch.
   /// @throws std::logic_error after an `accumulate` without `finish_step`.

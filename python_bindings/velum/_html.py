@@ -1,0 +1,55 @@
+"""How statements and reports look in a notebook."""
+
+from html import escape
+
+from ._core.accounting import PrivacyStatement, TrainingReport
+
+
+def _table(title: str, rows: list[tuple[str, str]], text: str) -> str:
+    cells = "".join(
+        f'<tr><th style="text-align:left">{escape(name)}</th>'
+        f'<td style="text-align:left">{escape(value)}</td></tr>'
+        for name, value in rows
+        if value
+    )
+    return (
+        f"<div><strong>{escape(title)}</strong><table>{cells}</table>"
+        f"<details><summary>in full</summary><pre>{escape(text)}</pre></details></div>"
+    )
+
+
+def statement_html(statement: PrivacyStatement) -> str:
+    """A PrivacyStatement as a table, with its text behind a fold."""
+    rows = [
+        ("epsilon", f"{statement.epsilon:.4f}"),
+        ("delta", f"{statement.delta:g}"),
+        ("protects", f"one {statement.unit}"),
+        ("accountant", f"{statement.accountant}: {statement.method}"),
+        *((r.label or "release", f"{r.count} × {r.mechanism}") for r in statement.releases),
+        ("holds if", "; ".join(statement.conditions)),
+        ("not covered", "; ".join(statement.not_covered)),
+    ]
+    return _table("Privacy statement", rows, statement.to_text())
+
+
+def report_html(report: TrainingReport) -> str:
+    """A TrainingReport as a table, with its text behind a fold."""
+    guarantee = report.guarantee
+    rows = [
+        ("epsilon", f"{guarantee.epsilon:.4f}"),
+        ("delta", f"{guarantee.delta:g}"),
+        ("accountant", f"{report.accountant}: {guarantee.method}"),
+        ("model", report.model),
+        ("data set", f"{report.dataset} ({report.dataset_size} examples)"),
+        ("steps", str(report.steps)),
+        ("sampling rate", f"{report.sampling_rate:g} (Poisson)"),
+        ("clipping", report.clipping),
+        ("noise multiplier", f"{report.noise_multiplier:g}"),
+    ]
+    title = "Privacy report" if report.is_private else "Privacy report: NOT PRIVATE"
+    return _table(title, rows, report.to_text())
+
+
+# Notebooks look for the method on the class, which is C++'s.
+TrainingReport._repr_html_ = report_html  # type: ignore[attr-defined]
+PrivacyStatement._repr_html_ = statement_html  # type: ignore[attr-defined]
