@@ -238,6 +238,7 @@ int audit(const Arguments& arguments) {
                                   .losses = losses_of(network, data)};
   const dpsgd::EngineFactory factory = dpsgd::privacy_engine_factory();
   const std::uint64_t seed = arguments.insecure_seed.value_or(1);
+  const dpsgd::Clipping clipping = dpsgd::Clipping::flat(arguments.clipping_norm);
 
   dpsgd::AuditReport report;
   report.subject = {{"engine", "velum " + dpsgd::velum_version()},
@@ -251,7 +252,7 @@ int audit(const Arguments& arguments) {
   report.conformance =
       dpsgd::engine_conformance(model, factory,
                                 {.sampling_rate = rate,
-                                 .clipping_norm = arguments.clipping_norm,
+                                 .clipping = clipping,
                                  .noise_multiplier = sigma,
                                  .physical_batch_size = arguments.physical_batch_size,
                                  .insecure_seed = seed},
@@ -260,7 +261,7 @@ int audit(const Arguments& arguments) {
     report.replay = dpsgd::neighbour_replay(model, factory,
                                             {.steps = arguments.replay_steps,
                                              .sampling_rate = rate,
-                                             .clipping_norm = arguments.clipping_norm,
+                                             .clipping = clipping,
                                              .noise_multiplier = sigma,
                                              .learning_rate = arguments.learning_rate,
                                              .physical_batch_size = arguments.physical_batch_size,
@@ -273,7 +274,7 @@ int audit(const Arguments& arguments) {
                                       .canaries = arguments.canaries,
                                       .steps = arguments.steps,
                                       .sampling_rate = rate,
-                                      .clipping_norm = arguments.clipping_norm,
+                                      .clipping = clipping,
                                       .noise_multiplier = sigma,
                                       .learning_rate = arguments.learning_rate,
                                       .physical_batch_size = arguments.physical_batch_size,

@@ -6,3 +6,4 @@ velum_add_test(dpsgd_audit_test TORCH SOURCES audit_test.cpp LIBRARIES velum::au
 velum_add_test(dpsgd_canary_audit_test TORCH SOURCES canary_audit_test.cpp LIBRARIES velum::audit)
 velum_add_test(dpsgd_audit_report_test TORCH SOURCES audit_report_test.cpp
                LIBRARIES velum::audit nlohmann_json::nlohmann_json)
+velum_add_test(dpsgd_engine_audit_test TORCH SOURCES engine_audit_test.cpp LIBRARIES velum::audit)

@@ -20,8 +20,8 @@ AuditReport sound() {
   AuditReport report;
   report.subject = {{"model", "small"}};
   report.replay = dpsgd::ReplayResult{
-      {{.step = 0, .batch_size = 7, .example = 3, .distance = 0.9, .bound = 1.0},
-       {.step = 0, .batch_size = 7, .example = 5, .distance = 0.95, .bound = 1.0}}};
+      {{.step = 0, .batch_size = 7, .unit = 3, .distance = 0.9, .bound = 1.0},
+       {.step = 0, .batch_size = 7, .unit = 5, .distance = 0.95, .bound = 1.0}}};
   report.conformance = dpsgd::ConformanceResult{
       {{.name = "sums", .p_value = 1.0, .found = "all well"},
        {.name = "noise", .statistical = true, .p_value = 1e-5, .found = "a little odd"}},

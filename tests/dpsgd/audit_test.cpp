@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "dpsgd/support/audit_settings.h"
 #include "dpsgd/support/small_classifier.h"
 #include "dpsgd/support/small_dp_sgd.h"
 #include "velum/dpsgd/audit/audited_engine.h"
@@ -31,45 +32,45 @@ using dpsgd::ReplayComparison;
 using dpsgd::ReplayOptions;
 using dpsgd::ReplayResult;
 
-ReplayOptions replay_options() {
-  return {.steps = 3,
-          .sampling_rate = 0.2,
-          .clipping_norm = 0.25,
-          .noise_multiplier = 1.5,
-          .learning_rate = 0.2,
-          .physical_batch_size = 5,
-          .examples_per_step = 2};
-}
-
-ConformanceOptions conformance_options() {
-  return {.sampling_rate = 0.2,
-          .clipping_norm = 0.25,
-          .noise_multiplier = 1.5,
-          .physical_batch_size = 5};
-}
-
-std::string table(const ConformanceResult& result) {
-  std::string text;
-  for (const auto& check : result.checks) {
-    text += (result.holds(check) ? "  " : "! ") + check.name + ": " + check.found +
-            ", p = " + std::to_string(check.p_value) + "\n";
-  }
-  return text;
-}
-
 TEST(NeighbourReplay, FindsNothingWrongWithVelum) {
-  for (const auto type : {torch::kFloat32, torch::kFloat64}) {
-    const SmallClassifier small(false, type);
-    const ReplayResult result =
-        neighbour_replay(small.audited(), privacy_engine_factory(), replay_options());
-    EXPECT_TRUE(result.holds()) << result.worst()->distance << ' ' << result.worst()->bound << ' '
-                                << to_string(result.worst()->change);
-    // The bound is used up: an example with a large gradient moves the sum by C.
-    double farthest = 0.0;
-    for (const ReplayComparison& row : result.comparisons) {
-      if (row.change == ReplayChange::kScaledUp) farthest = std::max(farthest, row.distance);
+  for (const Setting setting : kSettings) {
+    for (const auto type : {torch::kFloat32, torch::kFloat64}) {
+      const SmallClassifier small(false, type);
+      const ReplayResult result = neighbour_replay(
+          small.audited(by_user(setting)), privacy_engine_factory(), replay_options(setting));
+      EXPECT_TRUE(result.holds()) << name_of(setting) << ": " << result.worst()->distance << ' '
+                                  << result.worst()->bound << ' '
+                                  << to_string(result.worst()->change);
+      // The bound is used up: a unit with a large gradient moves the sum by the sensitivity.
+      double nearest = 0.0;
+      for (const ReplayComparison& row : result.comparisons) {
+        if (row.change != ReplayChange::kScaledUp) continue;
+        nearest = std::max(nearest, row.distance / row.bound);
+      }
+      EXPECT_GT(nearest, 1 - 1e-5) << name_of(setting);
     }
-    EXPECT_GT(farthest, 0.25 * (1 - 1e-5));
+  }
+}
+
+TEST(NeighbourReplay, ComparesTheCountsOfAdaptiveClipping) {
+  const SmallClassifier small;
+  const ReplayResult result = neighbour_replay(small.audited(), privacy_engine_factory(),
+                                               replay_options(Setting::kAdaptive));
+  double most = 0.0;
+  for (const ReplayComparison& row : result.comparisons) {
+    if (row.change == ReplayChange::kCount) most = std::max(most, row.distance);
+  }
+  EXPECT_NEAR(most, 0.5, 1e-9);
+}
+
+TEST(NeighbourReplay, RemovesUsersWithAllTheirExamples) {
+  const SmallClassifier small;
+  const AuditedModel model = small.audited(/*by_user=*/true);
+  const ReplayResult result =
+      neighbour_replay(model, privacy_engine_factory(), replay_options(Setting::kUserSum));
+  for (const ReplayComparison& row : result.comparisons) {
+    if (row.unit == -1) continue;
+    EXPECT_THAT(model.user_of_example, ::testing::Contains(row.unit));
   }
 }
 
@@ -78,13 +79,13 @@ TEST(NeighbourReplay, ComparesEveryChangeAtEveryStep) {
   const ReplayResult result =
       neighbour_replay(small.audited(), privacy_engine_factory(), replay_options());
   for (std::int64_t step = 0; step < 3; ++step) {
-    std::vector<int> rows(7, 0);
+    std::vector<int> rows(8, 0);
     for (const ReplayComparison& row : result.comparisons) {
       if (row.step != step) continue;
       ++rows[static_cast<std::size_t>(row.change)];
       EXPECT_GT(row.batch_size, 0);
     }
-    EXPECT_THAT(rows, ::testing::ElementsAre(2, 2, 2, 2, 2, 1, 1));
+    EXPECT_THAT(rows, ::testing::ElementsAre(2, 2, 2, 2, 2, 1, 1, 0));
   }
 }
 
@@ -113,12 +114,14 @@ TEST(NeighbourReplay, FindsAModelThatMixesExamples) {
 TEST(EngineConformance, FindsNothingWrongWithVelum) {
   // A false alarm once in a million builds; the noise that is measured has a known key, but two
   // engines and the sampler draw their own.
-  for (const auto type : {torch::kFloat32, torch::kFloat64}) {
-    const SmallClassifier small(false, type);
-    const ConformanceResult result =
-        engine_conformance(small.audited(), privacy_engine_factory(), conformance_options());
-    EXPECT_TRUE(result.holds()) << table(result);
-    EXPECT_GE(result.checks.size(), 20u);
+  for (const Setting setting : kSettings) {
+    for (const auto type : {torch::kFloat32, torch::kFloat64}) {
+      const SmallClassifier small(false, type);
+      const ConformanceResult result = engine_conformance(
+          small.audited(by_user(setting)), privacy_engine_factory(), conformance_options(setting));
+      EXPECT_TRUE(result.holds()) << name_of(setting) << '\n' << table(result);
+      EXPECT_GE(result.checks.size(), 30u);
+    }
   }
 }
 
@@ -168,8 +171,6 @@ TEST(Audits, NameWhatIsOutOfRange) {
             "neighbour_replay: steps = 0, expected >= 1");
   EXPECT_EQ(error_of([](ReplayOptions& o) { o.sampling_rate = 0; }),
             "neighbour_replay: sampling_rate = 0, expected > 0 and <= 1");
-  EXPECT_EQ(error_of([](ReplayOptions& o) { o.clipping_norm = -1; }),
-            "neighbour_replay: clipping_norm = -1, expected finite and > 0");
   EXPECT_EQ(error_of([](ReplayOptions& o) { o.noise_multiplier = 0; }),
             "neighbour_replay: noise_multiplier = 0, expected finite and > 0");
   EXPECT_EQ(error_of([](ReplayOptions& o) { o.learning_rate = -1; }),
@@ -177,6 +178,13 @@ TEST(Audits, NameWhatIsOutOfRange) {
   ConformanceOptions options = conformance_options();
   options.false_alarm_probability = 1;
   EXPECT_THROW(engine_conformance(small.audited(), privacy_engine_factory(), options),
+               std::invalid_argument);
+  AuditedModel of_users = small.audited(/*by_user=*/true);
+  of_users.user_of_example.pop_back();
+  EXPECT_THROW(neighbour_replay(of_users, privacy_engine_factory(), replay_options()),
+               std::invalid_argument);
+  const SmallClassifier half(false, torch::kBFloat16);
+  EXPECT_THROW(neighbour_replay(half.audited(), privacy_engine_factory(), replay_options()),
                std::invalid_argument);
   AuditedModel empty = small.audited();
   empty.parameters.clear();
@@ -190,6 +198,7 @@ struct Finding {
   const char* name;
   bool by_replay;     ///< whether the neighbour replay finds it
   const char* check;  ///< of the conformance audit, one that must fail
+  Setting setting = Setting::kFlat;
 };
 void PrintTo(const Finding& finding, std::ostream* os) { *os << finding.name; }
 
@@ -221,6 +230,10 @@ const Finding kFindings[] = {
      "losses given twice in a step are refused"},
     {Defect::kLeavesParametersOut, "LeavesParametersOut", false,
      "a trainable parameter that was not given is refused"},
+    {Defect::kGradientsInHalfPrecision, "GradientsInHalfPrecision", false,
+     "products are as exact as their type"},
+    {Defect::kProductsOfTheAutocastRegion, "ProductsOfTheAutocastRegion", false,
+     "an autocast region around the engine changes nothing"},
     {Defect::kNoiseWithoutTheClippingNorm, "NoiseWithoutTheClippingNorm", false,
      "standard deviation of the noise, drawn batches"},
     {Defect::kNoiseScaledByTheDivisor, "NoiseScaledByTheDivisor", false,
@@ -264,17 +277,65 @@ const Finding kFindings[] = {
     {Defect::kMoreNoiseBooked, "MoreNoiseBooked", false, "every step is in the books"},
     {Defect::kBooksLostOnResuming, "BooksLostOnResuming", false,
      "the books of a resumed engine hold every step"},
+    {Defect::kBooksForReplaceOne, "BooksForReplaceOne", false,
+     "books for another neighbouring relation are refused"},
+    {Defect::kGuardNotAsked, "GuardNotAsked", false,
+     "a step that the guard refuses releases nothing"},
+    {Defect::kGuardAskedAfterwards, "GuardAskedAfterwards", false,
+     "a step that the guard refuses releases nothing"},
+    {Defect::kSumOfARefusedStepKept, "SumOfARefusedStepKept", false,
+     "a refused step leaves no trace in the next"},
+    {Defect::kGroupsByTheNormOfTheFirst, "GroupsByTheNormOfTheFirst", true,
+     "each part of a large gradient is scaled to its own bound", Setting::kGroups},
+    {Defect::kNoiseOfTheLargestGroup, "NoiseOfTheLargestGroup", false,
+     "standard deviation of the noise, drawn batches", Setting::kGroups},
+    {Defect::kParameterInNoGroup, "ParameterInNoGroup", false, "a parameter in no group is refused",
+     Setting::kGroups},
+    {Defect::kAutomaticBySquaredNorm, "AutomaticBySquaredNorm", false,
+     "the sum of small gradients over the expected batch size", Setting::kAutomatic},
+    {Defect::kAutomaticNoiseOfTheStability, "AutomaticNoiseOfTheStability", false,
+     "standard deviation of the noise, drawn batches", Setting::kAutomatic},
+    {Defect::kCountForNothing, "CountForNothing", false,
+     "standard deviation of the noise, drawn batches", Setting::kAdaptive},
+    {Defect::kCountWithoutNoise, "CountWithoutNoise", false,
+     "standard deviation of the noise on the count", Setting::kAdaptive},
+    {Defect::kCountNotCentred, "CountNotCentred", true, "a gradient moves the count by half",
+     Setting::kAdaptive},
+    {Defect::kCountOverTheActualSize, "CountOverTheActualSize", true,
+     "a gradient moves the count by half", Setting::kAdaptive},
+    {Defect::kCountByAStep, "CountByAStep", false,
+     "the rounding of a norm does not move the count by a gradient", Setting::kAdaptive},
+    {Defect::kCountOfARefusedStepKept, "CountOfARefusedStepKept", false,
+     "a refused step leaves no trace in the next", Setting::kAdaptive},
+    {Defect::kFirstNormAfterResuming, "FirstNormAfterResuming", true,
+     "a resumed engine goes on with the same sensitivity", Setting::kAdaptive},
+    {Defect::kExamplesOfAUserClippedOneByOne, "ExamplesOfAUserClippedOneByOne", true,
+     "the gradient of a user, of all examples together, is scaled as one", Setting::kUserSum},
+    {Defect::kNormOfAUserFromSquares, "NormOfAUserFromSquares", true,
+     "the gradient of a user, of all examples together, is scaled as one", Setting::kUserSum},
+    {Defect::kUserWithoutWhatIsNotFinite, "UserWithoutWhatIsNotFinite", true,
+     "a user with a gradient that is not finite adds nothing", Setting::kUserMean},
+    {Defect::kUserInTwoPhysicalBatches, "UserInTwoPhysicalBatches", false,
+     "a user in two physical batches of a step is refused", Setting::kUserMean},
+    {Defect::kMeanOfAUserNotDivided, "MeanOfAUserNotDivided", false,
+     "the gradient of a user, of all examples together, is scaled as one", Setting::kUserMean},
+    {Defect::kExamplesOfAUserDrawnApart, "ExamplesOfAUserDrawnApart", false,
+     "a user is drawn with all examples", Setting::kUserMean},
+    {Defect::kStatementAboutExamples, "StatementAboutExamples", false,
+     "the statement is about what is drawn", Setting::kUserMean},
 };
 
 class DefectiveEngine : public ::testing::TestWithParam<Finding> {};
 
 TEST_P(DefectiveEngine, IsFound) {
   const SmallClassifier small;
+  const Setting setting = GetParam().setting;
+  const AuditedModel model = small.audited(by_user(setting));
   const EngineFactory factory = small_dp_sgd(GetParam().defect);
-  const ReplayResult replay = neighbour_replay(small.audited(), factory, replay_options());
+  const ReplayResult replay = neighbour_replay(model, factory, replay_options(setting));
   EXPECT_EQ(replay.holds(), !GetParam().by_replay);
   const ConformanceResult conformance =
-      engine_conformance(small.audited(), factory, conformance_options());
+      engine_conformance(model, factory, conformance_options(setting));
   EXPECT_THAT(conformance.violations(), ::testing::Contains(GetParam().check))
       << table(conformance);
 }
@@ -294,10 +355,14 @@ TEST(DefectiveEngines, AreNotFoundWhereThereIsNoDefect) {
   // Not by chance either: the small engine is another implementation than velum's.
   const SmallClassifier small;
   const EngineFactory factory = small_dp_sgd(Defect::kNone);
-  EXPECT_TRUE(neighbour_replay(small.audited(), factory, replay_options()).holds());
-  const ConformanceResult conformance =
-      engine_conformance(small.audited(), factory, conformance_options());
-  EXPECT_TRUE(conformance.holds()) << table(conformance);
+  for (const Setting setting : kSettings) {
+    const AuditedModel model = small.audited(by_user(setting));
+    EXPECT_TRUE(neighbour_replay(model, factory, replay_options(setting)).holds())
+        << name_of(setting);
+    const ConformanceResult conformance =
+        engine_conformance(model, factory, conformance_options(setting));
+    EXPECT_TRUE(conformance.holds()) << name_of(setting) << '\n' << table(conformance);
+  }
 }
 
 }  // namespace

@@ -9,8 +9,10 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "dpsgd/support/audit_settings.h"
 #include "dpsgd/support/small_classifier.h"
 #include "dpsgd/support/small_dp_sgd.h"
 #include "velum/dpsgd/accounting/pld_accountant.h"
@@ -25,13 +27,14 @@ using dpsgd::CanaryAuditResult;
 using dpsgd::CanaryKind;
 using dpsgd::privacy_engine_factory;
 
-CanaryAuditOptions canary_options(CanaryKind kind) {
+CanaryAuditOptions canary_options(CanaryKind kind, Setting setting = Setting::kFlat) {
   return {.kind = kind,
           .canaries = 300,
           .steps = 8,
           .sampling_rate = 0.5,
-          .clipping_norm = 0.5,
+          .clipping = clipping_of(setting, 4.0),
           .noise_multiplier = 4.0,
+          .user_gradient = user_gradient(setting),
           .learning_rate = 0.1,
           .physical_batch_size = 200,
           .delta = 1e-5,
@@ -70,6 +73,32 @@ TEST(CanaryAudit, NeverRefutesVelum) {
   }
 }
 
+TEST(CanaryAudit, NeverRefutesVelumInAnySetting) {
+  for (const Setting setting : kSettings) {
+    for (const CanaryKind kind : {CanaryKind::kDirac, CanaryKind::kGradient}) {
+      const SmallClassifier small;
+      const CanaryAuditResult result = canary_audit(
+          small.audited(by_user(setting)), privacy_engine_factory(), canary_options(kind, setting));
+      EXPECT_TRUE(result.holds()) << name_of(setting) << ' ' << to_string(kind) << ' '
+                                  << result.epsilon_lower() << " > " << result.epsilon_upper;
+    }
+  }
+}
+
+TEST(CanaryAudit, UsesUpTheSensitivityInEverySetting) {
+  // With little noise most canaries are recognised: one that used up a part of it only would not.
+  for (const Setting setting : kSettings) {
+    const SmallClassifier small;
+    CanaryAuditOptions options = canary_options(CanaryKind::kDirac, setting);
+    options.noise_multiplier = 0.5;
+    options.sampling_rate = 1.0;
+    const CanaryAuditResult result =
+        canary_audit(small.audited(by_user(setting)), privacy_engine_factory(), options);
+    EXPECT_GT(result.epsilon_lower(), 2.0) << name_of(setting);
+    EXPECT_TRUE(result.holds()) << name_of(setting);
+  }
+}
+
 TEST(CanaryAudit, PromisesWhatTheBooksSay) {
   const SmallClassifier small;
   const CanaryAuditOptions options = canary_options(CanaryKind::kDirac);
@@ -100,7 +129,7 @@ TEST(CanaryAudit, SeesStrangeInputsWhereThereIsHardlyAnyNoise) {
   options.canaries = 60;
   options.steps = 60;
   options.sampling_rate = 1.0;
-  options.clipping_norm = 10.0;
+  options.clipping = dpsgd::Clipping::flat(10.0);
   options.noise_multiplier = 1e-3;
   options.learning_rate = 0.5;
   options.canary_losses = strange_inputs(small, 60);
@@ -125,19 +154,30 @@ TEST(CanaryAudit, OfManyRunsNeverRefutesVelumAndSeesALargeEpsilon) {
 }
 
 TEST(CanaryAudit, RefutesBrokenEngines) {
-  for (const Defect defect :
-       {Defect::kNoClipping, Defect::kNormOfOneTensor, Defect::kNoNoiseAtAll,
-        Defect::kNoiseScaledByTheDivisor, Defect::kNoiseOverTheRootOfTheBatch}) {
+  using Broken = std::pair<Defect, Setting>;
+  const auto audit_of = [](Defect defect, Setting setting) {
     const SmallClassifier small;
-    const CanaryAuditResult result =
-        canary_audit(small.audited(), small_dp_sgd(defect), canary_options(CanaryKind::kDirac));
-    EXPECT_FALSE(result.holds()) << static_cast<int>(defect) << ' ' << result.epsilon_lower()
-                                 << " <= " << result.epsilon_upper;
+    return canary_audit(small.audited(by_user(setting)), small_dp_sgd(defect),
+                        canary_options(CanaryKind::kDirac, setting));
+  };
+  for (const auto& [defect, setting] :
+       {Broken(Defect::kNoClipping, Setting::kFlat),
+        Broken(Defect::kNormOfOneTensor, Setting::kFlat),
+        Broken(Defect::kNoNoiseAtAll, Setting::kFlat),
+        Broken(Defect::kNoiseScaledByTheDivisor, Setting::kFlat),
+        Broken(Defect::kNoiseOverTheRootOfTheBatch, Setting::kFlat),
+        Broken(Defect::kNoNoiseAtAll, Setting::kGroups),
+        Broken(Defect::kAutomaticNoiseOfTheStability, Setting::kAutomatic),
+        Broken(Defect::kNoNoiseAtAll, Setting::kAdaptive),
+        Broken(Defect::kNoNoiseAtAll, Setting::kUserMean),
+        Broken(Defect::kExamplesOfAUserClippedOneByOne, Setting::kUserSum)}) {
+    const CanaryAuditResult result = audit_of(defect, setting);
+    EXPECT_FALSE(result.holds()) << static_cast<int>(defect) << ' ' << name_of(setting) << ' '
+                                 << result.epsilon_lower() << " <= " << result.epsilon_upper;
   }
-  const SmallClassifier small;
-  EXPECT_TRUE(
-      canary_audit(small.audited(), small_dp_sgd(Defect::kNone), canary_options(CanaryKind::kDirac))
-          .holds());
+  for (const Setting setting : kSettings) {
+    EXPECT_TRUE(audit_of(Defect::kNone, setting).holds()) << name_of(setting);
+  }
 }
 
 TEST(CanaryAudit, PutsTheParametersBack) {

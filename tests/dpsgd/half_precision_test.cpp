@@ -316,10 +316,14 @@ TEST(MixedTypes, AFloat64ParameterUsedInFloat32IsClippedForFloat32) {
 TEST(AutocastRegion, TheStepIsTheSameInsideAndAfter) {
   torch::manual_seed(2);
   nn::Linear inner(6, 5), outer(5, 3);
+  const at::Tensor of_steps = torch::randn({9, 5, 2}).requires_grad_();  // one weight for each step
   std::vector<at::Tensor> parameters = inner->parameters();
   for (const at::Tensor& p : outer->parameters()) parameters.push_back(p);
+  parameters.push_back(of_steps);
   const auto losses = [&](const at::Tensor& x) {
-    return outer(torch::tanh(inner(x))).square().sum({1, 2});
+    const at::Tensor h = torch::tanh(inner(x));
+    return outer(h).square().sum({1, 2}) +
+           torch::bmm(h.transpose(0, 1), of_steps).square().sum(2).sum(0);
   };
   const at::Tensor x = torch::randn({6, 9, 6});
   const auto engine = [&] {

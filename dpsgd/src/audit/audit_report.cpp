@@ -36,15 +36,14 @@ const char* verdict(bool holds) { return holds ? "holds" : "**violated**"; }
 ordered_json json_of(const ReplayResult& replay) {
   ordered_json rows = ordered_json::array();
   for (const ReplayComparison& row : replay.comparisons) {
-    rows.push_back(
-        {{"step", row.step},
-         {"batch_size", row.batch_size},
-         {"example", row.example < 0 ? ordered_json(nullptr) : ordered_json(row.example)},
-         {"change", to_string(row.change)},
-         {"distance", finite_or_null(row.distance)},
-         {"bound", row.bound},
-         {"allowance", finite_or_null(row.allowance)},
-         {"holds", row.holds()}});
+    rows.push_back({{"step", row.step},
+                    {"batch_size", row.batch_size},
+                    {"unit", row.unit < 0 ? ordered_json(nullptr) : ordered_json(row.unit)},
+                    {"change", to_string(row.change)},
+                    {"distance", finite_or_null(row.distance)},
+                    {"bound", row.bound},
+                    {"allowance", finite_or_null(row.allowance)},
+                    {"holds", row.holds()}});
   }
   return {{"holds", replay.holds()}, {"comparisons", rows}};
 }
@@ -93,10 +92,11 @@ ordered_json json_of(const CanaryAuditResult& canaries) {
 std::string markdown_of(const ReplayResult& replay) {
   std::string text =
       "\n## Neighbour replay: " + std::string(verdict(replay.holds())) +
-      "\n\nSums before the noise of two runs that differ in one example, with the same random "
-      "streams and at\nthe same parameters. Of each step and change the comparison that is nearest "
+      "\n\nSums before the noise of two runs that differ in one unit (an example, or a user), "
+      "with the same random\nstreams and at the same parameters; of adaptive clipping the counts, "
+      "too. Of each step and change the comparison that is nearest "
       "to its bound.\n\n"
-      "| step | batch | example | change | distance | bound | for rounding | |\n"
+      "| step | batch | unit | change | distance | bound | for rounding | |\n"
       "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
   std::map<std::pair<std::int64_t, ReplayChange>, const ReplayComparison*> nearest;
   for (const ReplayComparison& row : replay.comparisons) {
@@ -110,7 +110,7 @@ std::string markdown_of(const ReplayResult& replay) {
     const ReplayComparison& row = *entry.second;
     text += format("| %lld | %lld | %s | %s | %.6g | %.6g | %.2g | %s |\n",
                    static_cast<long long>(row.step), static_cast<long long>(row.batch_size),
-                   row.example < 0 ? "" : std::to_string(row.example).c_str(),
+                   row.unit < 0 ? "" : std::to_string(row.unit).c_str(),
                    std::string(to_string(row.change)).c_str(), row.distance, row.bound,
                    row.allowance, verdict(row.holds()));
   }

@@ -25,13 +25,14 @@ namespace {
 constexpr char kFunction[] = "canary_audit";
 // A canary's gradient over C: an engine that does not clip shows it at once.
 constexpr double kLoudness = 0x1p10;
+// Of a canary that is a user.
+constexpr std::int64_t kExamplesOfACanary = 4;
 // Elements of the dense rows of gradient canaries that are made at once.
 constexpr std::int64_t kMostElements = std::int64_t{1} << 24;
 
 void check(const AuditedModel& model, const CanaryAuditOptions& options) {
   detail::check_model(kFunction, model);
-  detail::check_settings(kFunction, options.sampling_rate, options.clipping_norm,
-                         options.noise_multiplier);
+  detail::check_settings(kFunction, options.sampling_rate, options.noise_multiplier);
   detail::check_at_least(kFunction, "canaries", options.canaries, 1);
   detail::check_at_least(kFunction, "steps", options.steps, 1);
   detail::check_at_least(kFunction, "physical_batch_size", options.physical_batch_size, 1);
@@ -90,35 +91,49 @@ std::vector<double> to_vector(const at::Tensor& tensor) {
 
 class DiracCanaries final : public Canaries {
  public:
-  DiracCanaries(const AuditedModel& model, std::int64_t count, double clipping_norm)
-      : tensor_(at::zeros({count}, model.parameters.front().options().requires_grad(false))
-                    .set_requires_grad(true)),
-        sums_(at::zeros({count}, at::kDouble)),
-        loudness_(kLoudness * clipping_norm) {}
-  std::vector<at::Tensor> extra_parameters() const override { return {tensor_}; }
+  DiracCanaries(const AuditedModel& model, std::int64_t count, const Clipping& clipping,
+                double loudness)
+      : sums_(at::zeros({count}, at::kDouble)), loudness_(loudness) {
+    // One tensor for each bound, so that a canary uses up the whole sensitivity.
+    for (const ClippingGroup& group : clipping.groups()) weights_.push_back(group.clipping_norm);
+    if (weights_.empty()) weights_ = {1.0};
+    for (std::size_t i = 0; i < weights_.size(); ++i) {
+      tensors_.push_back(at::zeros({count}, model.parameters.front().options().requires_grad(false))
+                             .set_requires_grad(true));
+    }
+  }
+  std::vector<at::Tensor> extra_parameters() const override { return tensors_; }
   at::Tensor losses(const std::vector<std::int64_t>& indices) const override {
-    const at::Tensor rows = at::zeros({static_cast<std::int64_t>(indices.size()), tensor_.numel()},
-                                      tensor_.options().requires_grad(false));
+    const at::Tensor& first = tensors_.front();
+    const at::Tensor rows = at::zeros({static_cast<std::int64_t>(indices.size()), first.numel()},
+                                      first.options().requires_grad(false));
     for (std::size_t i = 0; i < indices.size(); ++i) {
       rows[static_cast<std::int64_t>(i)][indices[i]].fill_(loudness_);
     }
-    return rows.mv(tensor_);
+    at::Tensor losses = rows.mv(first);
+    for (std::size_t i = 1; i < tensors_.size(); ++i) losses = losses + rows.mv(tensors_[i]);
+    return losses;
   }
-  void observe() override { sums_ += tensor_.grad().to(at::kCPU, at::kDouble); }
+  void observe() override {
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      sums_ += weights_[i] * tensors_[i].grad().to(at::kCPU, at::kDouble);
+    }
+  }
   std::vector<double> scores() const override { return to_vector(sums_); }
 
  private:
-  at::Tensor tensor_;
+  std::vector<at::Tensor> tensors_;  // [canaries] each
+  std::vector<double> weights_;      // of their gradients in the score
   at::Tensor sums_;
   double loudness_;
 };
 
 class GradientCanaries final : public Canaries {
  public:
-  GradientCanaries(const AuditedModel& model, std::int64_t count, double clipping_norm,
+  GradientCanaries(const AuditedModel& model, std::int64_t count, double loudness,
                    detail::Choices& choices)
       : parameters_(model.parameters),
-        loudness_(kLoudness * clipping_norm),
+        loudness_(loudness),
         sums_(static_cast<std::size_t>(count), 0.0) {
     for (const at::Tensor& parameter : parameters_) size_ += parameter.numel();
     each_ = size_ / count;
@@ -251,6 +266,7 @@ class CanaryAudit {
         factory_(factory),
         options_(options),
         progress_(progress),
+        units_(model),
         kept_(model.parameters),
         choices_(options.insecure_seed ? kernels::insecure_key_from_seed(*options.insecure_seed)
                                        : kernels::secure_random_key()) {}
@@ -282,27 +298,40 @@ class CanaryAudit {
     std::vector<at::Tensor> parameters = model_.parameters;
     const std::vector<at::Tensor> extra = canaries->extra_parameters();
     parameters.insert(parameters.end(), extra.begin(), extra.end());
-    AuditedEngineSettings settings{.dataset_size = model_.dataset_size + count,
+    const std::int64_t each = units_.by_user() ? kExamplesOfACanary : 1;
+    AuditedEngineSettings settings{.dataset_size = model_.dataset_size + each * count,
+                                   .user_of_example = model_.user_of_example,
+                                   .user_gradient = options_.user_gradient,
                                    .sampling_rate = options_.sampling_rate,
-                                   .clipping_norm = options_.clipping_norm,
+                                   .clipping = clipping_with(extra.size()),
                                    .noise_multiplier = options_.noise_multiplier};
     if (options_.insecure_seed) {
       settings.insecure_noise_key = choices_.key();
       settings.insecure_sampling_key = choices_.key();
     }
+    AuditedModel as_model{.parameters = {}, .dataset_size = each * count, .losses = nullptr};
+    as_model.losses = [&](std::vector<std::int64_t> indices) {
+      for (std::int64_t& index : indices) index /= each;
+      return canaries->losses(indices);
+    };
+    if (units_.by_user()) {
+      // Names that no user of the data has.
+      const std::int64_t first = units_.name(units_.count() - 1) + 1;
+      for (std::int64_t i = 0; i < each * count; ++i) {
+        as_model.user_of_example.push_back(first + i / each);
+      }
+      settings.user_of_example.insert(settings.user_of_example.end(),
+                                      as_model.user_of_example.begin(),
+                                      as_model.user_of_example.end());
+    }
     const std::unique_ptr<AuditedEngine> engine = factory_(parameters, settings);
-    const AuditedModel as_model{.parameters = {},
-                                .dataset_size = count,
-                                .losses = [&](const std::vector<std::int64_t>& indices) {
-                                  return canaries->losses(indices);
-                                }};
     for (std::int64_t step = 0; step < options_.steps; ++step) {
       std::vector<std::int64_t> examples, members;
       for (const std::int64_t index : engine->next_batch()) {
         if (index < model_.dataset_size) {
           examples.push_back(index);
         } else if (const std::int64_t canary = index - model_.dataset_size;
-                   outcome.members[static_cast<std::size_t>(canary)]) {
+                   outcome.members[static_cast<std::size_t>(canary / each)]) {
           members.push_back(canary);
         }
       }
@@ -320,13 +349,30 @@ class CanaryAudit {
     return outcome;
   }
 
+  /// A norm that the clipping brings down to its bound, or next to it.
+  double loudness() const {
+    return kLoudness *
+           std::max(detail::sensitivity_of(options_.clipping), options_.clipping.stability());
+  }
+
+  /// The model's clipping, each group with one of the canaries' tensors: they follow the model's.
+  Clipping clipping_with(std::size_t extra) const {
+    if (options_.clipping.kind() != Clipping::Kind::kGroups) return options_.clipping;
+    std::vector<ClippingGroup> groups = options_.clipping.groups();
+    std::int64_t next = 0;
+    for (const ClippingGroup& group : groups) {
+      next += static_cast<std::int64_t>(group.parameters.size());
+    }
+    for (std::size_t i = 0; i < extra; ++i) groups[i].parameters.push_back(next++);
+    return Clipping::by_groups(groups);
+  }
+
   std::unique_ptr<Canaries> make_canaries(std::int64_t count, std::int64_t& rows) {
     switch (options_.kind) {
       case CanaryKind::kDirac:
-        return std::make_unique<DiracCanaries>(model_, count, options_.clipping_norm);
+        return std::make_unique<DiracCanaries>(model_, count, options_.clipping, loudness());
       case CanaryKind::kGradient: {
-        auto canaries =
-            std::make_unique<GradientCanaries>(model_, count, options_.clipping_norm, choices_);
+        auto canaries = std::make_unique<GradientCanaries>(model_, count, loudness(), choices_);
         rows = std::min(rows, canaries->most_rows());
         return canaries;
       }
@@ -405,6 +451,7 @@ class CanaryAudit {
   const EngineFactory& factory_;
   const CanaryAuditOptions& options_;
   const std::function<void(std::int64_t, std::int64_t)>& progress_;
+  detail::Units units_;
   KeptParameters kept_;
   detail::Choices choices_;
   std::int64_t done_ = 0;

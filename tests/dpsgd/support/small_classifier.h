@@ -37,12 +37,16 @@ struct SmallClassifier {
                                      functional::CrossEntropyFuncOptions().reduction(torch::kNone));
   }
 
-  dpsgd::AuditedModel audited() const {
+  /// @param by_user  23 users of two or three examples each are what is protected.
+  dpsgd::AuditedModel audited(bool by_user = false) const {
     auto network = model;
     const at::Tensor x = inputs;
     const at::Tensor y = targets;
+    std::vector<std::int64_t> users;
+    for (std::int64_t i = 0; by_user && i < kExamples; ++i) users.push_back(7 * (i % 23) - 50);
     return {.parameters = network->parameters(),
             .dataset_size = kExamples,
+            .user_of_example = users,
             .losses = [network, x, y](const std::vector<std::int64_t>& indices) mutable {
               return losses_of(network, x, y, indices);
             }};

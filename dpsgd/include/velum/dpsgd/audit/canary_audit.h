@@ -14,7 +14,8 @@ namespace velum::dpsgd {
 /// What an example of the audit's own is, and how it is recognised.
 enum class CanaryKind {
   /// A gradient along one coordinate of a tensor that is added to the model's parameters and that
-  /// nothing else uses. Recognised by the noised gradients themselves (white box). The strongest:
+  /// nothing else uses; of one such tensor for each group of clipping by groups. Recognised by the
+  /// noised gradients themselves (white box). The strongest:
   /// nothing but noise hides it. Audits clipping, noise, sampling and books, not the model.
   kDirac,
   /// A gradient of random signs on coordinates of the model's own parameters, no coordinate in two
@@ -32,12 +33,13 @@ CanaryKind canary_kind_from_string(std::string_view name);
 
 struct CanaryAuditOptions {
   CanaryKind kind = CanaryKind::kDirac;
-  std::int64_t canaries = 1000;   ///< m >= 1, each in the run by the toss of a coin
-  std::int64_t steps = 10;        ///< >= 1
-  double sampling_rate = 0.1;     ///< q, > 0 and <= 1
-  double clipping_norm = 1.0;     ///< C, finite and > 0
-  double noise_multiplier = 1.0;  ///< sigma, finite and > 0
-  double learning_rate = 0.1;     ///< of plain SGD on the model's parameters; finite and >= 0
+  std::int64_t canaries = 1000;             ///< m >= 1, each in the run by the toss of a coin
+  std::int64_t steps = 10;                  ///< >= 1
+  double sampling_rate = 0.1;               ///< q, of a unit; > 0 and <= 1
+  Clipping clipping = Clipping::flat(1.0);  ///< groups are those of the model's parameters
+  double noise_multiplier = 1.0;            ///< sigma, finite and > 0
+  UserGradient user_gradient = UserGradient::kMean;  ///< only for a model with users
+  double learning_rate = 0.1;  ///< of plain SGD on the model's parameters; finite and >= 0
   std::int64_t physical_batch_size = 64;  ///< most examples per `accumulate`; >= 1
   /// Shares of the canaries that are guessed about, half of each at either end of the scores. All
   /// are tried; that the best of them is taken is paid for (Bonferroni). Each > 0 and <= 1.
@@ -83,7 +85,7 @@ struct CanaryAuditResult {
 /// The data set that the engine is made for holds the model's examples and all canaries (one of
 /// them in the further runs); a canary that did not take part is left out of the batches that would
 /// have it. So two runs that differ in one coin differ by adding or removing one example, at the
-/// same public size.
+/// same public size. For a model with users every canary is a user with four examples.
 ///
 /// Papers: Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), Algorithm 1 and section 6; gradient
 /// canaries: Nasr et al. 2023 (arXiv 2302.07956); Dirac canaries: section 6 of the former.
