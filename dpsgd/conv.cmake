@@ -9,6 +9,8 @@ velum_add_library(layer_gradients
     src/conv/conv_fused.cpp
     src/conv/conv_weight_gradients.cpp
     src/linear/gram_cpu_kernels.cpp
+    src/linear/product.cpp
+    src/linear/product_cpu_kernels.cpp
     src/memory/recycled_tensor.cpp
     src/norm/norm_affine_gradients.cpp
     src/norm/norm_cpu_kernels.cpp

@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <c10/core/GradMode.h>
 #include <sys/resource.h>
@@ -28,6 +27,7 @@
 
 #include "conv/conv_cpu_kernels.h"
 #include "linear/gram_cpu_kernels.h"
+#include "linear/product.h"
 #include "velum/dpsgd/accounting/atomic_file.h"
 
 namespace velum::dpsgd {
@@ -52,8 +52,9 @@ double seconds(const Body& body) {
 double gemm_rate(at::ScalarType type) {
   constexpr std::int64_t kSize = 384;
   const at::Tensor a = at::ones({kSize, kSize}, type), b = at::ones({kSize, kSize}, type);
-  at::Tensor c = at::empty({kSize, kSize}, type);
-  return 2.0 * kSize * kSize * kSize / seconds([&] { at::mm_out(c, a.t(), b); });
+  const at::Tensor c = at::empty({kSize, kSize}, type);
+  return 2.0 * kSize * kSize * kSize /
+         seconds([&] { detail::product_out(a.t(), b, {}, /*add=*/false, c); });
 }
 
 // Layers of width 128 over 32 steps.
@@ -174,7 +175,7 @@ std::string key_of(int threads) {
     break;
   }
   std::ostringstream key;
-  key << "velum cost model 1; " << processor << "; threads " << threads << "; torch "
+  key << "velum cost model 2; " << processor << "; threads " << threads << "; torch "
       << TORCH_VERSION;
   return key.str();
 }

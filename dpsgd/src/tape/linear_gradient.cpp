@@ -5,7 +5,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/mul.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
@@ -16,6 +15,7 @@
 
 #include "conv/conv_cpu_kernels.h"
 #include "linear/gram_cpu_kernels.h"
+#include "linear/product.h"
 #include "memory/recycled_tensor.h"
 #include "tape/operand_gradient.h"
 #include "tape/operand_parts.h"
@@ -25,8 +25,6 @@
 namespace velum::dpsgd::detail {
 namespace {
 
-/// Of rows that are scaled at a time, before their product: they stay in the second-level cache.
-constexpr std::int64_t kScaledBytes = std::int64_t{1} << 20;
 /// Of one block of a sample's gradient whose squares are added.
 constexpr std::int64_t kBlockElements = std::int64_t{1} << 16;
 /// The products of rows of so many steps fill 16 MiB a thread.
@@ -418,30 +416,24 @@ at::Tensor LinearGradient::weighted_sum(const SampleFactors& factors, at::Tensor
   bool first = true;
   for (const Use& use : uses_) {
     const at::Tensor row_factors =
-        use.grad->mapping.to_rows(factors.as(options().dtype().toScalarType()), 2);
+        use.grad->mapping.to_rows(factors.as(options().dtype().toScalarType()));
     const at::Tensor &inputs = use.input->rows, &grads = use.grad->rows;
-    const bool scale_inputs = inputs.size(1) < grads.size(1);
-    const at::Tensor& scaled = scale_inputs ? inputs : grads;
-    const std::int64_t rows = grads.size(0);
-    const std::int64_t row_bytes = bytes_of(static_cast<double>(scaled.size(1)), options());
-    const std::int64_t chunk =
-        on_cpu() ? std::max<std::int64_t>(1024, kScaledBytes / std::max<std::int64_t>(1, row_bytes))
-                 : std::max<std::int64_t>(1, rows);
-    const at::Tensor buffer = at::empty({std::min(chunk, rows), scaled.size(1)}, options());
-    for (std::int64_t begin = 0; begin < rows || first; begin += chunk) {
-      const std::int64_t count = std::min(chunk, rows - begin);
-      at::Tensor product = buffer.narrow(0, 0, count);
-      at::mul_out(product, scaled.narrow(0, begin, count), row_factors.narrow(0, begin, count));
-      const at::Tensor left = scale_inputs ? product : inputs.narrow(0, begin, count);
-      const at::Tensor right = scale_inputs ? grads.narrow(0, begin, count) : product;
+    if (on_cpu()) {
+      product_out((inputs_first_ ? inputs : grads).t(), inputs_first_ ? grads : inputs,
+                  row_factors.contiguous(), /*add=*/!first, out);
+    } else {
+      const bool scale_inputs = inputs.size(1) < grads.size(1);
+      const at::Tensor scaled = (scale_inputs ? inputs : grads).mul(row_factors.unsqueeze(1));
+      const at::Tensor &left = scale_inputs ? scaled : inputs,
+                       &right = scale_inputs ? grads : scaled;
       const at::Tensor &a = inputs_first_ ? left : right, &b = inputs_first_ ? right : left;
       if (first) {
         at::mm_out(out, a.t(), b);
       } else {
         out.addmm_(a.t(), b);
       }
-      first = false;
     }
+    first = false;
   }
   return out;
 }

@@ -3,11 +3,10 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
-#include "memory/recycled_tensor.h"
+#include "linear/product.h"
 #include "recurrent/lstm_cpu_kernels.h"
 
 namespace velum::dpsgd::detail {
@@ -32,9 +31,10 @@ LstmLayerGates lstm_gate_gradients(const LstmLayer& layer, const at::Tensor& out
       .copy_(layer.output.narrow(0, layer.reverse ? 1 : 0, steps - 1));
   // The gates of all steps at once, for their hidden states are known.
   gates.grads = at::empty({steps, rows, 4 * width}, options);
-  at::Tensor products = gates.grads.view({-1, 4 * width});
-  at::mm_out(products, layer.input.reshape({-1, layer.input.size(2)}), layer.input_weight.t());
-  products.addmm_(gates.hidden.view({-1, width}), layer.state_weight.t());
+  const at::Tensor products = gates.grads.view({-1, 4 * width});
+  product_out(layer.input.reshape({-1, layer.input.size(2)}), layer.input_weight.t(), {},
+              /*add=*/false, products);
+  product_out(gates.hidden.view({-1, width}), layer.state_weight.t(), {}, /*add=*/true, products);
 
   const at::Tensor bias =
       layer.input_bias.defined() ? layer.input_bias.add(layer.state_bias) : at::Tensor();
@@ -63,7 +63,7 @@ LstmLayerGates lstm_gate_gradients(const LstmLayer& layer, const at::Tensor& out
       lstm_activate_cpu(count, width, bias.defined() ? bias.const_data_ptr<float>() : nullptr,
                         cells_before(step), gates_of(step), cells_before(step + 1));
     }
-    at::Tensor of_rows = to_hidden.narrow(0, begin, count);
+    const at::Tensor of_rows = to_hidden.narrow(0, begin, count);
     for (std::int64_t step = steps - 1; step >= 0; --step) {
       const std::int64_t time = time_of(step);
       const float* const outputs = flowing.defined()
@@ -75,14 +75,19 @@ LstmLayerGates lstm_gate_gradients(const LstmLayer& layer, const at::Tensor& out
           outputs, flowing.defined() ? flowing.stride(1) : 0,
           gates.cell_grads.mutable_data_ptr<float>() + begin * width, gates_of(step));
       if (step == 0) continue;
-      at::mm_out(of_rows, gates.grads.select(0, time).narrow(0, begin, count), layer.state_weight);
+      product_out(gates.grads.select(0, time).narrow(0, begin, count), layer.state_weight, {},
+                  /*add=*/false, of_rows);
     }
   });
   return gates;
 }
 
 at::Tensor lstm_input_gradient(const at::Tensor& gate_grads, const at::Tensor& input_weight) {
-  return at::matmul(gate_grads, input_weight);
+  const at::Tensor result = at::empty(
+      {gate_grads.size(0), gate_grads.size(1), input_weight.size(1)}, gate_grads.options());
+  product_out(gate_grads.view({-1, gate_grads.size(2)}), input_weight, {}, /*add=*/false,
+              result.view({-1, input_weight.size(1)}));
+  return result;
 }
 
 at::Tensor lstm_first_hidden_gradient(const at::Tensor& gate_grads, const at::Tensor& state_weight,

@@ -8,7 +8,7 @@ namespace velum::dpsgd {
 /// weight's per-sample gradients. A choice changes results by rounding alone, and depends on shapes
 /// only, never on values.
 struct CostModel {
-  double gemm_float32;     ///< FLOP/s of a matrix product of the library
+  double gemm_float32;     ///< FLOP/s of a matrix product
   double gemm_float64;     ///< the same in float64
   double samples_float32;  ///< FLOP/s of per-sample gradients, one sample after the other in cache
   double samples_float64;  ///< the same in float64
