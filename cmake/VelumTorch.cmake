@@ -5,8 +5,11 @@
 set(VELUM_TORCH_VERSION 2.11.0)
 
 if(NOT VELUM_TORCH_DIR)
-  file(GLOB velum_torch_candidates
-       "${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
+  set(velum_torch_candidates "")
+  if(NOT SKBUILD) # a wheel is for the torch of the Python that builds it
+    file(GLOB velum_torch_candidates
+         "${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
+  endif()
   if(NOT velum_torch_candidates)
     find_package(Python3 COMPONENTS Interpreter)
     if(Python3_FOUND)

@@ -78,6 +78,11 @@ void bind_mechanism(py::module_& module, const char* name, const char* doc,
                       }));
 }
 
+/// The default, as Python code shows it.
+py::arg_v add_or_remove_one() {
+  return {"neighbouring", Neighbouring::kAddOrRemoveOne, "Neighbouring.ADD_OR_REMOVE_ONE"};
+}
+
 template <typename T, typename Member>
 std::pair<const char*, Member T::*> field(const char* name, Member T::*member) {
   return {name, member};
@@ -229,7 +234,7 @@ void bind_composition(py::module_& module) {
   py::class_<Composition>(
       module, "Composition",
       "Everything that was released from one data set, in order. It only grows.")
-      .def(py::init<Neighbouring>(), py::arg("neighbouring") = Neighbouring::kAddOrRemoveOne)
+      .def(py::init<Neighbouring>(), add_or_remove_one())
       .def("append", &Composition::append, py::arg("mechanism"), py::arg("count") = 1,
            py::arg("label") = "", "Adds `count` releases of a mechanism.")
       .def_property_readonly("neighbouring", &Composition::neighbouring)
@@ -252,7 +257,7 @@ void bind_composition(py::module_& module) {
                       [](const std::string& json) { return Composition::from_json(json); }));
 }
 
-void bind_accountants(py::module_& module) {
+void bind_guarantees(py::module_& module) {
   py::class_<PrivacyGuarantee>(module, "PrivacyGuarantee",
                                "What an accountant states: epsilon (natural log), delta, and how "
                                "they were found.")
@@ -266,7 +271,9 @@ void bind_accountants(py::module_& module) {
         return "<epsilon " + epsilon_text(guarantee.epsilon) + " at delta " +
                delta_text(guarantee.delta) + ", " + guarantee.method + ">";
       });
+}
 
+void bind_accountants(py::module_& module) {
   py::class_<Accountant, std::shared_ptr<Accountant>>(
       module, "Accountant", "Composes mechanisms and says what they cost together.")
       .def_property_readonly("name", &Accountant::name)
@@ -354,7 +361,7 @@ void bind_accountants(py::module_& module) {
             return orders.has_value() ? std::make_shared<RdpAccountant>(neighbouring, *orders)
                                       : std::make_shared<RdpAccountant>(neighbouring);
           }),
-          py::arg("neighbouring") = Neighbouring::kAddOrRemoveOne, py::arg("orders") = py::none());
+          add_or_remove_one(), py::arg("orders") = py::none());
   py::class_<PldAccountant, Accountant, std::shared_ptr<PldAccountant>>(
       module, "PldAccountant",
       "Tight numerical accountant by privacy loss distributions, between proved bounds: epsilon is "
@@ -365,8 +372,8 @@ void bind_accountants(py::module_& module) {
              options.accept_wider = accept_wider;
              return std::make_shared<PldAccountant>(neighbouring, options);
            }),
-           py::arg("neighbouring") = Neighbouring::kAddOrRemoveOne,
-           py::arg("relative_width") = PldOptions().relative_width, py::arg("accept_wider") = true);
+           add_or_remove_one(), py::arg("relative_width") = PldOptions().relative_width,
+           py::arg("accept_wider") = true);
   module.def(
       "make_accountant",
       [](const std::string& name, Neighbouring neighbouring) -> std::shared_ptr<Accountant> {
@@ -467,7 +474,9 @@ void bind_statements(py::module_& module) {
           "__eq__", [](const PrivacyStatement& a, const PrivacyStatement& b) { return a == b; },
           py::is_operator(), py::arg("other"))
       .def("__str__", [](const PrivacyStatement& statement) { return statement.to_text(); });
+}
 
+void bind_reports(py::module_& module) {
   py::class_<TrainingReport>(module, "TrainingReport",
                              "What a training run promises and on what assumptions.")
       .def(py::init([](const Accountant& accountant, double delta) {
@@ -512,8 +521,10 @@ void bind_accounting(py::module_& module) {
       "The budget of a data set does not allow the release.";
   bind_mechanisms(accounting);
   bind_composition(accounting);
+  bind_guarantees(accounting);
   bind_statements(accounting);
   bind_accountants(accounting);
+  bind_reports(accounting);
   bind_calibration(accounting);
 }
 

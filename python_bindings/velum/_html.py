@@ -51,5 +51,5 @@ def report_html(report: TrainingReport) -> str:
 
 
 # Notebooks look for the method on the class, which is C++'s.
-TrainingReport._repr_html_ = report_html  # type: ignore[attr-defined]
-PrivacyStatement._repr_html_ = statement_html  # type: ignore[attr-defined]
+TrainingReport._repr_html_ = report_html  # type: ignore[method-assign]
+PrivacyStatement._repr_html_ = statement_html  # type: ignore[method-assign]

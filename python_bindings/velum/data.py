@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -227,7 +227,7 @@ def _check_sampling(data_loader: DataLoader[Any]) -> None:
         )
     if len(data_loader) < 1:
         raise ValueError("PoissonDataLoader: the loader has no batch, expected one at least")
-    sampler: Sampler[Any] | Sequence[Any] = data_loader.sampler
+    sampler = data_loader.sampler
     batch_sampler = data_loader.batch_sampler
     every_sample_once = (
         type(sampler) is SequentialSampler

@@ -14,6 +14,7 @@ from typing import IO, Any
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
+from torch.utils.hooks import RemovableHandle
 
 from . import _core
 from ._core import Clipping
@@ -502,7 +503,10 @@ class _Run(Listener):
         self.optimizer: torch.optim.Optimizer | None = None
         self.attached = True
         loader._listener = self
-        self._hooks = [p.register_post_accumulate_grad_hook(_refuse_raw) for p in self.parameters]
+        self._hooks: list[RemovableHandle] = [
+            p.register_post_accumulate_grad_hook(_refuse_raw)  # type: ignore[no-untyped-call]
+            for p in self.parameters
+        ]
         _runs.add(self)
         _intercept_backward()
 
@@ -646,7 +650,7 @@ def _refuse_raw(parameter: torch.Tensor) -> None:
     )
 
 
-_plain_backward = torch.Tensor.backward
+_plain_backward: Callable[..., None] = torch.Tensor.backward
 
 
 def _backward(

@@ -1,12 +1,73 @@
 """What importing velum promises."""
 
+import os
 import re
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 import velum
 from velum import _build_info, _torch
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_ten_lines_of_the_readme_train_privately():
+    readme = (ROOT / "README.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len(snippet.strip().splitlines()) <= 16
+    names = {}
+    exec(
+        textwrap.dedent(
+            """
+            import torch
+            from torch.utils.data import DataLoader, TensorDataset
+
+            torch.manual_seed(1)
+            x = torch.randn(300, 3)
+            dataset = TensorDataset(x, (x[:, 0] > 0).long())
+            model = torch.nn.Sequential(
+                torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)
+            )
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+            criterion = torch.nn.CrossEntropyLoss()
+            loader = DataLoader(dataset, batch_size=60, shuffle=True)
+            before = model[0].weight.detach().clone()
+            """
+        ),
+        names,
+    )
+    exec(snippet, names)
+    assert not bool((names["model"][0].weight == names["before"]).all())
+    assert 0 < names["engine"].get_epsilon(1e-5) <= 3.0
+
+
+def test_the_stubs_are_those_of_the_extension(tmp_path):
+    subprocess.run(
+        [sys.executable, ROOT / "python_bindings" / "make_stubs.py", tmp_path], check=True
+    )
+    made = {p.relative_to(tmp_path): p.read_text() for p in tmp_path.rglob("*.pyi")}
+    kept = ROOT / "python_bindings" / "velum" / "_core"
+    stale = "stale: cmake --build build/cpu --target python_stubs"
+    assert made == {p.relative_to(kept): p.read_text() for p in kept.rglob("*.pyi")}, stale
+    listed = (ROOT / "python_bindings" / "CMakeLists.txt").read_text()
+    assert all(f"  _core/{path}\n" in listed for path in made)
+
+
+def test_the_package_is_typed_strictly(tmp_path):
+    package = Path(velum.__file__).parent
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "-p", "velum"),
+            *("--cache-dir", "mypy_cache", "--no-color-output"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MYPYPATH": str(package.parent)},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_another_torch_is_refused_with_both_versions():
