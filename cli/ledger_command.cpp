@@ -159,6 +159,15 @@ struct EventText {
            colon(e.reason);
   }
   std::string operator()(const dpsgd::Noted& e) const { return e.text + by(e.actor); }
+  std::string operator()(const dpsgd::Claimed& e) const {
+    std::string digits;
+    for (const std::uint8_t byte : e.digest) {
+      char text[3];
+      std::snprintf(text, sizeof text, "%02x", byte);
+      digits += text;
+    }
+    return e.domain + " " + digits + by(e.actor);
+  }
 
  private:
   static std::string budget(const dpsgd::Budget& budget) {

@@ -93,6 +93,35 @@ TEST_F(LedgerProcesses, EightOfThemNeverOverspendTogether) {
   EXPECT_TRUE(ledger.verify().ok());
 }
 
+// Eight processes claim the same hundred things; each is had by one of them.
+TEST_F(LedgerProcesses, EachThingIsClaimedByOneProcess) {
+  make_ledger();
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  std::array<pid_t, 8> children{};
+  for (pid_t& child : children) {
+    child = start([&] {
+      Ledger ledger = Ledger::open(path_);
+      for (std::uint8_t i = 0; i < 100; ++i) {
+        LedgerHash digest{};
+        digest[31] = i;
+        if (ledger.claim_once("share", digest) && write(ends[1], &i, 1) != 1) std::_Exit(2);
+      }
+    });
+  }
+  close(ends[1]);
+  std::array<int, 100> had{};
+  for (std::uint8_t i = 0; read(ends[0], &i, 1) == 1;) ++had.at(i);
+  close(ends[0]);
+  for (const pid_t child : children) {
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  }
+  for (const int times : had) EXPECT_EQ(times, 1);
+  EXPECT_TRUE(Ledger::open(path_).verify().ok());
+}
+
 // A process that waits for the lock decides by what stands there when it has it. (The pause only
 // makes sure that the child waits by then; without it the test still holds.)
 // What fits is searched without the lock. The child finds room for 20 while the parent, which holds

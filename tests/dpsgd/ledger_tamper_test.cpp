@@ -87,6 +87,19 @@ TEST_F(LedgerTamperTest, ARemovedEventWhoseGapWasClosedIsFound) {
   EXPECT_THAT(findings(), Contains(HasSubstr("the hash of event 8 does not follow")));
 }
 
+TEST_F(LedgerTamperTest, AClaimThatWasTakenBackIsFound) {
+  LedgerHash digest{};
+  Ledger::open(path_).claim_once("threshold.decryption", digest, "tester");
+  EXPECT_THAT(findings(), IsEmpty());
+  std::filesystem::copy_file(path_, directory_ / "kept");
+  tamper("DELETE FROM claim");
+  EXPECT_THAT(findings(), Contains(HasSubstr("table claim, number of rows")));
+  std::filesystem::copy_file(directory_ / "kept", path_,
+                             std::filesystem::copy_options::overwrite_existing);
+  tamper("UPDATE claim SET digest = x'" + std::string(64, 'a') + "'");
+  EXPECT_THAT(findings(), Contains(HasSubstr("table claim, event 10: not what the events say")));
+}
+
 TEST_F(LedgerTamperTest, ReorderedEventsAreFound) {
   tamper(
       "UPDATE event SET sequence = 100 WHERE sequence = 7;"

@@ -296,6 +296,66 @@ TEST_F(LedgerTest, OnlyALedgerOfThisVersionIsOpened) {
               HasSubstr("was written by a newer velum: its schema has version 9"));
 }
 
+LedgerHash digest_of(std::uint8_t first) {
+  LedgerHash digest{};
+  digest[0] = first;
+  return digest;
+}
+
+TEST_F(LedgerTest, AClaimIsTakenOnceAndStaysTaken) {
+  {
+    Ledger ledger = make_ledger();
+    EXPECT_TRUE(ledger.claim_once("threshold.decryption", digest_of(1), "tester"));
+    const LedgerHead head = ledger.head();
+    EXPECT_FALSE(ledger.claim_once("threshold.decryption", digest_of(1), "another"));
+    EXPECT_EQ(ledger.head(), head);  // a refusal enters nothing
+    EXPECT_TRUE(ledger.claim_once("threshold.decryption", digest_of(2)));
+    EXPECT_TRUE(ledger.claim_once("threshold.galois_key", digest_of(1)));
+    EXPECT_TRUE(ledger.verify().ok());
+  }
+  Ledger ledger = Ledger::open(path_);
+  EXPECT_FALSE(ledger.claim_once("threshold.decryption", digest_of(1)));
+  EXPECT_FALSE(ledger.claim_once("threshold.galois_key", digest_of(1)));
+  EXPECT_TRUE(ledger.claim_once("threshold.galois_key", digest_of(2)));
+  EXPECT_EQ(ledger.status("survey").spent.total_count(), 0);  // it costs nothing
+
+  ledger.backup(directory_ / "backup.db");
+  EXPECT_FALSE(
+      Ledger::open(directory_ / "backup.db").claim_once("threshold.galois_key", digest_of(2)));
+  Ledger restored = Ledger::restore(directory_ / "restored.db", exported(ledger));
+  EXPECT_FALSE(restored.claim_once("threshold.decryption", digest_of(2)));
+  EXPECT_TRUE(restored.claim_once("threshold.decryption", digest_of(3)));
+  EXPECT_TRUE(restored.verify().ok());
+}
+
+TEST_F(LedgerTest, AClaimNeedsADomainAndAReaderMakesNone) {
+  Ledger ledger = make_ledger();
+  for (const std::string domain : {"", "two words", "a/b"}) {
+    EXPECT_THAT(error_of<std::invalid_argument>([&] { ledger.claim_once(domain, digest_of(1)); }),
+                HasSubstr("domain = " + domain));
+  }
+  Ledger reader = Ledger::open(path_, Ledger::Access::kReadOnly);
+  EXPECT_THAT(error_of<LedgerError>([&] { reader.claim_once("x", digest_of(1)); }),
+              HasSubstr("cannot be written"));
+  EXPECT_TRUE(ledger.claim_once("x", digest_of(1)));
+}
+
+TEST_F(LedgerTest, ALedgerOfTheFirstVersionLearnsToClaim) {
+  {
+    Ledger ledger = make_ledger();
+    ledger.reserve(request(1));
+  }
+  meddle("DROP TABLE claim; PRAGMA user_version = 1");
+  EXPECT_THAT(
+      error_of<LedgerError>([&] { Ledger::open(path_, Ledger::Access::kReadOnly); }),
+      HasSubstr("has schema version 1: open it once for writing, which brings it to version 2"));
+  Ledger ledger = Ledger::open(path_);
+  EXPECT_TRUE(ledger.verify().ok());
+  EXPECT_TRUE(ledger.claim_once("x", digest_of(1)));
+  EXPECT_FALSE(ledger.claim_once("x", digest_of(1)));
+  EXPECT_TRUE(ledger.verify().ok());
+}
+
 TEST_F(LedgerTest, AnEmptyFileThatACrashLeftIsUsed) {
   std::ofstream(path_).close();
   EXPECT_THROW(Ledger::open(path_), LedgerError);

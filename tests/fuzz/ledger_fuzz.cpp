@@ -35,7 +35,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     may_refuse([&] { require(!dpsgd::parse_foreign_releases(text, relation).empty()); });
   }
   may_refuse([&] { require(dpsgd::LedgerHead::from_string(text).to_string() == text); });
-  for (const char* kind : {"ledger", "data_set", "budget", "run", "reserve", "return", "note"}) {
+  for (const char* kind :
+       {"ledger", "data_set", "budget", "run", "reserve", "return", "note", "claim"}) {
     may_refuse([&] {
       const dpsgd::LedgerEntry entry = dpsgd::parse_entry(kind, text);
       require(dpsgd::event_kind(entry) == kind);

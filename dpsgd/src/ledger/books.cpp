@@ -127,6 +127,15 @@ void Books::enter(const LedgerEvent& event, const ReleasesGivenBack& entry) {
 
 void Books::enter(const LedgerEvent&, const Noted&) {}
 
+void Books::enter(const LedgerEvent& event, const Claimed& entry) {
+  const auto [unused, added] =
+      claims_.try_emplace(std::pair(entry.domain, entry.digest), event.sequence);
+  if (!added) {
+    contradiction("there is a claim of " + hexadecimal(entry.digest) + " in " + entry.domain +
+                  " already");
+  }
+}
+
 std::string mechanism_key(std::string_view body) {
   json release = parse_json(body).at("release");
   for (json& phase : release.at("phases")) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "velum/dpsgd/ledger/ledger_event.h"
@@ -47,6 +48,10 @@ class Books {
   const std::map<std::string, DataSetBooks>& data_sets() const { return data_sets_; }
   const std::map<std::string, RunBooks>& runs() const { return runs_; }
   const std::map<std::int64_t, ReservationBooks>& reservations() const { return reservations_; }
+  /// Events by domain and digest.
+  const std::map<std::pair<std::string, LedgerHash>, std::int64_t>& claims() const {
+    return claims_;
+  }
 
  private:
   void enter(const LedgerEvent& event, const LedgerCreated& entry);
@@ -56,12 +61,14 @@ class Books {
   void enter(const LedgerEvent& event, const ReleasesReserved& entry);
   void enter(const LedgerEvent& event, const ReleasesGivenBack& entry);
   void enter(const LedgerEvent& event, const Noted& entry);
+  void enter(const LedgerEvent& event, const Claimed& entry);
   DataSetBooks& data_set(const std::string& id);
 
   LedgerHead head_;
   std::map<std::string, DataSetBooks> data_sets_;
   std::map<std::string, RunBooks> runs_;
   std::map<std::int64_t, ReservationBooks> reservations_;
+  std::map<std::pair<std::string, LedgerHash>, std::int64_t> claims_;
 };
 
 /// The mechanism of a "reserve" event's body, as text that is equal for equal mechanisms: the

@@ -146,6 +146,7 @@ struct Ledger::Impl {
   void tabulate(const LedgerEvent& event, const ReleasesReserved& entry);
   void tabulate(const LedgerEvent& event, const ReleasesGivenBack& entry);
   void tabulate(const LedgerEvent& event, const Noted& entry);
+  void tabulate(const LedgerEvent& event, const Claimed& entry);
   void add_spent(std::string_view data_set, std::string_view mechanism, std::int64_t count);
 
   Entry find(std::string_view data_set) const;
@@ -267,6 +268,14 @@ void Ledger::Impl::tabulate(const LedgerEvent& event, const ReleasesGivenBack& e
 }
 
 void Ledger::Impl::tabulate(const LedgerEvent&, const Noted&) {}
+
+void Ledger::Impl::tabulate(const LedgerEvent& event, const Claimed& entry) {
+  Statement(database, "INSERT INTO claim VALUES (?, ?, ?)")
+      .bind(std::string_view(entry.domain))
+      .bind(std::span<const std::uint8_t>(entry.digest))
+      .bind(event.sequence)
+      .run();
+}
 
 void Ledger::Impl::add_spent(std::string_view data_set, std::string_view mechanism,
                              std::int64_t count) {
@@ -545,6 +554,17 @@ void Ledger::note(std::string_view text, std::string_view actor) {
   impl_->write([&] { return impl_->append(Noted{std::string(text), std::string(actor)}); });
 }
 
+bool Ledger::claim_once(std::string_view domain, const LedgerHash& digest, std::string_view actor) {
+  const Claimed entry{std::string(domain), digest, std::string(actor)};
+  event_body(entry);  // checks the ranges
+  return impl_->write([&] {
+    Statement row(impl_->database, "SELECT 1 FROM claim WHERE domain = ? AND digest = ?");
+    if (row.bind(domain).bind(std::span<const std::uint8_t>(digest)).step()) return false;
+    impl_->append(entry);
+    return true;
+  });
+}
+
 Reservation Ledger::reserve(const ReservationRequest& request) {
   return impl_->reserve(request, /*fewer=*/false);
 }
@@ -790,6 +810,19 @@ void Ledger::Impl::compare_tables(const detail::Books& books,
     }
   }
   if (rows != books.reservations().size()) finding("reservation", "number of rows");
+
+  rows = 0;
+  Statement claim(database, "SELECT domain, digest, event FROM claim");
+  while (claim.step()) {
+    ++rows;
+    LedgerHash digest{};
+    const auto bytes = claim.blob(1);
+    std::copy_n(bytes.begin(), std::min(bytes.size(), digest.size()), digest.begin());
+    const auto found = books.claims().find({claim.text(0), digest});
+    if (found == books.claims().end() || found->second != claim.integer(2))
+      finding("claim", "event " + claim.text(2));
+  }
+  if (rows != books.claims().size()) finding("claim", "number of rows");
 
   rows = 0;
   Statement spent_row(database, "SELECT data_set, mechanism, count FROM spent");

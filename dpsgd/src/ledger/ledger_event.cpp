@@ -171,6 +171,10 @@ json to_body(const ReleasesGivenBack& entry) {
 
 json to_body(const Noted& entry) { return {{"text", entry.text}, {"actor", entry.actor}}; }
 
+json to_body(const Claimed& entry) {
+  return {{"domain", entry.domain}, {"digest", hexadecimal(entry.digest)}, {"actor", entry.actor}};
+}
+
 LedgerEntry from_body(std::string_view kind, const json& body) {
   if (kind == "ledger") {
     require_keys(body, {"format", "ledger_id"});
@@ -224,7 +228,13 @@ LedgerEntry from_body(std::string_view kind, const json& body) {
     require_keys(body, {"text", "actor"});
     return Noted{text(body, "text"), text(body, "actor")};
   }
-  reject_text("ledger", "kind", kind, "ledger, data_set, budget, run, reserve, return or note");
+  if (kind == "claim") {
+    require_keys(body, {"domain", "digest", "actor"});
+    return Claimed{text(body, "domain"), hash_from_hexadecimal(text(body, "digest")),
+                   text(body, "actor")};
+  }
+  reject_text("ledger", "kind", kind,
+              "ledger, data_set, budget, run, reserve, return, note or claim");
 }
 
 // --- ranges -----------------------------------------------------------------------------------
@@ -319,6 +329,11 @@ void check(const Noted& entry) {
   check_text("actor", entry.actor);
 }
 
+void check(const Claimed& entry) {
+  check_id("domain", entry.domain);
+  check_text("actor", entry.actor);
+}
+
 }  // namespace
 
 void check_id(const char* name, std::string_view id) {
@@ -388,7 +403,7 @@ LedgerHash event_hash(const LedgerHash& previous, const LedgerEvent& event) {
 
 std::string event_kind(const LedgerEntry& entry) {
   constexpr const char* kKinds[] = {"ledger",  "data_set", "budget", "run",
-                                    "reserve", "return",   "note"};
+                                    "reserve", "return",   "note",   "claim"};
   static_assert(std::variant_size_v<LedgerEntry> == std::size(kKinds));
   return kKinds[entry.index()];
 }

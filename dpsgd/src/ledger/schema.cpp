@@ -10,6 +10,7 @@ namespace {
 struct Object {
   const char* name;
   const char* sql;
+  std::int64_t since = 1;  // the version that made it
 };
 
 // The ledger is the table `event`; the others are sums over it (Books). The triggers keep accidents
@@ -81,18 +82,29 @@ constexpr Object kObjects[] = {
     {"spent_is_never_removed",
      "CREATE TRIGGER spent_is_never_removed BEFORE DELETE ON spent\n"
      "BEGIN SELECT RAISE(ABORT, 'what was spent is never removed from a ledger'); END"},
+    {"claim",
+     "CREATE TABLE claim (\n"
+     "  domain TEXT NOT NULL,\n"
+     "  digest BLOB NOT NULL CHECK (length(digest) = 32),\n"
+     "  event INTEGER NOT NULL REFERENCES event,\n"
+     "  PRIMARY KEY (domain, digest)\n"
+     ") STRICT, WITHOUT ROWID",
+     2},
+    {"claim_is_never_changed",
+     "CREATE TRIGGER claim_is_never_changed BEFORE UPDATE ON claim\n"
+     "BEGIN SELECT RAISE(ABORT, 'a claim of a ledger is never changed'); END",
+     2},
+    {"claim_is_never_removed",
+     "CREATE TRIGGER claim_is_never_removed BEFORE DELETE ON claim\n"
+     "BEGIN SELECT RAISE(ABORT, 'a claim of a ledger is never removed'); END",
+     2},
 };
+constexpr std::int64_t kVersion = 2;
 
-void create_version_1(const Database& database) {
-  for (const Object& object : kObjects) database.execute(object.sql);
-}
-
-/// Step i brings a file of version i to version i + 1; version 0 has no tables.
-constexpr void (*kMigrations[])(const Database&) = {create_version_1};
-constexpr std::int64_t kVersion = std::size(kMigrations);
-
+/// Makes what versions after `from` have; version 0 has no tables.
 void migrate(const Database& database, std::int64_t from) {
-  for (std::int64_t version = from; version < kVersion; ++version) kMigrations[version](database);
+  for (const Object& object : kObjects)
+    if (object.since > from) database.execute(object.sql);
   database.execute(("PRAGMA user_version = " + std::to_string(kVersion)).c_str());
 }
 

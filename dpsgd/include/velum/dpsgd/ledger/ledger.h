@@ -123,6 +123,17 @@ class Ledger {
                  std::string_view actor = current_user());
   void note(std::string_view text, std::string_view actor = current_user());
 
+  /// Enters that something is made that must never be made a second time: a decryption share of one
+  /// ciphertext, an encryption under one public polynomial (velum::he::threshold::OnceRegister is
+  /// this function). Make it only after this returned true.
+  /// @param domain  what is made: as the id of a data set.
+  /// @param digest  SHA-256 of what it is about.
+  /// @return false if domain and digest were entered before: nothing is entered then, and nothing
+  ///         must be made.
+  /// @throws std::invalid_argument if the domain is none; LedgerError.
+  bool claim_once(std::string_view domain, const LedgerHash& digest,
+                  std::string_view actor = current_user());
+
   /// Enters `request.count` releases, all or none. Release only after it returned.
   /// @throws BudgetExceeded if epsilon would exceed the budget at its delta;
   ///         std::invalid_argument if a value is out of range, data set or run are unknown, or the

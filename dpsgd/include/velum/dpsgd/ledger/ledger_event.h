@@ -11,6 +11,8 @@
 
 namespace velum::dpsgd {
 
+using LedgerHash = std::array<std::uint8_t, 32>;
+
 /// What all releases from a data set may cost together, and who decides it.
 struct Budget {
   double epsilon = 0.0;  ///< finite and > 0
@@ -76,16 +78,21 @@ struct Noted {
   std::string text;
   std::string actor;
 };
+/// Something that may be made once was made, or is about to be.
+struct Claimed {
+  std::string domain;  ///< what was made, as the id of a data set
+  LedgerHash digest;   ///< of what it is about
+  std::string actor;
+};
 using LedgerEntry = std::variant<LedgerCreated, DataSetAdded, BudgetChanged, RunBegun,
-                                 ReleasesReserved, ReleasesGivenBack, Noted>;
-
-using LedgerHash = std::array<std::uint8_t, 32>;
+                                 ReleasesReserved, ReleasesGivenBack, Noted, Claimed>;
 
 /// One row of a ledger.
 struct LedgerEvent {
   std::int64_t sequence = 0;  ///< 1, 2, 3, ...
   std::int64_t time = 0;      ///< microseconds since 1970-01-01 UTC, by the writer's clock
-  std::string kind;  ///< "ledger", "data_set", "budget", "run", "reserve", "return", "note"
+  std::string kind;  ///< "ledger", "data_set", "budget", "run", "reserve", "return", "note",
+                     ///< "claim"
   std::string body;  ///< canonical JSON: sorted keys, no spaces, no repeated key
   LedgerHash hash{};
 };
