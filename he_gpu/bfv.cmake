@@ -8,6 +8,7 @@ target_sources(velum_he
     include/velum/he/bfv/encryptor.h
     include/velum/he/bfv/evaluator.h
     include/velum/he/bfv/serialization.h
+    include/velum/he/bfv/vector_evaluator.h
   PRIVATE
     src/bfv/auxiliary_primes.cpp
     src/bfv/batch_encoder.cpp
@@ -17,4 +18,5 @@ target_sources(velum_he
     src/bfv/encryptor.cpp
     src/bfv/evaluator.cpp
     src/bfv/noise_budget.cpp
-    src/bfv/tables.cpp)
+    src/bfv/tables.cpp
+    src/bfv/vector_evaluator.cpp)

@@ -6,6 +6,7 @@ target_sources(velum_he
     include/velum/he/ckks/evaluator.h
     include/velum/he/ckks/linear_transform.h
     include/velum/he/ckks/polynomial.h
+    include/velum/he/ckks/vector_evaluator.h
     include/velum/he/context.h
     include/velum/he/decryptor.h
     include/velum/he/encryptor.h
@@ -20,6 +21,7 @@ target_sources(velum_he
     src/ckks/evaluator.cpp
     src/ckks/linear_transform.cpp
     src/ckks/polynomial.cpp
+    src/ckks/vector_evaluator.cpp
     src/context.cpp
     src/decryptor.cpp
     src/encryption.cpp

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ckks/format_number.h"
+#include "ckks/scales.h"
 #include "key_switching.h"
 #include "noise.h"
 #include "residues_of.h"
@@ -16,13 +17,6 @@
 
 namespace velum::he {
 namespace {
-
-/// Scales that differ by no more than this are one: far below the precision of any message.
-constexpr double kScaleTolerance = 0x1p-45;
-
-bool scales_match(double a, double b) {
-  return std::abs(a - b) <= kScaleTolerance * std::max(a, b);
-}
 
 std::string scale_text(double scale, int level) {
   char text[64];
