@@ -805,6 +805,7 @@ void bind_he(py::module_& parent) {
   py::module_ bfv =
       module.def_submodule("bfv", "BFV: exact integers modulo t. Documented in velum.he.bfv.");
   bind_he_bfv(bfv);
+  bind_he_vectors(module, bfv);
 }
 
 }  // namespace velum::python

@@ -34,16 +34,6 @@ using he::SeededCiphertext;
 using he::Stream;
 using kernels::Span;
 
-/// A polynomial as Python has it; it never changes.
-struct HeldPolynomial : ZeroedMemory {
-  explicit HeldPolynomial(Polynomial made) : value(std::make_shared<Polynomial>(std::move(made))) {}
-  const Polynomial& get() const {
-    if (value == nullptr) refuse_unmade();
-    return *value;
-  }
-  std::shared_ptr<const Polynomial> value;
-};
-
 using OptionalRandomness = std::optional<std::shared_ptr<Randomness>>;
 
 /// context, level, scale, message_bound, history: of everything that carries a message.

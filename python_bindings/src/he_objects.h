@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "velum/he/ckks/polynomial.h"
 #include "velum/he/context.h"
 #include "velum/he/keys.h"
 #include "velum/he/randomness.h"
@@ -218,6 +219,17 @@ auto from_bytes(const py::buffer& data, const Load& load) {
   });
 }
 
+/// A polynomial as Python has it; it never changes.
+struct HeldPolynomial : ZeroedMemory {
+  explicit HeldPolynomial(he::Polynomial made)
+      : value(std::make_shared<he::Polynomial>(std::move(made))) {}
+  const he::Polynomial& get() const {
+    if (value == nullptr) refuse_unmade();
+    return *value;
+  }
+  std::shared_ptr<const he::Polynomial> value;
+};
+
 /// Copies of what never changes are the thing itself.
 template <typename Class>
 void def_copies_are_itself(Class& cls) {
@@ -306,5 +318,6 @@ inline constexpr char kHistory[] =
 
 void bind_he_ckks(py::module_& module);
 void bind_he_bfv(py::module_& module);
+void bind_he_vectors(py::module_& ckks, py::module_& bfv);
 
 }  // namespace velum::python

@@ -1,5 +1,15 @@
 """Computing on encrypted numbers: CKKS for approximate real and complex numbers, BFV for integers.
 
+With operators, for vectors and tensors whose levels and scales need no thought:
+
+    keys = velum.he.ckks_keys(depth=2)              # of the owner, the secret key among them
+    v = keys.encrypt([0.5, -0.25, 0.125])
+    w = v * v + 2 * v @ np.eye(3)                   # whoever computes needs keys.public()
+    keys.decrypt_for_owner(w)
+
+    ckks_keys, CkksKeys, CkksVector, CkksTensor
+    bfv_keys, BfvKeys, BfvVector, BfvTensor         exact integers modulo t
+
 The direct layer says every step, with the names that users of SEAL know:
 
     context = velum.he.Context(velum.he.Parameters.for_depth(depth=2, precision_bits=25))
@@ -59,12 +69,29 @@ from .._core.he import (
     SeededCiphertext,
     SerializationError,
     SymmetricEncryptor,
+    VectorEvaluator,
     evaluate,
 )
 from . import bfv
+from .vectors import (
+    BfvKeys,
+    BfvTensor,
+    BfvVector,
+    CkksKeys,
+    CkksTensor,
+    CkksVector,
+    bfv_keys,
+    ckks_keys,
+)
 
 __all__ = [
+    "BfvKeys",
+    "BfvTensor",
+    "BfvVector",
     "Ciphertext",
+    "CkksKeys",
+    "CkksTensor",
+    "CkksVector",
     "Context",
     "Decryptor",
     "Encoder",
@@ -86,9 +113,12 @@ __all__ = [
     "SeededCiphertext",
     "SerializationError",
     "SymmetricEncryptor",
+    "VectorEvaluator",
     "bfv",
+    "bfv_keys",
     "ckks_decode",
     "ckks_encode",
+    "ckks_keys",
     "evaluate",
 ]
 

@@ -17,6 +17,7 @@ from .._core.he.bfv import (
     Plaintext,
     SeededCiphertext,
     SymmetricEncryptor,
+    VectorEvaluator,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "Plaintext",
     "SeededCiphertext",
     "SymmetricEncryptor",
+    "VectorEvaluator",
 ]
