@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "velum/kernels/random/discrete_gaussian.h"
 #include "velum/kernels/random/gaussian.h"
+#include "velum/kernels/random/skellam.h"
 #include "velum/kernels/random/uniform.h"
 
 namespace {
@@ -95,6 +97,32 @@ void BM_UniformIntegers(benchmark::State& state) {
 BENCHMARK(BM_UniformIntegers)
     ->ArgNames({"size", "threads"})
     ->ArgsProduct({{kLarge}, {1, 2}})
+    ->UseRealTime();
+
+/// By log2 of the variance, which is made odd so that nothing is simpler than it is for others.
+template <void (*fill)(vk::Span<std::int64_t>, const vk::ExactVariance&, const vk::RandomKey&,
+                       const vk::RandomPosition&, std::int64_t, const vk::Stream&)>
+void BM_IntegerNoise(benchmark::State& state) {
+  const vk::Stream stream = vk::Stream::cpu(static_cast<int>(state.range(1)));
+  std::vector<std::int64_t> out(kSmall);
+  const vk::RandomKey key = vk::secure_random_key();
+  const vk::ExactVariance variance{3 * (std::uint64_t{1} << state.range(0)) + 1, 3};
+  std::uint64_t step = 0;
+  for (auto _ : state) {
+    fill(out, variance, key, position(step++), 0, stream);
+    benchmark::ClobberMemory();
+  }
+  count(state, kSmall, 8);
+}
+BENCHMARK(BM_IntegerNoise<vk::exact_discrete_gaussian_fill>)
+    ->Name("BM_ExactDiscreteGaussian")
+    ->ArgNames({"log2_variance", "threads"})
+    ->ArgsProduct({{0, 10, 20, 40}, {1, 2}})
+    ->UseRealTime();
+BENCHMARK(BM_IntegerNoise<vk::skellam_fill>)
+    ->Name("BM_Skellam")
+    ->ArgNames({"log2_variance", "threads"})
+    ->ArgsProduct({{0, 10, 20, 40}, {1, 2}})
     ->UseRealTime();
 
 void BM_PoissonSelect(benchmark::State& state) {

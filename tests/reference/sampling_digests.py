@@ -25,8 +25,8 @@ def quarter(x, a, b, c, d):
         x[third] = (mixed << bits | mixed >> (32 - bits)) & MASK
 
 
-def keystream_block(nonce, counter):
-    state = [0x61707865, 0x3320646E, 0x79622D32, 0x6B206574, *KEY, counter, *nonce]
+def keystream_block(nonce, counter, key=KEY):
+    state = [0x61707865, 0x3320646E, 0x79622D32, 0x6B206574, *key, counter, *nonce]
     x = list(state)
     for _ in range(10):
         quarter(x, 0, 4, 8, 12)

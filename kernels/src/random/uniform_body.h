@@ -4,6 +4,7 @@
 
 #include "velum/kernels/host_device.h"
 #include "velum/kernels/random/chacha20.h"
+#include "velum/kernels/random/random_stream.h"
 #include "velum/kernels/span.h"
 
 namespace velum::kernels {
@@ -45,7 +46,9 @@ struct UniformLayout {
   static constexpr std::int64_t kBitsPerBlock = 8;      ///< 64-bit draws of a block.
   static constexpr std::int64_t kIntegersPerBlock = 4;  ///< 128-bit draws of a block.
   static constexpr std::int64_t kMaxBits = kBitsPerBlock << 32;
-  static constexpr std::int64_t kMaxIntegers = kIntegersPerBlock << 32;
+  /// Without the block that keys the substreams.
+  static constexpr std::int64_t kMaxIntegers =
+      kIntegersPerBlock * std::int64_t{StreamLayout::kSubstreamKeyBlock};
 };
 
 struct UniformBitsFillBody {

@@ -23,6 +23,8 @@ enum class Purpose : std::uint8_t {
   kHeFlooding = 11,     ///< what hides the noise of a result.
   kClippingCount = 12,  ///< Of DP-SGD: the number of unclipped gradients,
   kUserSamples = 13,    ///< which samples of a user take part.
+  kIntegerNoise = 14,   ///< Of sums over clients: shares of integer noise,
+  kRounding = 15,       ///< the rounding of values to integers.
   kTest = 63,
 };
 
@@ -65,6 +67,9 @@ struct StreamLayout {
   static constexpr std::uint64_t kMaxStep = (std::uint64_t{1} << kStepBits) - 1;
   static constexpr std::uint32_t kMaxKeyEpoch = (std::uint32_t{1} << kKeyEpochBits) - 1;
   static constexpr std::int64_t kMaxBlocks = std::int64_t{1} << 32;
+  /// The last block of a stream of kind kInteger. No draw reads it: its first eight words key the
+  /// substreams of draws that need no fixed number of bits.
+  static constexpr std::uint32_t kSubstreamKeyBlock = ~std::uint32_t{0};
   static_assert(kPurposeBits + kDrawKindBits + kTensorBits + kStepBits + kKeyEpochBits == 96);
 };
 

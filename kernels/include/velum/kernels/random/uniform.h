@@ -38,7 +38,7 @@ void uniform_bits_fill(Span<std::uint64_t> out, const RandomKey& key,
 /// @param out            [any size]: overwritten.
 /// @param key            secret, unless the draws need not be.
 /// @param position       of the stream; use each position of a key for one purpose, once.
-/// @param first_element  >= 0; first_element + out.size() <= 2^34.
+/// @param first_element  >= 0; first_element + out.size() <= 2^34 - 4.
 /// @param stream         backend and queue; a CUDA call returns before the work is done.
 /// @throws std::invalid_argument if bound is 0; std::out_of_range if the position or the elements
 ///         are out of range; BackendUnavailable, CudaError.
