@@ -5,4 +5,5 @@ target_sources(velum_he
   PRIVATE
     src/serialization/byte_stream.cpp
     src/serialization/object_header.cpp
+    src/serialization/object_io.cpp
     src/serialization/serialization.cpp)

@@ -6,6 +6,7 @@ target_sources(velum_he
     include/velum/he/threshold/messages.h
     include/velum/he/threshold/once_register.h
     include/velum/he/threshold/party.h
+    include/velum/he/threshold/serialization.h
     include/velum/he/threshold/shamir.h
     include/velum/he/threshold/smudging.h
   PRIVATE
@@ -14,6 +15,7 @@ target_sources(velum_he
     src/threshold/group.cpp
     src/threshold/once_register.cpp
     src/threshold/party.cpp
+    src/threshold/serialization.cpp
     src/threshold/shamir.cpp
     src/threshold/smudging.cpp
     src/threshold/transcript.cpp)

@@ -15,6 +15,7 @@
 
 #include "velum/he/bfv/serialization.h"
 #include "velum/he/serialization.h"
+#include "velum/he/threshold/serialization.h"
 
 namespace he = velum::he;
 using velum::kernels::Stream;
@@ -45,6 +46,22 @@ const std::shared_ptr<const he::Context>& bfv_context() {
                                                        .insecure_without_security_check()
                                                        .build(),
                                                    Stream::serial());
+  return instance;
+}
+
+/// That of tests/he_gpu/write_objects.cpp.
+const he::threshold::Group& group() {
+  static const he::threshold::Group instance(
+      he::Context::create(he::ParametersBuilder()
+                              .log_n(4)
+                              .plaintext_modulus(97)
+                              .modulus_bits(60)
+                              .dnum(2)
+                              .parties(3)
+                              .insecure_without_security_check()
+                              .build(),
+                          Stream::serial()),
+      {3, 2, {.statistical_bits = 10}}, {{1, 2, 3, 4, 5, 6, 7, 8}});
   return instance;
 }
 
@@ -99,6 +116,57 @@ void check(std::vector<std::uint8_t>& input, const Load& load, const Save& save)
   }
 }
 
+/// Groups and what belongs to them; whatever has no kind is tried as one.
+void check_threshold(unsigned kind, std::vector<std::uint8_t>& input) {
+  using namespace he::threshold;
+  const Stream stream = Stream::serial();
+  const auto save_message = [&](std::ostream& out, const auto& message) {
+    save(out, message, stream);
+  };
+  const auto message = [&](const auto& load) {
+    check(
+        input, [&](std::istream& in) { return load(in, group(), stream); }, save_message);
+  };
+  switch (kind) {
+    default:
+      check(
+          input, [&](std::istream& in) { return load_group(in, group().context(), stream); },
+          [&](std::ostream& out, const Group& loaded) { save(out, loaded); });
+      break;
+    case 16:
+      return message(load_public_key_share);
+    case 17:
+      return message(load_relinearization_share_one);
+    case 18:
+      return message(load_relinearization_round_one);
+    case 19:
+      return message(load_relinearization_share_two);
+    case 20:
+      return message(load_galois_key_share);
+    case 21:
+      return message(load_decryption_share);
+    case 22:
+      check(
+          input,
+          [&](std::istream& in) { return load_secret_share_unencrypted(in, group(), stream); },
+          [&](std::ostream& out, const SecretShare& share) {
+            save_secret_share_unencrypted(out, share, stream);
+          });
+      break;
+    case 23:
+      check(
+          input,
+          [&](std::istream& in) {
+            return load_party_unencrypted(in, group(), once_register_that_forgets_on_restart(),
+                                          stream);
+          },
+          [&](std::ostream& out, const Party& party) {
+            save_party_unencrypted(out, party, stream);
+          });
+      break;
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -135,7 +203,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       check(
           input, [&](std::istream& in) { return he::load_plaintext(in, context(), stream); }, save);
       break;
-    default:
+    case 3:
       check(
           input, [&](std::istream& in) { return he::load_ciphertext(in, context(), stream); },
           save);
@@ -202,6 +270,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             return he::bfv::load_seeded_ciphertext(in, bfv_context(), stream);
           },
           save_bfv);
+      break;
+    default:
+      check_threshold(kind, input);
       break;
   }
   return 0;

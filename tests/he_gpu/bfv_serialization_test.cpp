@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "bfv_fixture.h"
+#include "object_bytes.h"
 #include "support/largest_allocation.h"
 #include "support/sha256.h"
 #include "velum/he/bfv/serialization.h"
@@ -19,56 +19,12 @@ namespace {
 using namespace ::velum::testing;  // NOLINT(google-build-using-namespace): the fixture
 using ::testing::HasSubstr;
 
-constexpr std::size_t kHeaderBytes = 128, kHashBytes = 32;
-/// Offsets of docs/serialization.md.
-constexpr std::size_t kKind = 12, kParametersId = 16, kKeyId = 48, kLevel = 64, kCount = 68,
-                      kForm = 72, kScale = 80, kCoefficientBound = 88, kSlotBound = 96,
-                      kCoefficientSum = 104, kPayload = 112, kMessageForm = 124;
-
-std::string little_endian(std::uint64_t value, int size) {
-  std::string bytes;
-  for (int i = 0; i < size; ++i) bytes += static_cast<char>(value >> (8 * i));
-  return bytes;
-}
-std::string u32(std::uint64_t value) { return little_endian(value, 4); }
-std::string u64(std::uint64_t value) { return little_endian(value, 8); }
-std::string f64(double value) { return u64(std::bit_cast<std::uint64_t>(value)); }
+/// What the noise's fields hold here.
+constexpr std::size_t kCoefficientBound = kSlotVariance, kCoefficientSum = kMessageBound;
 
 std::string digest_of(const std::string& bytes) {
   return sha256(std::vector<std::uint8_t>(bytes.begin(), bytes.end()));
 }
-
-/// Replaces bytes, and makes the hash at the end right again.
-std::string patched(std::string bytes, std::size_t at, const std::string& replacement) {
-  bytes.replace(at, replacement.size(), replacement);
-  const std::string digest = digest_of(bytes.substr(0, bytes.size() - kHashBytes));
-  for (std::size_t i = 0; i < kHashBytes; ++i) {
-    bytes[bytes.size() - kHashBytes + i] =
-        static_cast<char>(std::stoi(digest.substr(2 * i, 2), nullptr, 16));
-  }
-  return bytes;
-}
-
-template <typename Object>
-std::string saved(const Object& object, const Stream& stream) {
-  std::ostringstream out;
-  save(out, object, stream);
-  EXPECT_EQ(static_cast<std::int64_t>(out.str().size()), serialized_size(object));
-  return out.str();
-}
-std::string saved(const Parameters& parameters) {
-  std::ostringstream out;
-  save(out, parameters);
-  EXPECT_EQ(static_cast<std::int64_t>(out.str().size()), serialized_size(parameters));
-  return out.str();
-}
-
-/// One kind: its bytes, and what loads them and saves them again.
-struct Sample {
-  std::string name;
-  std::string bytes;
-  std::function<std::string(std::istream&)> reload;
-};
 
 struct Objects {
   Objects(Backend backend, int log_n, std::uint64_t t, int modulus_bits)

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "velum/he/bfv/batch_encoder.h"
+#include "velum/he/bfv/coefficient_encoder.h"
 #include "velum/he/bfv/encryptor.h"
 #include "velum/he/bfv/evaluator.h"
 #include "velum/he/bfv/serialization.h"
@@ -18,6 +19,8 @@
 #include "velum/he/encryptor.h"
 #include "velum/he/key_generator.h"
 #include "velum/he/serialization.h"
+#include "velum/he/threshold/combine.h"
+#include "velum/he/threshold/serialization.h"
 
 namespace he = velum::he;
 using velum::kernels::Span;
@@ -107,6 +110,64 @@ void write_bfv(const std::string& folder, int log_n, const Stream& stream) {
   write_integers(folder + "bfv_turned.txt", turned);
 }
 
+/// A group of three, two of whom decrypt, and a message of every kind. The seed of the group is
+/// that of the fuzz target.
+void write_threshold(const std::string& folder, int log_n, const Stream& stream) {
+  using namespace he::threshold;
+  const auto randomness = he::Randomness::insecure_from_seed(2022);
+  const auto context = he::Context::create(he::ParametersBuilder()
+                                               .log_n(log_n)
+                                               .plaintext_modulus(97)
+                                               .modulus_bits(60)
+                                               .dnum(2)
+                                               .parties(3)
+                                               .insecure_without_security_check()
+                                               .build(),
+                                           stream);
+  const Group group(context, {3, 2, {.statistical_bits = 10}}, {{1, 2, 3, 4, 5, 6, 7, 8}});
+  const OnceRegister once = once_register_that_forgets_on_restart();
+  std::vector<Party> parties;
+  std::vector<PublicKeyShare> keys;
+  std::vector<RelinearizationShareOne> ones;
+  std::vector<std::vector<SecretShare>> for_party(3);
+  for (int i = 1; i <= 3; ++i) {
+    Party& party = parties.emplace_back(group, i, once, stream, randomness);
+    keys.push_back(party.public_key_share(stream));
+    ones.push_back(party.relinearization_share_one(stream));
+    for (SecretShare& share : party.deal_secret_shares(stream))
+      for_party[static_cast<std::size_t>(share.receiver()) - 1].push_back(std::move(share));
+  }
+  const RelinearizationRoundOne sum = combine_round_one(group, ones, stream);
+  using Out = std::ostream;
+  const auto file = [&](const char* name, const auto& write) { write_file(folder + name, write); };
+  file("threshold_parameters", [&](Out& out) { he::save(out, context->parameters()); });
+  file("group", [&](Out& out) { save(out, group); });
+  file("public_key_share", [&](Out& out) { save(out, keys[0], stream); });
+  file("relinearization_share_one", [&](Out& out) { save(out, ones[1], stream); });
+  file("relinearization_round_one", [&](Out& out) { save(out, sum, stream); });
+  file("relinearization_share_two",
+       [&](Out& out) { save(out, parties[0].relinearization_share_two(sum, stream), stream); });
+  file("galois_key_share",
+       [&](Out& out) { save(out, parties[2].galois_key_share(5, stream), stream); });
+  file("secret_share",
+       [&](Out& out) { save_secret_share_unencrypted(out, for_party[1][0], stream); });
+  file("new_party", [&](Out& out) { save_party_unencrypted(out, parties[0], stream); });
+  for (std::size_t i = 0; i < 3; ++i)
+    parties[i].receive_secret_shares(std::move(for_party[i]), stream);
+  file("party", [&](Out& out) { save_party_unencrypted(out, parties[0], stream); });
+  he::PublicKey key = combine_public_key(group, keys, stream);
+  key.vouch_for_history();
+  const std::vector<std::int64_t> values{1, 2, 3};
+  const he::bfv::Ciphertext ciphertext =
+      he::bfv::Encryptor(std::make_shared<const he::PublicKey>(std::move(key)), randomness)
+          .encrypt(
+              he::bfv::CoefficientEncoder(context).encode(Span<const std::int64_t>(values), stream),
+              stream);
+  file("decryption_share", [&](Out& out) {
+    save(out, parties[1].decryption_share(ciphertext, {1, 2}, stream), stream);
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -178,5 +239,6 @@ int main(int argc, char** argv) {
   write_slots(folder + "squares.txt", squares);
   write_slots(folder + "turned.txt", turned);
   write_bfv(folder, std::atoi(argv[2]), stream);
+  write_threshold(folder, std::atoi(argv[2]), stream);
   return 0;
 }

@@ -80,6 +80,24 @@ const char* to_string(Kind kind) {
       return "a ciphertext of BFV";
     case Kind::kBfvSeededCiphertext:
       return "a seeded ciphertext of BFV";
+    case Kind::kGroup:
+      return "a group";
+    case Kind::kPublicKeyShare:
+      return "a share of a public key";
+    case Kind::kRelinearizationShareOne:
+      return "a first share of a relinearisation key";
+    case Kind::kRelinearizationRoundOne:
+      return "the first round of a relinearisation key";
+    case Kind::kRelinearizationShareTwo:
+      return "a second share of a relinearisation key";
+    case Kind::kGaloisKeyShare:
+      return "a share of a Galois key";
+    case Kind::kDecryptionShare:
+      return "a share of a decryption";
+    case Kind::kSecretShare:
+      return "a share of a secret";
+    case Kind::kParty:
+      return "a party";
   }
   return "unknown";
 }
@@ -207,8 +225,9 @@ std::int64_t payload_bytes(const Parameters& parameters, Kind kind, int level, i
       return 0;
     case Kind::kSecretKey:
       return parameters.ring_degree() / 4;
+    default:  // threshold/serialization.cpp
+      return -1;
   }
-  return -1;
 }
 
 }  // namespace velum::he::serialization

@@ -25,8 +25,17 @@ enum class Kind : std::uint32_t {
   kBfvPlaintext = 12,
   kBfvCiphertext = 13,
   kBfvSeededCiphertext = 14,
+  kGroup = 15,
+  kPublicKeyShare = 16,
+  kRelinearizationShareOne = 17,
+  kRelinearizationRoundOne = 18,
+  kRelinearizationShareTwo = 19,
+  kGaloisKeyShare = 20,
+  kDecryptionShare = 21,
+  kSecretShare = 22,
+  kParty = 23,
 };
-inline constexpr Kind kLastKind = Kind::kBfvSeededCiphertext;
+inline constexpr Kind kLastKind = Kind::kParty;
 /// "a ciphertext" and so on; "unknown".
 const char* to_string(Kind kind);
 
@@ -47,7 +56,7 @@ struct ObjectHeader {
   std::int32_t count = 0;  ///< polynomials; of Galois keys: keys
   Form form = Form::kNone;
   std::uint32_t galois_element = 0;
-  std::int32_t party = 0;  ///< of parameters: for how many, 0 for one
+  std::int32_t party = 0;  ///< whose message it is; of parameters: for how many, 0 for one
   double scale = 0.0;
   /// With the message's form. Of BFV: `slot_variance` is the bound of the noise's coefficients,
   /// `slot_bound` that of its slots; of a plaintext, `message_bound` is its coefficient sum.
@@ -70,7 +79,7 @@ int message_bits(const Parameters& parameters);
 /// Bits of a residue modulo prime `prime_index` of the chain.
 int residue_bits(const Parameters& parameters, int prime_index);
 
-/// Bytes of the payload of a kind, from public facts alone.
+/// Bytes of the payload of a kind up to `kBfvSeededCiphertext`, from public facts alone.
 std::int64_t payload_bytes(const Parameters& parameters, Kind kind, int level, int count);
 
 }  // namespace velum::he::serialization

@@ -14,6 +14,7 @@
 #include "secret_key_material.h"
 #include "serialization/byte_stream.h"
 #include "serialization/object_header.h"
+#include "serialization/object_io.h"
 #include "serialization/residue_packing.h"
 #include "velum/he/bfv/serialization.h"
 
@@ -23,41 +24,6 @@ namespace {
 using namespace serialization;  // NOLINT(google-build-using-namespace): this file's own parts
 
 // ---- What a header may say ------------------------------------------------------------------
-
-std::string number_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.9g", value);
-  return text;
-}
-
-void check_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value >= low && value <= high) return;
-  throw SerializationError(std::string(name) + " = " + std::to_string(value) + ", expected " +
-                           std::to_string(low) +
-                           (low == high ? std::string() : " to " + std::to_string(high)));
-}
-
-void check_estimate(const char* name, double value) {
-  if (std::isfinite(value) && !std::signbit(value)) return;
-  throw SerializationError(std::string(name) + " = " + number_text(value) +
-                           ", expected finite and at least 0");
-}
-
-/// A number that the kind has no use for.
-void check_zero(const char* name, double value) {
-  if (value == 0.0 && !std::signbit(value)) return;
-  throw SerializationError(std::string(name) + " = " + number_text(value) +
-                           ", expected 0: this kind has none");
-}
-
-/// Of a kind that has no message.
-void check_no_message(const ObjectHeader& header) {
-  check_zero("scale", header.scale);
-  check_zero("slot_variance", header.noise.slot_variance);
-  check_zero("slot_bound", header.noise.slot_bound);
-  check_zero("message_bound", header.noise.message_bound);
-  check_range("message form", static_cast<std::int64_t>(header.noise.form), 0, 0);
-}
 
 /// Of the polynomials of a kind.
 Form form_of(Kind kind) {
@@ -144,33 +110,14 @@ void check_header(const ObjectHeader& header, const Parameters& parameters) {
     check_no_message(header);
   }
   check_range("party", header.party, 0, 0);
-  const std::int64_t expected = payload_bytes(parameters, kind, header.level, header.count);
-  if (header.payload_bytes != expected) {
-    throw SerializationError("a payload of " + std::to_string(header.payload_bytes) +
-                             " bytes, expected " + std::to_string(expected));
-  }
-}
-
-ObjectHeader read_header(ByteReader& reader, Kind expected) {
-  std::array<std::uint8_t, kHeaderBytes> bytes{};
-  reader.read(bytes.data(), kHeaderBytes);
-  const ObjectHeader header = decode(bytes);
-  if (header.kind != expected) {
-    throw SerializationError(std::string("found ") + to_string(header.kind) + ", expected " +
-                             to_string(expected));
-  }
-  return header;
+  check_payload_bytes(header, payload_bytes(parameters, kind, header.level, header.count));
 }
 
 /// As `read_header`, for an object of the context.
 ObjectHeader read_header(ByteReader& reader, Kind expected, const Context& context,
                          const std::optional<KeyId>& expected_key) {
   ObjectHeader header = read_header(reader, expected);
-  if (header.parameters_id != context.parameters().id()) {
-    throw SerializationError("the object is of parameters " + to_string(header.parameters_id) +
-                             ", expected those of the context, " +
-                             to_string(context.parameters().id()));
-  }
+  check_parameters(header, context);
   if ((expected == Kind::kPlaintext || expected == Kind::kBfvPlaintext) &&
       header.key_id != KeyId{}) {
     throw SerializationError("key id " + to_string(header.key_id) +
@@ -193,109 +140,15 @@ ObjectHeader header_of(Kind kind, const Parameters& parameters, const KeyId& key
   header.level = level;
   header.count = count;
   header.form = form_of(kind);
+  header.payload_bytes = payload_bytes(parameters, kind, level, count);
   return header;
 }
 
 /// What a loader would refuse is not written.
-void write_header(ByteWriter& writer, const char* function, ObjectHeader header,
+void write_header(ByteWriter& writer, const char* function, const ObjectHeader& header,
                   const Parameters& parameters) {
-  header.payload_bytes = payload_bytes(parameters, header.kind, header.level, header.count);
-  try {
-    check_header(header, parameters);
-  } catch (const SerializationError& error) {
-    throw std::invalid_argument(std::string(function) + ": " + error.what());
-  }
-  writer.write(encode(header).data(), kHeaderBytes);
-}
-
-/// Calls `body` and puts the function's name before its complaints.
-template <typename Body>
-auto named(const char* function, const Body& body) {
-  try {
-    return body();
-  } catch (const SerializationError& error) {
-    throw SerializationError(std::string(function) + ": " + error.what());
-  }
-}
-
-void check_context(const char* function, const std::shared_ptr<const Context>& context,
-                   const Stream& stream) {
-  if (context == nullptr) {
-    throw std::invalid_argument(std::string(function) + ": context is null");
-  }
-  context->check_stream(function, stream);
-}
-
-// ---- Payloads -------------------------------------------------------------------------------
-
-void write_seed(ByteWriter& writer, const PublicSeed& seed) {
-  std::array<std::uint8_t, kSeedBytes> bytes{};
-  for (std::size_t i = 0; i < seed.words.size(); ++i) store_u32(&bytes[4 * i], seed.words[i]);
-  writer.write(bytes.data(), kSeedBytes);
-}
-
-PublicSeed read_seed(ByteReader& reader) {
-  std::array<std::uint8_t, kSeedBytes> bytes{};
-  reader.read(bytes.data(), kSeedBytes);
-  PublicSeed seed{};
-  for (std::size_t i = 0; i < seed.words.size(); ++i) seed.words[i] = load_u32(&bytes[4 * i]);
-  return seed;
-}
-
-/// A limb in host memory and its packed bytes.
-struct LimbScratch {
-  explicit LimbScratch(const Context& context)
-      : words(static_cast<std::size_t>(context.degree())),
-        bytes(static_cast<std::size_t>(context.degree() / 8 * 32)) {}
-  std::vector<Word> words;
-  std::vector<std::uint8_t> bytes;
-};
-
-void write_residues(ByteWriter& writer, const Context& context, RnsView<const Word> view,
-                    const LimbIndices& limbs, const Stream& stream) {
-  LimbScratch scratch(context);
-  for (std::int64_t poly = 0; poly < view.polys; ++poly) {
-    for (int limb = 0; limb < limbs.count; ++limb) {
-      const Word* words = view.limb(poly, limb);
-      if (context.backend() == Backend::kCuda) {
-        kernels::copy(Span<const Word>(words, view.degree), Span<Word>(scratch.words), stream);
-        kernels::synchronize(stream);
-        words = scratch.words.data();
-      }
-      pack_residues(words, view.degree, residue_bits(context.parameters(), limbs[limb]),
-                    scratch.bytes.data());
-      writer.write(scratch.bytes.data(), packed_limb_bytes(context.parameters(), limbs[limb]));
-    }
-  }
-}
-
-/// @param words  [count, limbs.count, N], in the memory of the context's backend.
-void read_residues(ByteReader& reader, const Context& context, Span<Word> words, std::int64_t count,
-                   const LimbIndices& limbs, const Stream& stream) {
-  LimbScratch scratch(context);
-  const RnsView<Word> view(words.data(), count, limbs.count, context.degree());
-  for (std::int64_t poly = 0; poly < count; ++poly) {
-    for (int limb = 0; limb < limbs.count; ++limb) {
-      const int prime = limbs[limb];
-      const Word q = context.parameters().primes()[static_cast<std::size_t>(prime)];
-      reader.read(scratch.bytes.data(), packed_limb_bytes(context.parameters(), prime));
-      const bool device = context.backend() == Backend::kCuda;
-      Word* const row = device ? scratch.words.data() : view.limb(poly, limb);
-      const std::int64_t refused = unpack_residues(
-          scratch.bytes.data(), view.degree, residue_bits(context.parameters(), prime), q, row);
-      if (refused != view.degree) {
-        throw SerializationError("residue " + std::to_string(refused) + " of limb " +
-                                 std::to_string(limb) + " of polynomial " + std::to_string(poly) +
-                                 " is " + std::to_string(row[refused]) + ", expected below " +
-                                 std::to_string(q));
-      }
-      if (device) {
-        kernels::copy(Span<const Word>(scratch.words),
-                      Span<Word>(view.limb(poly, limb), view.degree), stream);
-        kernels::synchronize(stream);
-      }
-    }
-  }
+  serialization::write_header(writer, function, header,
+                              [&](const ObjectHeader& h) { check_header(h, parameters); });
 }
 
 std::int64_t object_bytes(const Parameters& parameters, Kind kind, int level, int count) {
@@ -709,31 +562,16 @@ GaloisKeys load_galois_keys(std::istream& in, const std::shared_ptr<const Contex
 
 // ---- The secret -----------------------------------------------------------------------------
 
-// Two bits a coefficient, in two's complement: 0, 1, and 3 for -1. Neither branches nor addresses
-// depend on them.
 void save_secret_key_unencrypted(std::ostream& out, const SecretKey& key, const Stream& stream) {
   const char* const function = "save_secret_key_unencrypted";
   const Context& context = *key.context();
   context.check_stream(function, stream);
   named(function, [&] {
-    const std::int64_t degree = context.degree();
-    SecretBuffer<std::int8_t> coefficients(degree, Stream::serial());
-    kernels::copy(Span<const std::int8_t>(key.material().coefficients.span()), coefficients.span(),
-                  stream);
-    kernels::synchronize(stream);
-    SecretBuffer<std::uint8_t> packed(degree / 4, Stream::serial());
-    for (std::int64_t i = 0; i < degree / 4; ++i) {
-      unsigned byte = 0;
-      for (int j = 0; j < 4; ++j) {
-        byte |= (static_cast<unsigned>(coefficients.data()[4 * i + j]) & 3U) << (2 * j);
-      }
-      packed.data()[i] = static_cast<std::uint8_t>(byte);
-    }
     ByteWriter writer(out);
     write_header(writer, function,
                  header_of(Kind::kSecretKey, context.parameters(), key.id(), 0, 1),
                  context.parameters());
-    writer.write(packed.data(), packed.size());
+    write_ternary(writer, key.material().coefficients.span(), stream);
     writer.finish();
   });
 }
@@ -747,22 +585,11 @@ SecretKey load_secret_key_unencrypted(std::istream& in,
     ByteReader reader(in);
     const ObjectHeader header =
         read_header(reader, Kind::kSecretKey, *context, options.expected_key);
-    const std::int64_t degree = context->degree();
-    SecretBuffer<std::uint8_t> packed(degree / 4, Stream::serial());
-    reader.read(packed.data(), packed.size());
+    const Ternary secret = read_ternary(reader, context->degree());
     reader.finish();
-    SecretBuffer<std::int8_t> coefficients(degree, Stream::serial());
-    unsigned refused = 0;
-    for (std::int64_t i = 0; i < degree; ++i) {
-      const unsigned code = static_cast<unsigned>(packed.data()[i / 4]) >> (2 * (i % 4)) & 3U;
-      refused |= (code >> 1) & ~code & 1U;  // 2
-      coefficients.data()[i] = static_cast<std::int8_t>(static_cast<int>(code ^ 2U) - 2);
-    }
-    if (refused != 0) {  // which one is a secret: it is not in the text
-      throw SerializationError("a coefficient is not -1, 0 or 1");
-    }
+    check_ternary(secret);
     return SecretKey::import_coefficients_secret(
-        context, header.key_id, Span<const std::int8_t>(coefficients.span()), stream);
+        context, header.key_id, Span<const std::int8_t>(secret.coefficients.span()), stream);
   });
 }
 

@@ -1,7 +1,6 @@
 #include "velum/he/threshold/combine.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 
 #include "bfv/scaled_message.h"
@@ -13,10 +12,6 @@
 
 namespace velum::he::threshold {
 namespace {
-
-[[noreturn]] void refuse(const char* function, const std::string& text) {
-  throw std::invalid_argument(std::string(function) + ": " + text);
-}
 
 /// One share of each of `parties`, of this group and of shape [polys, limbs, N].
 /// @param subject  what all are about.

@@ -19,11 +19,11 @@ std::string bits_text(double value) {
   return text;
 }
 
-[[noreturn]] void refuse(const char* function, const std::string& text) {
+}  // namespace
+
+void refuse(const char* function, const std::string& text) {
   throw std::invalid_argument(std::string(function) + ": " + text);
 }
-
-}  // namespace
 
 std::vector<int> checked_active(const char* function, const Group& group, std::vector<int> active) {
   std::sort(active.begin(), active.end());

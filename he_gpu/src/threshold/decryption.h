@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "velum/he/bfv/ciphertext.h"
@@ -9,6 +10,9 @@
 
 /// What whoever makes a share of a decryption and whoever adds them up must both know.
 namespace velum::he::threshold {
+
+/// @throws std::invalid_argument with that text behind the function's name.
+[[noreturn]] void refuse(const char* function, const std::string& text);
 
 /// The parties in rising order.
 /// @throws std::invalid_argument if they are fewer than decrypt, out of range, or one is there

@@ -1,6 +1,5 @@
 #include "velum/he/threshold/group.h"
 
-#include <algorithm>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -41,11 +40,7 @@ Group::Group(std::shared_ptr<const Context> context, const GroupShape& shape,
     hash.update_u32(static_cast<std::uint32_t>(number));
   for (const std::uint32_t word : seed.words) hash.update_u32(word);
   id_ = hash.finish();
-  Sha256 key;
-  key.update_text("velum threshold key 1");
-  key.update(id_.data(), id_.size());
-  const Digest digest = key.finish();
-  std::copy_n(digest.begin(), key_id_.size(), key_id_.begin());
+  key_id_ = key_id_of(id_);
 }
 
 std::vector<int> Group::everybody() const {

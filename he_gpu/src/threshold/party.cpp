@@ -184,9 +184,8 @@ RelinearizationShareTwo Party::relinearization_share_two(const RelinearizationRo
   const Parameters& parameters = context.parameters();
   context.check_stream(function, stream);
   if (sum.context() != group().context() || sum.group() != group().id()) {
-    throw std::invalid_argument(std::string(function) + ": the first round is of group " +
-                                to_string(sum.group()) + ", this is group " +
-                                to_string(group().id()));
+    refuse(function, "the first round is of group " + to_string(sum.group()) + ", this is group " +
+                         to_string(group().id()));
   }
   if (state_->ephemeral == nullptr) {
     throw std::logic_error(std::string(function) +
@@ -282,45 +281,43 @@ std::vector<SecretShare> Party::deal_secret_shares(const Stream& stream) {
 }
 
 void Party::receive_secret_shares(std::vector<SecretShare> shares, const Stream& stream) {
-  const std::string function = "Party::receive_secret_shares";
+  const char* const function = "Party::receive_secret_shares";
   const Group& group = this->group();
-  group.context()->check_stream(function.c_str(), stream);
+  group.context()->check_stream(function, stream);
   if (group.threshold() == group.parties()) {
-    throw std::logic_error(function +
+    throw std::logic_error(std::string(function) +
                            ": all parties of this group decrypt together, so nothing is shared");
   }
   if (!state_->dealt) {
-    throw std::logic_error(function + (secrets_->share ? ": this party has received shares already"
-                                                       : ": this party has dealt none yet, which "
-                                                         "deal_secret_shares does"));
+    throw std::logic_error(std::string(function) + (secrets_->share
+                                                        ? ": this party has received shares already"
+                                                        : ": this party has dealt none yet, which "
+                                                          "deal_secret_shares does"));
   }
   std::vector<const SecretShare*> from(static_cast<std::size_t>(group.parties()));
   for (const SecretShare& share : shares) {
     if (share.group() != group.id() || share.context() != group.context()) {
-      throw std::invalid_argument(function + ": a share is of group " + to_string(share.group()) +
-                                  ", this is group " + to_string(group.id()));
+      refuse(function, "a share is of group " + to_string(share.group()) + ", this is group " +
+                           to_string(group.id()));
     }
     if (share.dealer() < 1 || share.dealer() > group.parties()) {
-      throw std::invalid_argument(function + ": a share is of party " +
-                                  std::to_string(share.dealer()) + ", expected 1 to " +
-                                  std::to_string(group.parties()));
+      refuse(function, "a share is of party " + std::to_string(share.dealer()) +
+                           ", expected 1 to " + std::to_string(group.parties()));
     }
     if (share.receiver() != index()) {
-      throw std::invalid_argument(
-          function + ": a share of party " + std::to_string(share.dealer()) + " is for party " +
-          std::to_string(share.receiver()) + ", this is party " + std::to_string(index()));
+      refuse(function, "a share of party " + std::to_string(share.dealer()) + " is for party " +
+                           std::to_string(share.receiver()) + ", this is party " +
+                           std::to_string(index()));
     }
     const SecretShare*& place = from[static_cast<std::size_t>(share.dealer()) - 1];
     if (place != nullptr) {
-      throw std::invalid_argument(function + ": there are two shares of party " +
-                                  std::to_string(share.dealer()));
+      refuse(function, "there are two shares of party " + std::to_string(share.dealer()));
     }
     place = &share;
   }
   for (std::size_t i = 0; i < from.size(); ++i) {
     if (from[i] == nullptr) {
-      throw std::invalid_argument(function + ": the share of party " + std::to_string(i + 1) +
-                                  " is missing");
+      refuse(function, "the share of party " + std::to_string(i + 1) + " is missing");
     }
   }
   SecretPolynomial sum(group.context(), stream);
@@ -348,8 +345,8 @@ DecryptionShare Party::share_of(const AnyCiphertext& ciphertext, const std::vect
   check_ciphertext(function, group, ciphertext, stream);
   const std::vector<int> active = checked_active(function, group, parties);
   if (!std::binary_search(active.begin(), active.end(), index())) {
-    throw std::invalid_argument(std::string(function) + ": this is party " +
-                                std::to_string(index()) + ", active are " + to_string(active));
+    refuse(function,
+           "this is party " + std::to_string(index()) + ", active are " + to_string(active));
   }
   if (!ready_to_decrypt()) {
     throw std::logic_error(std::string(function) +
@@ -357,9 +354,9 @@ DecryptionShare Party::share_of(const AnyCiphertext& ciphertext, const std::vect
                            "receive_secret_shares does");
   }
   if (ciphertext.history() != History::kKnown) {
-    throw std::invalid_argument(
-        std::string(function) +
-        ": the ciphertext, or something that went into it, was loaded or combined from others' "
+    refuse(
+        function,
+        "the ciphertext, or something that went into it, was loaded or combined from others' "
         "shares, so nothing shows that its noise bound holds; expected one whose history is known, "
         "or that vouch_for_history() was called for (docs/threat_model.md)");
   }

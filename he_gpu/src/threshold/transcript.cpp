@@ -1,5 +1,6 @@
 #include "threshold/transcript.h"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "velum/kernels/buffer.h"
@@ -19,6 +20,16 @@ std::string to_string(const std::vector<int>& parties) {
   std::string text;
   for (const int party : parties) text += (text.empty() ? "" : ", ") + std::to_string(party);
   return text;
+}
+
+KeyId key_id_of(const Digest& group) {
+  Sha256 hash;
+  hash.update_text("velum threshold key 1");
+  hash.update(group.data(), group.size());
+  const Digest digest = hash.finish();
+  KeyId id{};
+  std::copy_n(digest.begin(), id.size(), id.begin());
+  return id;
 }
 
 void update_residues(Sha256& hash, RnsView<const Word> view, const Stream& stream) {

@@ -16,6 +16,9 @@ kernels::RandomKey random_key_of(const Digest& digest);
 std::string to_string(const Digest& digest);             ///< 64 hexadecimal digits
 std::string to_string(const std::vector<int>& parties);  ///< "1, 3"
 
+/// Of the collective key of a group.
+KeyId key_id_of(const Digest& group);
+
 void update_residues(Sha256& hash, RnsView<const Word> view, const Stream& stream);
 
 /// Of a ciphertext: its level and canonical residues, nothing that is merely claimed of it.

@@ -121,6 +121,8 @@ class SecretShare {
   int dealer() const { return dealer_; }
   int receiver() const { return receiver_; }
   const SecretPolynomial& value() const { return value_; }
+  /// Inside of the library.
+  SecretPolynomial& mutable_value() { return value_; }
   /// The dealer's part of what the two mask their decryption shares with.
   const kernels::RandomKey& pair_secret() const { return pair_secret_; }
 
