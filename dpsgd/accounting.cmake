@@ -8,6 +8,7 @@ velum_add_library(accounting
     include/velum/dpsgd/accounting/calibration.h
     include/velum/dpsgd/accounting/central_limit_estimate.h
     include/velum/dpsgd/accounting/composition.h
+    include/velum/dpsgd/accounting/distributed_noise.h
     include/velum/dpsgd/accounting/epsilon_schedule.h
     include/velum/dpsgd/accounting/gaussian_dp.h
     include/velum/dpsgd/accounting/mechanism.h
@@ -27,6 +28,7 @@ velum_add_library(accounting
     src/accounting/calibration.cpp
     src/accounting/central_limit_estimate.cpp
     src/accounting/composition.cpp
+    src/accounting/distributed_noise.cpp
     src/accounting/epsilon_schedule.cpp
     src/accounting/gaussian_dp.cpp
     src/accounting/group_privacy.cpp
