@@ -5,6 +5,7 @@ target_sources(velum_he
     include/velum/he/aggregation/decryption.h
     include/velum/he/aggregation/encrypted_vector.h
     include/velum/he/aggregation/encryptor.h
+    include/velum/he/aggregation/fixed_point.h
     include/velum/he/aggregation/plan.h
     include/velum/he/aggregation/serialization.h
   PRIVATE
@@ -12,5 +13,6 @@ target_sources(velum_he
     src/aggregation/decryption.cpp
     src/aggregation/encrypted_vector.cpp
     src/aggregation/encryptor.cpp
+    src/aggregation/fixed_point.cpp
     src/aggregation/plan.cpp
     src/aggregation/serialization.cpp)

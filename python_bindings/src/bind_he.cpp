@@ -31,29 +31,6 @@ using kernels::Span;
   throw std::invalid_argument(std::string(function) + ": " + text);
 }
 
-SecurityLevel security_level(const char* function, int bits) {
-  for (const SecurityLevel level : {SecurityLevel::k128, SecurityLevel::k192, SecurityLevel::k256})
-    if (static_cast<int>(level) == bits) return level;
-  refuse(function, "security = " + std::to_string(bits) + ", expected 128, 192 or 256");
-}
-
-Stream stream_of(int threads, const std::string& device) {
-  constexpr int kMostThreads = 1024;
-  if (threads < 1 || threads > kMostThreads) {
-    refuse("Context", "threads = " + std::to_string(threads) + ", expected 1 to " +
-                          std::to_string(kMostThreads));
-  }
-  if (device == "cpu") return threads == 1 ? Stream::serial() : Stream::cpu(threads);
-  if (device == "cuda") return Stream::cuda(nullptr, 0);
-  constexpr std::string_view kPrefix = "cuda:";
-  const std::string index = device.substr(std::min(device.size(), kPrefix.size()));
-  if (device.compare(0, kPrefix.size(), kPrefix) != 0 || index.empty() || index.size() > 3 ||
-      !std::all_of(index.begin(), index.end(), [](char c) { return c >= '0' && c <= '9'; })) {
-    refuse("Context", "device = '" + device + "', expected 'cpu', 'cuda' or 'cuda:<index>'");
-  }
-  return Stream::cuda(nullptr, std::stoi(index));
-}
-
 /// Contexts that are alive, by what makes them the same.
 class LiveContexts {
  public:
@@ -280,6 +257,9 @@ void bind_parameters(py::module_& module) {
       "dnum", [](const Parameters& p) { return p.dnum(); },
       "Digits of key switching at the highest level.");
   property(
+      "parties", [](const Parameters& p) { return p.parties(); },
+      "Of how many parties' secrets the key may be the sum; 1: an ordinary key.");
+  property(
       "scale_bits", [](const Parameters& p) { return p.scale_bits(); },
       "log2 of the scale of a fresh CKKS ciphertext.");
   property(
@@ -379,6 +359,8 @@ void bind_parameters(py::module_& module) {
          "Makes parameters of BFV: integers modulo this, 2 to 2**60.");
   setter("modulus_bits", &ParametersBuilder::modulus_bits,
          "BFV: log2 of the modulus of a fresh ciphertext, 20 to 3523. Required.");
+  setter("parties", &ParametersBuilder::parties,
+         "For keys that up to so many parties hold together (velum.he.threshold), 1 to 1024.");
   setter("dnum", &ParametersBuilder::dnum, "Digits of key switching at the highest level.");
   builder.def(
       "security",
@@ -711,6 +693,29 @@ void bind_key_generator(py::module_& module) {
 
 }  // namespace
 
+SecurityLevel security_level(const char* function, int bits) {
+  for (const SecurityLevel level : {SecurityLevel::k128, SecurityLevel::k192, SecurityLevel::k256})
+    if (static_cast<int>(level) == bits) return level;
+  refuse(function, "security = " + std::to_string(bits) + ", expected 128, 192 or 256");
+}
+
+Stream stream_of(int threads, const std::string& device) {
+  constexpr int kMostThreads = 1024;
+  if (threads < 1 || threads > kMostThreads) {
+    refuse("Context", "threads = " + std::to_string(threads) + ", expected 1 to " +
+                          std::to_string(kMostThreads));
+  }
+  if (device == "cpu") return threads == 1 ? Stream::serial() : Stream::cpu(threads);
+  if (device == "cuda") return Stream::cuda(nullptr, 0);
+  constexpr std::string_view kPrefix = "cuda:";
+  const std::string index = device.substr(std::min(device.size(), kPrefix.size()));
+  if (device.compare(0, kPrefix.size(), kPrefix) != 0 || index.empty() || index.size() > 3 ||
+      !std::all_of(index.begin(), index.end(), [](char c) { return c >= '0' && c <= '9'; })) {
+    refuse("Context", "device = '" + device + "', expected 'cpu', 'cuda' or 'cuda:<index>'");
+  }
+  return Stream::cuda(nullptr, std::stoi(index));
+}
+
 std::shared_ptr<const Session> make_session(const Parameters& parameters, int threads,
                                             const std::string& device) {
   static LiveContexts contexts;
@@ -806,6 +811,13 @@ void bind_he(py::module_& parent) {
       module.def_submodule("bfv", "BFV: exact integers modulo t. Documented in velum.he.bfv.");
   bind_he_bfv(bfv);
   bind_he_vectors(module, bfv);
+  py::module_ threshold = module.def_submodule(
+      "threshold", "Keys that several hold together. Documented in velum.he.threshold.");
+  bind_he_threshold(threshold);
+  py::module_ aggregation = module.def_submodule(
+      "aggregation",
+      "Exact sums of vectors that nobody shows. Documented in velum.he.aggregation.");
+  bind_he_aggregation(aggregation);
 }
 
 }  // namespace velum::python

@@ -11,8 +11,8 @@ using he::RelinearizationKey;
 using kernels::MatrixView;
 
 template <typename T>
-std::shared_ptr<const T> pointer_or_null(const Held<T>* held) {
-  if (held == nullptr) return nullptr;
+std::shared_ptr<const T> pointer_or_null(const std::optional<Held<T>>& held) {
+  if (!held) return nullptr;
   return pointer(*held);
 }
 
@@ -66,8 +66,9 @@ template <typename E, typename Ciphertext, typename Class>
 void def_shared(Class& cls) {
   using V = Held<E>;
   using C = Held<Ciphertext>;
-  cls.def(py::init([](const HeldContext& context, const Held<RelinearizationKey>* relinearization,
-                      const Held<GaloisKeys>* galois) {
+  cls.def(py::init([](const HeldContext& context,
+                      const std::optional<Held<RelinearizationKey>>& relinearization,
+                      const std::optional<Held<GaloisKeys>>& galois) {
             return hold(session_of(context),
                         E(session_of(context)->context, pointer_or_null(relinearization),
                           pointer_or_null(galois)));

@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <atomic>
 #include <complex>
@@ -24,6 +25,8 @@
 #include "velum/he/keys.h"
 #include "velum/he/randomness.h"
 #include "velum/he/serialization.h"
+#include "velum/he/threshold/once_register.h"
+#include "velum/kernels/random/key_source.h"
 
 /// What the bindings of homomorphic encryption share: how C++ objects are held, called without the
 /// GIL, and made from and to arrays and bytes.
@@ -131,6 +134,50 @@ auto call_held(Work&& work, const Held<First>& first, const Held<Ts>&... rest) {
   return hold(session_of(first), call(session_of(first), std::forward<Work>(work), first, rest...));
 }
 
+/// The values of Python's shares in a row, as C++ takes them; given back in the end.
+template <typename Share>
+class Borrowed {
+ public:
+  explicit Borrowed(const char* function, const std::vector<py::object>& shares) {
+    for (const py::object& object : shares) {
+      auto& held = object.cast<Held<Share>&>();
+      if (held.session == nullptr) refuse_unmade();
+      if (held.value == nullptr || held.value.use_count() != 1) {
+        give_back();
+        throw std::invalid_argument(std::string(function) +
+                                    ": a share is there twice, was taken by its receiver, or is in "
+                                    "use by another thread");
+      }
+      values.push_back(std::move(*held.value));
+      held.value = nullptr;
+      from_.push_back(object);
+    }
+  }
+  Borrowed(const Borrowed&) = delete;
+  Borrowed& operator=(const Borrowed&) = delete;
+  ~Borrowed() { give_back(); }
+
+  /// For good.
+  std::vector<Share> take() {
+    from_.clear();
+    return std::move(values);
+  }
+
+  std::vector<Share> values;
+
+ private:
+  void give_back() {
+    for (std::size_t i = 0; i < from_.size(); ++i) {
+      from_[i].template cast<Held<Share>&>().value = std::make_shared<Share>(std::move(values[i]));
+    }
+    from_.clear();
+  }
+
+  std::vector<py::object> from_;
+};
+
+using Objects = std::vector<py::object>;
+
 /// What numpy.asarray makes of it, and raises.
 py::array as_array(const py::object& values);
 /// [n] real numbers. Contiguous float64 is not copied.
@@ -156,6 +203,18 @@ template <typename T>
 kernels::Span<T> mutable_span_of(py::array_t<T>& array) {
   return {array.mutable_data(), array.size()};
 }
+
+/// 128, 192 or 256. @throws std::invalid_argument.
+he::SecurityLevel security_level(const char* function, int bits);
+/// @throws std::invalid_argument if threads or device are out of range.
+he::Stream stream_of(int threads, const std::string& device);
+
+/// From 32 bytes. @throws std::invalid_argument naming function and argument.
+he::threshold::Digest digest_of(const char* function, const char* name, const py::bytes& bytes);
+kernels::RandomKey random_key_of(const char* function, const char* name, const py::bytes& bytes);
+/// A Python function, called under the GIL.
+using Register = py::typing::Callable<bool(py::str, py::bytes)>;
+he::threshold::OnceRegister register_of(const Register& function);
 
 std::string history_name(he::History history);
 /// From 32 hexadecimal digits. @throws std::invalid_argument if it is something else.
@@ -318,6 +377,8 @@ inline constexpr char kHistory[] =
 
 void bind_he_ckks(py::module_& module);
 void bind_he_bfv(py::module_& module);
+void bind_he_threshold(py::module_& module);
+void bind_he_aggregation(py::module_& module);
 void bind_he_vectors(py::module_& ckks, py::module_& bfv);
 
 }  // namespace velum::python

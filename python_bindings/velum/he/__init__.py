@@ -26,6 +26,8 @@ The direct layer says every step, with the names that users of SEAL know:
     Encoder, Encryptor, SymmetricEncryptor, Decryptor, Evaluator, LinearTransform, Polynomial
     bfv                                        the same of exact integers
     ckks_encode, ckks_decode                   slots to coefficients and back, without any keys
+    threshold                                  keys that several parties hold together
+    aggregation                                exact sums of vectors that nobody shows
 
 Arrays of NumPy, and whatever numpy.asarray takes, tensors of torch on the CPU among them, go in;
 contiguous float64 and int64 are not copied. What comes out are NumPy arrays; torch.from_numpy takes
@@ -72,7 +74,7 @@ from .._core.he import (
     VectorEvaluator,
     evaluate,
 )
-from . import bfv
+from . import aggregation, bfv, threshold
 from .vectors import (
     BfvKeys,
     BfvTensor,
@@ -114,12 +116,14 @@ __all__ = [
     "SerializationError",
     "SymmetricEncryptor",
     "VectorEvaluator",
+    "aggregation",
     "bfv",
     "bfv_keys",
     "ckks_decode",
     "ckks_encode",
     "ckks_keys",
     "evaluate",
+    "threshold",
 ]
 
 

@@ -11,8 +11,9 @@ C++ (`VectorEvaluator`); here are shapes and the choice of the operation.
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -193,7 +194,7 @@ class _Encrypted:
     @property
     def level(self) -> int:
         """What is left of the depth; the least of all ciphertexts."""
-        return min(cell.level for cell in self.cells.flat)
+        return min(int(cell.level) for cell in self.cells.flat)
 
     @property
     def history(self) -> str:
@@ -270,7 +271,8 @@ class _Encrypted:
         return self._map_plain(-self._plain(other), self.keys.evaluator.add_plain)
 
     def __rsub__(self, other: Any) -> Self:
-        return -self + other
+        negated: Self = -self
+        return negated.__add__(other)
 
     def __mul__(self, other: Any) -> Self:
         if isinstance(other, _Encrypted):
@@ -290,14 +292,13 @@ class _Encrypted:
         bits = operator.index(exponent)
         if bits < 1:
             raise ValueError(f"{type(self).__name__}: exponent = {bits}, expected >= 1")
-        result: Self | None = None
-        square = self
+        factors, square = [], self
         while True:
             if bits & 1:
-                result = square if result is None else result * square
+                factors.append(square)
             bits >>= 1
             if not bits:
-                return result
+                return functools.reduce(operator.mul, factors)
             square = square._map(lambda cell: self.keys.evaluator.multiply(cell, cell))
 
 
@@ -336,21 +337,14 @@ class _Vector(_Encrypted):
 
     def dot(self, other: Any) -> Self:
         """The sum of the products with a vector or an array: a vector of one number."""
-        return (self * other).sum()
+        product: Self = self * other
+        return product.sum()
 
     def sum(self) -> Self:
         """The sum of all numbers: a vector of one number."""
         return self._of(self.keys.evaluator.sum(self.ciphertext, self.size), 1)
 
-    def matmul(self, matrix: Any, **options: Any) -> Self:
-        """This row vector times a plain matrix.
-
-        Args:
-            matrix: [size, m].
-
-        Returns:
-            A vector of m numbers.
-        """
+    def _times(self, matrix: Any, **options: Any) -> Self:
         plain = self._plain(matrix)
         if plain.ndim != 2 or plain.shape[0] != self.size:
             raise ValueError(
@@ -363,11 +357,11 @@ class _Vector(_Encrypted):
         if isinstance(other, _Encrypted):
             return self.dot(other) if type(other) is type(self) else NotImplemented
         plain = self._plain(other)
-        return self.dot(plain) if plain.ndim == 1 else self.matmul(plain)
+        return self.dot(plain) if plain.ndim == 1 else self._times(plain)
 
     def __rmatmul__(self, other: Any) -> Self:
         plain = self._plain(other)
-        return self.dot(plain) if plain.ndim == 1 else self.matmul(plain.T)
+        return self.dot(plain) if plain.ndim == 1 else self._times(plain.T)
 
 
 class _Tensor(_Encrypted):
@@ -396,9 +390,11 @@ class _Tensor(_Encrypted):
             cells = np.empty((), dtype=object)
             cells[()] = chosen
             chosen = cells
+        if chosen.size == 0:
+            raise IndexError(f"{type(self).__name__}: index {key!r} leaves nothing")
         return self._new(chosen, (self.shape[0], *chosen.shape))
 
-    def _weighted(self, cells: Sequence[Any], weights: npt.NDArray[Any], **options: Any) -> Any:
+    def _weighted(self, cells: npt.NDArray[Any], weights: npt.NDArray[Any], **options: Any) -> Any:
         return self.keys.evaluator.weighted_sum(list(cells), weights, **options)
 
     def sum(self, axis: int) -> Self:
@@ -420,16 +416,7 @@ class _Tensor(_Encrypted):
             out[index] = self._weighted(rows[index], ones)
         return self._new(out, (self.shape[0], *out.shape))
 
-    def matmul(self, matrix: Any, **options: Any) -> Self:
-        """The last axis times a plain matrix: no rotations, a product of every ciphertext with
-        every column.
-
-        Args:
-            matrix: [n, m], n the length of the last axis.
-
-        Returns:
-            A tensor whose last axis has m numbers.
-        """
+    def _times(self, matrix: Any, **options: Any) -> Self:
         plain = self._plain(matrix)
         if self.ndim < 2 or plain.ndim != 2 or plain.shape[0] != self.shape[-1]:
             raise ValueError(
@@ -447,7 +434,7 @@ class _Tensor(_Encrypted):
     def __matmul__(self, other: Any) -> Self:
         if isinstance(other, _Encrypted):
             return NotImplemented
-        return self.matmul(other)
+        return self._times(other)
 
 
 class _Reals(_Encrypted):
@@ -567,7 +554,7 @@ class CkksVector(_Reals, _Vector):
         Returns:
             A vector of m numbers, a level lower.
         """
-        return super().matmul(matrix, message_bound=message_bound)
+        return self._times(matrix, message_bound=message_bound)
 
 
 class CkksTensor(_Reals, _Tensor):
@@ -585,17 +572,25 @@ class CkksTensor(_Reals, _Tensor):
             matrix: [n, m] numbers, n the length of the last axis.
             message_bound: as `CkksVector.matmul`.
         """
-        return super().matmul(matrix, message_bound=message_bound)
+        return self._times(matrix, message_bound=message_bound)
 
 
 class BfvVector(_Integers, _Vector):
     """Encrypted integers modulo t, up to N / 2; made by `BfvKeys.encrypt`. Operators as those of
     `CkksVector`, exact modulo t."""
 
+    def matmul(self, matrix: Any) -> Self:
+        """This row vector times a plain matrix [size, m] of integers: a vector of m integers."""
+        return self._times(matrix)
+
 
 class BfvTensor(_Integers, _Tensor):
     """Encrypted integers modulo t [B, ...]; made by `BfvKeys.encrypt_tensor`. Operators as those of
     `CkksTensor`, exact modulo t."""
+
+    def matmul(self, matrix: Any) -> Self:
+        """The last axis times a plain matrix [n, m] of integers, n the length of that axis."""
+        return self._times(matrix)
 
 
 class CkksKeys(_Keys):

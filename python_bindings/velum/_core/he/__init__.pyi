@@ -8,7 +8,9 @@ import numpy.typing
 import typing
 import typing_extensions
 from . import bfv
-__all__: list[str] = ['Ciphertext', 'Context', 'Decryptor', 'Encoder', 'Encryptor', 'Evaluator', 'GaloisKeys', 'HoistedCiphertext', 'KeyGenerator', 'KeySwitchingKey', 'LinearTransform', 'Parameters', 'ParametersBuilder', 'Plaintext', 'Polynomial', 'PublicKey', 'Randomness', 'RelinearizationKey', 'SecretKey', 'SeededCiphertext', 'SerializationError', 'SymmetricEncryptor', 'bfv', 'ckks_decode', 'ckks_encode', 'evaluate']
+from . import threshold
+from . import aggregation
+__all__: list[str] = ['Ciphertext', 'Context', 'Decryptor', 'Encoder', 'Encryptor', 'Evaluator', 'GaloisKeys', 'HoistedCiphertext', 'KeyGenerator', 'KeySwitchingKey', 'LinearTransform', 'Parameters', 'ParametersBuilder', 'Plaintext', 'Polynomial', 'PublicKey', 'Randomness', 'RelinearizationKey', 'SecretKey', 'SeededCiphertext', 'SerializationError', 'SymmetricEncryptor', 'VectorEvaluator', 'aggregation', 'bfv', 'ckks_decode', 'ckks_encode', 'evaluate', 'threshold']
 class SerializationError(RuntimeError):
     """
     Damaged, foreign or truncated bytes.
@@ -151,6 +153,11 @@ class Parameters:
         N / 2: slots of CKKS, and of one of the two rows of BFV.
         """
     @property
+    def parties(self) -> int:
+        """
+        Of how many parties' secrets the key may be the sum; 1: an ordinary key.
+        """
+    @property
     def plaintext_modulus(self) -> int:
         """
         t of BFV; 0 of CKKS.
@@ -226,6 +233,10 @@ class ParametersBuilder:
     def modulus_bits(self, value: typing.SupportsInt) -> typing.Any:
         """
         BFV: log2 of the modulus of a fresh ciphertext, 20 to 3523. Required.
+        """
+    def parties(self, value: typing.SupportsInt) -> typing.Any:
+        """
+        For keys that up to so many parties hold together (velum.he.threshold), 1 to 1024.
         """
     def plaintext_modulus(self, value: typing.SupportsInt) -> typing.Any:
         """
@@ -1121,6 +1132,85 @@ class Polynomial:
     def depth(self) -> int:
         """
         Levels that evaluate uses.
+        """
+class VectorEvaluator:
+    """
+    Arithmetic on CKKS vectors of real numbers for which levels and scales need no thought:
+    operands meet at the lower level, products are relinearised and rescaled. A vector of n
+    numbers lies in the first n of period(n) slots, zeros behind it, and repeats.
+
+    message_bound of a plain operand: what its magnitudes reach; public. None: the smallest
+    power of two that holds, which tells as much of it to whoever sees the ciphertext.
+    """
+    @staticmethod
+    def rotation_steps(context: Context) -> list[int]:
+        """
+        1, 2, 4, .., N / 4: the Galois keys that rotations need.
+        """
+    def __init__(self, context: Context, relinearization_key: RelinearizationKey | None = None, galois_keys: GaloisKeys | None = None) -> None:
+        """
+        Either key may be None for whoever needs none; an operation that does is a
+        RuntimeError.
+        """
+    def add(self, a: Ciphertext, b: Ciphertext, *, message_bound: typing.SupportsFloat | None = None) -> Ciphertext:
+        """
+        a + b. message_bound: what the caller knows of the sum's numbers.
+        """
+    def add_plain(self, a: Ciphertext, values: typing.Any, *, message_bound: typing.SupportsFloat | None = None) -> Ciphertext:
+        """
+        a + [n] numbers.
+        """
+    def encode(self, values: typing.Any, message_bound: typing.SupportsFloat = 1.0) -> Plaintext:
+        """
+        [n] numbers, 1 to N / 2, into a Plaintext at the highest level. message_bound: what a
+        number's magnitude may reach; public, so not to be computed from the numbers.
+        """
+    def evaluate(self, a: Ciphertext, size: typing.SupportsInt, polynomial: Polynomial) -> Ciphertext:
+        """
+        The polynomial of every number, polynomial.depth levels lower.
+        """
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """
+        a * b, number by number.
+        """
+    def multiply_constant(self, a: Ciphertext, value: typing.SupportsFloat) -> Ciphertext:
+        """
+        a * number; a level unless it is an integer.
+        """
+    def multiply_matrix(self, a: Ciphertext, matrix: typing.Any, *, message_bound: typing.SupportsFloat | None = None) -> Ciphertext:
+        """
+        A vector of n numbers times [n, m]: a vector of m numbers; a level, and about
+        2 sqrt(min(n, m)) + log2(n / m) rotations. message_bound: of the magnitudes of a column,
+        added up.
+        """
+    def multiply_plain(self, a: Ciphertext, values: typing.Any, *, message_bound: typing.SupportsFloat | None = None) -> Ciphertext:
+        """
+        a * [n] numbers; a level.
+        """
+    def negate(self, a: Ciphertext) -> Ciphertext:
+        """
+        -a.
+        """
+    def period(self, size: typing.SupportsInt) -> int:
+        """
+        The smallest power of two >= size, 1 to N / 2.
+        """
+    def rotate(self, a: Ciphertext, steps: typing.SupportsInt, size: typing.SupportsInt) -> Ciphertext:
+        """
+        Number j of the result is number j + steps, around the end; size is a power of two.
+        """
+    def subtract(self, a: Ciphertext, b: Ciphertext, *, message_bound: typing.SupportsFloat | None = None) -> Ciphertext:
+        """
+        a - b.
+        """
+    def sum(self, a: Ciphertext, size: typing.SupportsInt, *, message_bound: typing.SupportsFloat | None = None) -> Ciphertext:
+        """
+        A vector of one number: the sum. message_bound: what the caller knows of it.
+        """
+    def weighted_sum(self, terms: collections.abc.Sequence[Ciphertext], weights: typing.Any, *, message_bound: typing.SupportsFloat | None = None) -> Ciphertext:
+        """
+        sum_i weights[i] terms[i]; a level unless all weights are integers. message_bound: of the
+        magnitudes of the weights, added up.
         """
 def ckks_decode(coefficients: typing.Any, scale: typing.SupportsFloat) -> numpy.ndarray:
     ...

@@ -2,11 +2,13 @@
 BFV: exact integers modulo t. Documented in velum.he.bfv.
 """
 from __future__ import annotations
+import collections.abc
 import numpy
+import numpy.typing
 import typing
 import typing_extensions
 import velum._core.he
-__all__: list[str] = ['BatchEncoder', 'Ciphertext', 'CoefficientEncoder', 'Decryptor', 'Encryptor', 'Evaluator', 'Plaintext', 'SeededCiphertext', 'SymmetricEncryptor']
+__all__: list[str] = ['BatchEncoder', 'Ciphertext', 'CoefficientEncoder', 'Decryptor', 'Encryptor', 'Evaluator', 'Plaintext', 'SeededCiphertext', 'SymmetricEncryptor', 'VectorEvaluator']
 class Plaintext:
     """
     A polynomial modulo t, neither encrypted nor scaled; without a level.
@@ -354,4 +356,76 @@ class Evaluator:
     def switch_key(self, a: Ciphertext, key: velum._core.he.KeySwitchingKey, from_id: str) -> Ciphertext:
         """
         To the key that `key` switches to; from_id: id of the one that it switches from.
+        """
+class VectorEvaluator:
+    """
+    Arithmetic on BFV vectors of integers modulo t for which levels and relinearisation need no
+    thought. A vector of n integers lies in the first n of period(n) slots, zeros behind it, and
+    repeats in both rows.
+    """
+    @staticmethod
+    def rotation_steps(context: velum._core.he.Context) -> list[int]:
+        """
+        1, 2, 4, .., N / 4: the Galois keys that rotations need.
+        """
+    def __init__(self, context: velum._core.he.Context, relinearization_key: velum._core.he.RelinearizationKey | None = None, galois_keys: velum._core.he.GaloisKeys | None = None) -> None:
+        """
+        Either key may be None for whoever needs none; an operation that does is a
+        RuntimeError.
+        """
+    def add(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """
+        a + b.
+        """
+    def add_plain(self, a: Ciphertext, values: typing.Any) -> Ciphertext:
+        """
+        a + [n] integers.
+        """
+    def decode(self, plaintext: Plaintext, size: typing.SupportsInt) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        The first numbers, [size] int64 in [-t/2, t/2].
+        """
+    def encode(self, values: typing.Any) -> Plaintext:
+        """
+        [n] integers, 1 to N / 2, each in [-t/2, t/2], into a Plaintext.
+        """
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """
+        a * b, number by number.
+        """
+    def multiply_integer(self, a: Ciphertext, factor: typing.SupportsInt) -> Ciphertext:
+        """
+        a * integer, modulo t.
+        """
+    def multiply_matrix(self, a: Ciphertext, matrix: typing.Any) -> Ciphertext:
+        """
+        A vector of n integers times [n, m]: a vector of m integers modulo t.
+        """
+    def multiply_plain(self, a: Ciphertext, values: typing.Any) -> Ciphertext:
+        """
+        a * [n] integers.
+        """
+    def negate(self, a: Ciphertext) -> Ciphertext:
+        """
+        -a.
+        """
+    def period(self, size: typing.SupportsInt) -> int:
+        """
+        The smallest power of two >= size, 1 to N / 2.
+        """
+    def rotate(self, a: Ciphertext, steps: typing.SupportsInt, size: typing.SupportsInt) -> Ciphertext:
+        """
+        Number j of the result is number j + steps, around the end; size is a power of two.
+        """
+    def subtract(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """
+        a - b.
+        """
+    def sum(self, a: Ciphertext, size: typing.SupportsInt) -> Ciphertext:
+        """
+        A vector of one number: the sum modulo t.
+        """
+    def weighted_sum(self, terms: collections.abc.Sequence[Ciphertext], weights: typing.Any) -> Ciphertext:
+        """
+        sum_i weights[i] terms[i], modulo t.
         """
