@@ -186,25 +186,24 @@ def integer_poisson(bits, m):
 
 
 def small_poisson(bits, mean):
-    total = 0
-    for _ in range(2):
-        while True:
-            count, kept = 0, True
-            while bits.coin(mean / 2):
-                count += 1
-                kept = kept and bits.coin(Fraction(1, count))
-            if kept:
-                break
-        total += count
-    return total
+    """Of a mean of at most 1/2."""
+    while True:
+        count, kept = 0, True
+        while bits.coin(mean):
+            count += 1
+            kept = kept and bits.coin(Fraction(1, count))
+        if kept:
+            return count
 
 
 def skellam(bits, variance):
     mean = variance / 2
-    whole = math.floor(mean)
+    whole = math.floor(mean) if mean >= 3 else 0
+    rest = mean - whole
+    pieces = (2 if rest else 0) if whole else math.ceil(2 * rest)
 
     def poisson():
-        total = small_poisson(bits, mean - whole) if mean > whole else 0
+        total = sum(small_poisson(bits, rest / pieces) for _ in range(pieces))
         return total + (integer_poisson(bits, whole) if whole else 0)
 
     first = poisson()
@@ -222,7 +221,7 @@ def show(name, sampler, use, variance, count):
 def main():
     for variance in (Fraction(1, 50), Fraction(100, 7), Fraction(10**9 + 7), Fraction(2**64 - 1)):
         show("discrete_gaussian", discrete_gaussian, DISCRETE_GAUSSIAN, variance, 2000)
-    for variance in (Fraction(7, 5), Fraction(22, 7), Fraction(2**40 + 1), Fraction(2**60)):
+    for variance in map(Fraction, ("1/3", "22/7", "22/3", 2**40 + 1, 2**60)):
         show("skellam", skellam, SKELLAM, variance, 2000)
 
 

@@ -181,18 +181,24 @@ VELUM_HOST_DEVICE Attempt small_poisson_attempt(Source& source, std::uint64_t n,
   return {kept, k};
 }
 
-/// The difference of two Poisson variables of mean variance / 2 each, which are sums of one of
-/// integer mean and one of mean below 1.
+/// The difference of two Poisson variables of mean variance / 2 each. Such a variable is the sum of
+/// one of the mean's integer part and of two of half of the rest; where the mean is below 3, of as
+/// few equal ones of a mean of at most 1 / 2 as there can be.
 struct SkellamSampler {
-  std::uint64_t fraction;     ///< over `denominator`: the rest of the mean, < 1
-  std::uint64_t denominator;  ///< < 2^33
-  PoissonSampler poisson;     ///< of the integer part; unused where that is 0
+  std::uint64_t denominator;  ///< of means, < 2^33
+  std::uint64_t integer;      ///< the mean of `poisson`; 0: none
+  std::uint64_t rest;         ///< over `denominator`: what all pieces have together
+  std::uint64_t pieces;       ///< 0 to 6
+  PoissonSampler poisson;
 
   explicit SkellamSampler(const ExactVariance& variance)
-      : fraction(variance.numerator % (2 * variance.denominator)),
-        denominator(2 * variance.denominator),
-        poisson(at_least_one(variance.numerator / (2 * variance.denominator))),
-        has_integer_part_(variance.numerator >= 2 * variance.denominator) {}
+      : denominator(2 * variance.denominator),
+        integer(variance.numerator < 3 * denominator ? 0 : variance.numerator / denominator),
+        rest(variance.numerator - integer * denominator),
+        pieces(integer == 0 ? (2 * rest + denominator - 1) / denominator
+               : rest == 0  ? 0
+                            : 2),
+        poisson(integer == 0 ? 1 : integer) {}
 
   template <typename Source>
   VELUM_HOST_DEVICE std::int64_t draw(Source& source) const {
@@ -201,7 +207,6 @@ struct SkellamSampler {
   }
 
  private:
-  static constexpr std::uint64_t at_least_one(std::uint64_t x) { return x == 0 ? 1 : x; }
   template <typename Attempts>
   VELUM_HOST_DEVICE static std::int64_t first_accepted(const Attempts& attempts) {
     for (;;) {
@@ -212,16 +217,13 @@ struct SkellamSampler {
   template <typename Source>
   VELUM_HOST_DEVICE std::int64_t poisson_draw(Source& source) const {
     std::int64_t sum = 0;
-    // The mean's fraction by two halves: attempts at a mean near 1 would hardly ever end.
-    for (int half = 0; half < 2 && fraction != 0; ++half) {
+    for (std::uint64_t piece = 0; piece < pieces; ++piece) {
       sum +=
-          first_accepted([&] { return small_poisson_attempt(source, fraction, 2 * denominator); });
+          first_accepted([&] { return small_poisson_attempt(source, rest, pieces * denominator); });
     }
-    if (has_integer_part_) sum += first_accepted([&] { return poisson.attempt(source); });
+    if (integer != 0) sum += first_accepted([&] { return poisson.attempt(source); });
     return sum;
   }
-
-  bool has_integer_part_;
 };
 
 }  // namespace velum::kernels

@@ -15,10 +15,10 @@ namespace velum::kernels {
 /// draws are Skellam, of the sum of the variances.
 ///
 /// Guarantee: exact, as `exact_discrete_gaussian_fill`, and at the same remark on time. Each
-/// Poisson variable is the sum of one of integer mean m and one of mean below 1. The first is
-/// proposed by a discrete Laplace distribution around m and kept with probability exp(-rational)
+/// Poisson variable is the sum of one of integer mean m and of others of means below 1. The first
+/// is proposed by a discrete Laplace distribution around m and kept with probability exp(-rational)
 /// times the probability of a coin that stands for the rest of the logarithms of the factorials:
-/// constant expected time at any variance, 60 to 510 random bits in the mean (docs/numerics.md,
+/// constant expected time at any variance, 20 to 350 random bits in the mean (docs/numerics.md,
 /// "Integer noise").
 ///
 /// Paper: the distribution, Agarwal, Kairouz and Liu 2021 (arXiv 2110.04995); coins of analytic
