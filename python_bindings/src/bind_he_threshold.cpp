@@ -5,6 +5,7 @@
 #include "velum/he/threshold/combine.h"
 #include "velum/he/threshold/group.h"
 #include "velum/he/threshold/party.h"
+#include "velum/he/threshold/serialization.h"
 
 namespace velum::python {
 namespace {
@@ -110,11 +111,39 @@ void bind_group(py::module_& module) {
   group.def_property_readonly(
       "everybody", [](const G& held) { return value(held).everybody(); }, "[1, .., n].");
   def_context<Group>(group);
+  group.def(
+      "to_bytes",
+      [](const G& held) {
+        const std::shared_ptr<Group> kept = pointer(held);
+        return bytes_of(serialized_size(*kept),
+                        [&](std::ostream& out) { he::threshold::save(out, *kept); });
+      },
+      "What announces the group, as bytes.");
+  group.def_static(
+      "from_bytes",
+      [](const HeldContext& context, const py::buffer& data) {
+        const std::shared_ptr<const Session> session = session_of(context);
+        return hold(session, from_bytes(data, [&](std::istream& in) {
+                      return he::threshold::load_group(in, session->context, session->stream);
+                    }));
+      },
+      py::arg("context"), py::arg("data"), "Loads what to_bytes wrote. Raises SerializationError.");
   def_copies_are_itself(group);
 }
 
-template <typename T>
-py::class_<Held<T>> bind_message(py::module_& module, const char* name, const char* doc) {
+/// What `load` makes of bytes for a group.
+template <typename Load>
+auto load_for(const Held<Group>& group, const py::buffer& data, const Load& load) {
+  const std::shared_ptr<const Group> kept = pointer(group);
+  const std::shared_ptr<const Session> session = session_of(group);
+  return hold(session,
+              from_bytes(data, [&](std::istream& in) { return load(in, *kept, session->stream); }));
+}
+
+/// @param load  (std::istream&, group, stream).
+template <typename T, typename Load>
+py::class_<Held<T>> bind_message(py::module_& module, const char* name, const char* doc,
+                                 const Load& load) {
   py::class_<Held<T>> message(module, name, doc);
   message.def_property_readonly(
       "group", [](const Held<T>& held) { return bytes_of_digest(value(held).group()); },
@@ -122,25 +151,58 @@ py::class_<Held<T>> bind_message(py::module_& module, const char* name, const ch
   message.def_property_readonly(
       "party", [](const Held<T>& held) { return value(held).party(); },
       "Whose it is, from 1; 0 of what was combined.");
+  message.def(
+      "to_bytes",
+      [](const Held<T>& held) {
+        const std::shared_ptr<T> kept = pointer(held);
+        const std::shared_ptr<const Session> session = session_of(held);
+        return bytes_of(serialized_size(*kept), [&](std::ostream& out) {
+          he::threshold::save(out, *kept, session->stream);
+        });
+      },
+      "The message as bytes.");
+  message.def_static(
+      "from_bytes",
+      [load](const Held<Group>& group, const py::buffer& data) {
+        return load_for(group, data, load);
+      },
+      py::arg("group"), py::arg("data"),
+      "Loads what to_bytes wrote, of this group alone. Bytes of anybody: everything is checked "
+      "but\n"
+      "whom they are from. Raises SerializationError.");
   def_copies_are_itself(message);
   return message;
 }
 
 void bind_messages(py::module_& module) {
-  bind_message<PublicKeyShare>(module, "PublicKeyShare", "For combine_public_key.");
-  bind_message<RelinearizationShareOne>(module, "RelinearizationShareOne",
-                                        "For combine_round_one.");
+  namespace t = he::threshold;
+  bind_message<PublicKeyShare>(
+      module, "PublicKeyShare", "For combine_public_key.",
+      [](auto& in, auto& group, auto& s) { return t::load_public_key_share(in, group, s); });
+  bind_message<RelinearizationShareOne>(module, "RelinearizationShareOne", "For combine_round_one.",
+                                        [](auto& in, auto& group, auto& s) {
+                                          return t::load_relinearization_share_one(in, group, s);
+                                        });
   bind_message<RelinearizationRoundOne>(module, "RelinearizationRoundOne",
-                                        "The sum of the first round, for all parties.");
+                                        "The sum of the first round, for all parties.",
+                                        [](auto& in, auto& group, auto& s) {
+                                          return t::load_relinearization_round_one(in, group, s);
+                                        });
   bind_message<RelinearizationShareTwo>(module, "RelinearizationShareTwo",
-                                        "For combine_relinearization_key.");
-  bind_message<GaloisKeyShare>(module, "GaloisKeyShare", "For combine_galois_keys.")
+                                        "For combine_relinearization_key.",
+                                        [](auto& in, auto& group, auto& s) {
+                                          return t::load_relinearization_share_two(in, group, s);
+                                        });
+  bind_message<GaloisKeyShare>(
+      module, "GaloisKeyShare", "For combine_galois_keys.",
+      [](auto& in, auto& group, auto& s) { return t::load_galois_key_share(in, group, s); })
       .def_property_readonly(
           "galois_element",
           [](const Held<GaloisKeyShare>& held) { return value(held).galois_element(); },
           "The g of X -> X^g.");
-  bind_message<DecryptionShare>(module, "DecryptionShare",
-                                "A smudged share of the decryption of one ciphertext.")
+  bind_message<DecryptionShare>(
+      module, "DecryptionShare", "A smudged share of the decryption of one ciphertext.",
+      [](auto& in, auto& group, auto& s) { return t::load_decryption_share(in, group, s); })
       .def_property_readonly(
           "active", [](const Held<DecryptionShare>& held) { return value(held).active(); },
           "Whose shares belong together, rising.");
@@ -156,6 +218,25 @@ void bind_messages(py::module_& module) {
   secret.def_property_readonly(
       "receiver", [](const Held<SecretShare>& held) { return value(held).receiver(); },
       "Whom it is for.");
+  secret.def(
+      "to_bytes_unencrypted",
+      [](const Held<SecretShare>& held) {
+        const std::shared_ptr<SecretShare> kept = pointer(held);
+        const std::shared_ptr<const Session> session = session_of(held);
+        return bytes_of(serialized_size(*kept), [&](std::ostream& out) {
+          t::save_secret_share_unencrypted(out, *kept, session->stream);
+        });
+      },
+      "For its receiver alone. Nothing encrypts it here, and Python does not wipe it.");
+  secret.def_static(
+      "from_bytes_unencrypted",
+      [](const Held<Group>& group, const py::buffer& data) {
+        return load_for(group, data, [](auto& in, auto& of, auto& s) {
+          return t::load_secret_share_unencrypted(in, of, s);
+        });
+      },
+      py::arg("group"), py::arg("data"),
+      "Loads what to_bytes_unencrypted wrote. Raises SerializationError.");
 }
 
 void bind_party(py::module_& module) {
@@ -264,6 +345,37 @@ void bind_party(py::module_& module) {
       "    ValueError: naming the share that is of another group, for another receiver, missing "
       "or\n"
       "        there twice.");
+  party.def(
+      "to_bytes_unencrypted",
+      [](const P& held) {
+        const std::shared_ptr<LockedParty> kept = pointer(held);
+        const std::shared_ptr<const Session> session = session_of(held);
+        const std::int64_t size =
+            call_party(held, [](auto& p, auto&) { return serialized_size(p); });
+        return bytes_of(size, [&](std::ostream& out) {
+          const std::lock_guard<std::mutex> lock(kept->mutex);
+          he::threshold::save_party_unencrypted(out, kept->party, session->stream);
+        });
+      },
+      "All that the party needs to decrypt after a restart, its secret among it, for its owner "
+      "alone.\n"
+      "Nothing encrypts it, and Python does not wipe it.");
+  party.def_static(
+      "from_bytes_unencrypted",
+      [](const Held<Group>& group, const py::buffer& data, const Register& once,
+         const std::optional<std::shared_ptr<Randomness>>& randomness) {
+        const OnceRegister kept = register_of(once);
+        const std::shared_ptr<Randomness> source = randomness_or_secure(randomness);
+        const std::shared_ptr<const Group> of = pointer(group);
+        const std::shared_ptr<const Session> session = session_of(group);
+        return P(session, from_bytes(data, [&](std::istream& in) {
+                   return std::make_shared<LockedParty>(he::threshold::load_party_unencrypted(
+                       in, *of, kept, session->stream, source));
+                 }));
+      },
+      py::arg("group"), py::arg("data"), py::arg("once"), py::arg("randomness") = py::none(),
+      "Loads what to_bytes_unencrypted wrote. `once` is the very register that the party had: one\n"
+      "that was put back from a copy forgets shares. Raises SerializationError.");
   const auto def_share = [&](auto ciphertext) {
     using C = decltype(ciphertext);
     party.def(

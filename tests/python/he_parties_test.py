@@ -101,6 +101,54 @@ def test_three_parties_compute_and_two_of_them_decrypt():
         keys.decrypt_for_owner(a)
 
 
+def test_messages_travel_and_parties_restart():
+    context, group, parties = group_of(3, 2)
+    assert threshold.Group.from_bytes(context, group.to_bytes()).id == group.id
+    _, other, _ = group_of(3, 2)
+
+    def sent(message):
+        data = message.to_bytes()
+        arrived = type(message).from_bytes(group, data)
+        assert arrived.to_bytes() == data and arrived.party == message.party
+        for bad in (data[:-1], data + b"x", b""):
+            with pytest.raises(he.SerializationError):
+                type(message).from_bytes(group, bad)
+        with pytest.raises(he.SerializationError):
+            type(message).from_bytes(other, data)
+        return arrived
+
+    public = threshold.combine_public_key(group, [sent(p.public_key_share()) for p in parties])
+    public.vouch_for_history()
+    ones = [sent(p.relinearization_share_one()) for p in parties]
+    round_one = sent(threshold.combine_round_one(group, ones))
+    twos = [sent(p.relinearization_share_two(round_one)) for p in parties]
+    threshold.combine_relinearization_key(group, round_one, twos)
+    threshold.combine_galois_keys(group, [sent(p.galois_key_share(1)) for p in parties])
+    dealt = [
+        [
+            threshold.SecretShare.from_bytes_unencrypted(group, share.to_bytes_unencrypted())
+            for share in p.deal_secret_shares()
+        ]
+        for p in parties
+    ]
+    register = Forgetful()
+    for receiver, party in enumerate(parties):
+        party.receive_secret_shares([d[receiver] for d in dealt])
+    restarted = [
+        threshold.Party.from_bytes_unencrypted(group, p.to_bytes_unencrypted(), register)
+        for p in parties
+    ]
+    assert restarted[1].index == 2 and restarted[1].ready_to_decrypt
+    keys = he.BfvKeys(context, public)
+    ciphertext = keys.encrypt([7, -8]).ciphertext
+    shares = [sent(restarted[i - 1].decryption_share(ciphertext, [1, 3])) for i in (1, 3)]
+    plaintext = threshold.combine_decryption(group, ciphertext, shares)
+    assert keys.evaluator.decode(plaintext, 2).tolist() == [7, -8]
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError):
+            attempt(restarted[0])
+
+
 def test_approximate_numbers_of_two_parties():
     context, group, parties = group_of(2, 2, "ckks")
     shares = [p.public_key_share() for p in parties]

@@ -4,6 +4,7 @@ Keys that several hold together. Documented in velum.he.threshold.
 from __future__ import annotations
 import collections.abc
 import typing
+import typing_extensions
 import velum._core.he
 import velum._core.he.bfv
 __all__: list[str] = ['AlreadyUsed', 'DecryptionShare', 'GaloisKeyShare', 'Group', 'Party', 'PublicKeyShare', 'RelinearizationRoundOne', 'RelinearizationShareOne', 'RelinearizationShareTwo', 'SecretShare', 'combine_decryption', 'combine_galois_keys', 'combine_public_key', 'combine_relinearization_key', 'combine_round_one']
@@ -31,6 +32,11 @@ class Group:
         Raises:
             ValueError: naming the number that is out of range.
         """
+    @staticmethod
+    def from_bytes(context: velum._core.he.Context, data: typing_extensions.Buffer) -> Group:
+        """
+        Loads what to_bytes wrote. Raises SerializationError.
+        """
     def __copy__(self) -> typing.Any:
         ...
     def __deepcopy__(self, memo: dict[str, typing.Any]) -> typing.Any:
@@ -38,6 +44,10 @@ class Group:
     def __init__(self, context: velum._core.he.Context, parties: typing.SupportsInt, threshold: typing.SupportsInt, seed: bytes, *, statistical_bits: typing.SupportsInt = 40) -> None:
         """
         One that was announced, by its 32 bytes `seed`.
+        """
+    def to_bytes(self) -> bytes:
+        """
+        What announces the group, as bytes.
         """
     @property
     def context(self) -> velum._core.he.Context:
@@ -78,10 +88,20 @@ class PublicKeyShare:
     """
     For combine_public_key.
     """
+    @staticmethod
+    def from_bytes(group: Group, data: typing_extensions.Buffer) -> PublicKeyShare:
+        """
+        Loads what to_bytes wrote, of this group alone. Bytes of anybody: everything is checked but
+        whom they are from. Raises SerializationError.
+        """
     def __copy__(self) -> typing.Any:
         ...
     def __deepcopy__(self, memo: dict[str, typing.Any]) -> typing.Any:
         ...
+    def to_bytes(self) -> bytes:
+        """
+        The message as bytes.
+        """
     @property
     def group(self) -> bytes:
         """
@@ -96,10 +116,20 @@ class RelinearizationShareOne:
     """
     For combine_round_one.
     """
+    @staticmethod
+    def from_bytes(group: Group, data: typing_extensions.Buffer) -> RelinearizationShareOne:
+        """
+        Loads what to_bytes wrote, of this group alone. Bytes of anybody: everything is checked but
+        whom they are from. Raises SerializationError.
+        """
     def __copy__(self) -> typing.Any:
         ...
     def __deepcopy__(self, memo: dict[str, typing.Any]) -> typing.Any:
         ...
+    def to_bytes(self) -> bytes:
+        """
+        The message as bytes.
+        """
     @property
     def group(self) -> bytes:
         """
@@ -114,10 +144,20 @@ class RelinearizationRoundOne:
     """
     The sum of the first round, for all parties.
     """
+    @staticmethod
+    def from_bytes(group: Group, data: typing_extensions.Buffer) -> RelinearizationRoundOne:
+        """
+        Loads what to_bytes wrote, of this group alone. Bytes of anybody: everything is checked but
+        whom they are from. Raises SerializationError.
+        """
     def __copy__(self) -> typing.Any:
         ...
     def __deepcopy__(self, memo: dict[str, typing.Any]) -> typing.Any:
         ...
+    def to_bytes(self) -> bytes:
+        """
+        The message as bytes.
+        """
     @property
     def group(self) -> bytes:
         """
@@ -132,10 +172,20 @@ class RelinearizationShareTwo:
     """
     For combine_relinearization_key.
     """
+    @staticmethod
+    def from_bytes(group: Group, data: typing_extensions.Buffer) -> RelinearizationShareTwo:
+        """
+        Loads what to_bytes wrote, of this group alone. Bytes of anybody: everything is checked but
+        whom they are from. Raises SerializationError.
+        """
     def __copy__(self) -> typing.Any:
         ...
     def __deepcopy__(self, memo: dict[str, typing.Any]) -> typing.Any:
         ...
+    def to_bytes(self) -> bytes:
+        """
+        The message as bytes.
+        """
     @property
     def group(self) -> bytes:
         """
@@ -150,10 +200,20 @@ class GaloisKeyShare:
     """
     For combine_galois_keys.
     """
+    @staticmethod
+    def from_bytes(group: Group, data: typing_extensions.Buffer) -> GaloisKeyShare:
+        """
+        Loads what to_bytes wrote, of this group alone. Bytes of anybody: everything is checked but
+        whom they are from. Raises SerializationError.
+        """
     def __copy__(self) -> typing.Any:
         ...
     def __deepcopy__(self, memo: dict[str, typing.Any]) -> typing.Any:
         ...
+    def to_bytes(self) -> bytes:
+        """
+        The message as bytes.
+        """
     @property
     def galois_element(self) -> int:
         """
@@ -173,10 +233,20 @@ class DecryptionShare:
     """
     A smudged share of the decryption of one ciphertext.
     """
+    @staticmethod
+    def from_bytes(group: Group, data: typing_extensions.Buffer) -> DecryptionShare:
+        """
+        Loads what to_bytes wrote, of this group alone. Bytes of anybody: everything is checked but
+        whom they are from. Raises SerializationError.
+        """
     def __copy__(self) -> typing.Any:
         ...
     def __deepcopy__(self, memo: dict[str, typing.Any]) -> typing.Any:
         ...
+    def to_bytes(self) -> bytes:
+        """
+        The message as bytes.
+        """
     @property
     def active(self) -> list[int]:
         """
@@ -197,6 +267,15 @@ class SecretShare:
     What one party gives another of its secret: for the receiver alone, and neither pickled nor
     copied. Whoever reads `threshold` of the same dealer's knows its secret.
     """
+    @staticmethod
+    def from_bytes_unencrypted(group: Group, data: typing_extensions.Buffer) -> SecretShare:
+        """
+        Loads what to_bytes_unencrypted wrote. Raises SerializationError.
+        """
+    def to_bytes_unencrypted(self) -> bytes:
+        """
+        For its receiver alone. Nothing encrypts it here, and Python does not wipe it.
+        """
     @property
     def dealer(self) -> int:
         """
@@ -223,6 +302,12 @@ class Party:
     Whatever is made of the secret is made once, which a register remembers: a second one is
     AlreadyUsed, since of two the errors cancel.
     """
+    @staticmethod
+    def from_bytes_unencrypted(group: Group, data: typing_extensions.Buffer, once: collections.abc.Callable[[str, bytes], bool], randomness: velum._core.he.Randomness | None = None) -> Party:
+        """
+        Loads what to_bytes_unencrypted wrote. `once` is the very register that the party had: one
+        that was put back from a copy forgets shares. Raises SerializationError.
+        """
     def __init__(self, group: Group, index: typing.SupportsInt, once: collections.abc.Callable[[str, bytes], bool], randomness: velum._core.he.Randomness | None = None) -> None:
         """
         A new secret.
@@ -289,6 +374,11 @@ class Party:
     def relinearization_share_two(self, round_one: RelinearizationRoundOne) -> RelinearizationShareTwo:
         """
         A RelinearizationShareTwo; once. RuntimeError without the first.
+        """
+    def to_bytes_unencrypted(self) -> bytes:
+        """
+        All that the party needs to decrypt after a restart, its secret among it, for its owner alone.
+        Nothing encrypts it, and Python does not wipe it.
         """
     @property
     def index(self) -> int:
