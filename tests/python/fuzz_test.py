@@ -1,0 +1,212 @@
+"""No argument crashes the interpreter: wrong types, shapes, types of numbers, devices, strides."""
+
+import signal
+
+import numpy as np
+import pytest
+import torch
+import velum
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+from velum import accounting as acc
+
+REFUSALS = (TypeError, ValueError, RuntimeError, IndexError, OverflowError, AttributeError)
+common = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+
+MODEL = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+X = torch.randn(6, 4)
+
+
+def losses_like(kind):
+    losses = MODEL(X).square().sum(1)
+    return {
+        "good": lambda: losses,
+        "mean": lambda: losses.mean(),
+        "matrix": lambda: MODEL(X),
+        "empty": lambda: losses[:0],
+        "none of it": lambda: losses.detach(),
+        "strided": lambda: losses[::2],
+        "reversed": lambda: losses.flip(0),
+        "expanded": lambda: losses.mean().expand(5),
+        "complex": lambda: losses.to(torch.complex64),
+        "half": lambda: losses.half(),
+        "integers": lambda: losses.detach().long(),
+        "elsewhere": lambda: losses.to("meta"),
+        "sparse": lambda: losses.to_sparse(),
+        "nan": lambda: losses * float("nan"),
+        "huge": lambda: losses * 1e38,
+        "a leaf": lambda: torch.ones(6, requires_grad=True),
+        "freed": lambda: (lambda t: (t.sum().backward(), t)[1])(MODEL(X).square().sum(1)),
+    }[kind]()
+
+
+KINDS = [
+    "good", "mean", "matrix", "empty", "none of it", "strided", "reversed", "expanded", "complex", "half",
+    "integers", "elsewhere", "sparse", "nan", "huge", "a leaf", "freed",
+]  # fmt: skip
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=3),
+    st.sampled_from([np.zeros(3), np.float64(1.0), [1, 2], {}, object(), torch.ones(2), MODEL]),
+)
+parameters = st.one_of(
+    st.just(list(MODEL.parameters())),
+    st.lists(st.sampled_from(list(MODEL.parameters())), max_size=5),
+    st.lists(
+        st.sampled_from(
+            [
+                torch.ones(2, requires_grad=True),
+                torch.ones(2),
+                torch.ones(2, dtype=torch.long),
+                torch.ones(2, device="meta", requires_grad=True),
+                torch.ones(2, dtype=torch.complex64, requires_grad=True),
+                torch.ones(2, requires_grad=True) * 2,
+                MODEL[0].weight,
+            ]
+        ),
+        max_size=3,
+    ),
+    scalars,
+)
+
+
+@common
+@given(st.one_of(st.sampled_from(KINDS), scalars), parameters, st.booleans())
+def test_per_sample_functions(kind, params, slow):
+    losses = losses_like(kind) if isinstance(kind, str) and kind in KINDS else kind
+    for function in (velum.per_sample_gradients, velum.per_sample_norms, velum.explain):
+        try:
+            function(losses, params, allow_slow_rules=slow)
+        except REFUSALS:
+            continue
+        assert isinstance(losses, torch.Tensor) and losses.dim() == 1
+
+
+@common
+@given(st.sampled_from(KINDS), st.booleans(), st.integers(-2, 8))
+def test_losses_behind_a_number(kind, mean, samples):
+    try:
+        losses = velum._core.per_sample_losses(losses_like(kind), mean, samples)
+    except REFUSALS:
+        return
+    assert losses.shape == (samples,)
+
+
+NAMES = [
+    "noise_multiplier", "max_grad_norm", "clipping", "loss_reduction", "poisson_sampling", "noise_generator",
+    "grad_sample_mode", "batch_first", "allow_slow_rules", "module", "optimizer", "data_loader",
+]  # fmt: skip
+
+
+@common
+@given(st.dictionaries(st.sampled_from(NAMES), scalars, min_size=1, max_size=3))
+def test_make_private(options):
+    model = nn.Linear(4, 2)
+    engine = velum.PrivacyEngine()
+    arguments = {
+        "module": model,
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
+        "data_loader": DataLoader(TensorDataset(X)),
+        "noise_multiplier": 1.0,
+        "max_grad_norm": 1.0,
+    }
+    try:
+        engine.make_private(**{**arguments, **options})
+    except REFUSALS:
+        return
+    engine.detach()
+
+
+@common
+@given(
+    st.dictionaries(
+        st.sampled_from(["version", "composition", "step", "key_epoch", "clipping_norm"]), scalars
+    )
+)
+def test_states_of_checkpoints(changes):
+    model = nn.Linear(4, 2)
+    engine = velum.PrivacyEngine()
+    engine.attach(
+        model.parameters(), DataLoader(TensorDataset(X)), noise_multiplier=1, max_grad_norm=1
+    )
+    try:
+        engine.load_state_dict({**engine.state_dict(), **changes})
+    except REFUSALS:
+        pass
+    engine.detach()
+
+
+@common
+@given(st.lists(scalars, max_size=4), scalars)
+def test_accountants_and_reports(arguments, delta):
+    books = acc.RdpAccountant()
+    for function in (
+        acc.TrainingReport,
+        acc.Composition.from_json,
+        acc.Composition,
+        books.compose_all,
+        books.statement,
+        books.epsilon_curve,
+        velum.Clipping.by_groups,
+        velum.Clipping.from_json,
+    ):
+        try:
+            function(*arguments)
+        except REFUSALS:
+            pass
+    try:
+        books.guarantee(delta)
+    except REFUSALS:
+        pass
+
+
+def test_an_interrupted_training_goes_on_with_true_books():
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    engine = velum.PrivacyEngine()
+    _, _, loader = engine.make_private(
+        module=model,
+        optimizer=optimizer,
+        data_loader=DataLoader(TensorDataset(X, torch.zeros(6, dtype=torch.long)), batch_size=6),
+        noise_multiplier=1.0,
+        max_grad_norm=1.0,
+    )
+
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    finished = 0
+    for place in ("before", "in the forward pass", "in the backward pass", "after backward", "not"):
+        try:
+            for x, y in loader:
+                if place == "before":
+                    interrupt()
+                hook = None
+                if place == "in the forward pass":
+                    hook = model.register_forward_hook(interrupt)
+                try:
+                    out = model(x)
+                finally:
+                    if hook is not None:
+                        hook.remove()
+                if place == "in the backward pass":
+                    out.register_hook(interrupt)
+                F.cross_entropy(out, y).backward()
+                if place == "after backward":
+                    interrupt()
+                optimizer.step()
+                finished += 1
+        except KeyboardInterrupt:
+            assert place != "not"
+        else:
+            assert place == "not" or finished
+    assert engine.accountant.composition.total_count == finished >= 1
+    assert engine.report().steps == finished
+    with pytest.raises(RuntimeError):
+        optimizer.step()
