@@ -752,6 +752,14 @@ void check_integers(const char* function, const char* name, const py::array& arr
     refuse_type(function, name, array, "integers of at most 64 bits");
 }
 
+Int32Array int32_of(const char* function, const char* name, const py::object& values) {
+  const py::array array = as_array(values);
+  check_dimensions(function, name, array, 1);
+  if (!py::isinstance<py::array_t<std::int32_t>>(array))
+    refuse_type(function, name, array, "int32");
+  return Int32Array(array);
+}
+
 void check_dimensions(const char* function, const char* name, const py::array& array,
                       int dimensions) {
   if (array.ndim() == dimensions) return;

@@ -60,7 +60,7 @@ void def_round(Class& cls) {
       "group",
       [](const Held<T>& held) {
         const Digest& group = value(held).round().group;
-        return py::bytes(reinterpret_cast<const char*>(group.data()), group.size());
+        return to_python(group);
       },
       "The 32 bytes of its group.");
 }
@@ -73,19 +73,17 @@ void def_message_bytes(Class& cls, const Load& load) {
       [](const Held<T>& held) {
         const std::vector<std::uint8_t> bytes = call(
             session_of(held), [](auto& message, auto& s) { return to_bytes(message, s); }, held);
-        return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        return to_python(bytes);
       },
       "The message as bytes.");
   cls.def_static(
       "from_bytes",
       [load](const Context& context, const py::buffer& data) {
-        const py::buffer_info info = data.request();
-        if (info.itemsize != 1 || info.ndim != 1 || (info.size > 1 && info.strides[0] != 1))
-          throw py::type_error("from_bytes: data is not contiguous bytes");
-        const Span<const std::uint8_t> bytes(static_cast<const std::uint8_t*>(info.ptr), info.size);
+        const ByteView bytes("from_bytes", data);
         const std::shared_ptr<const AggregationContext> kept = pointer(context);
         const std::shared_ptr<const Session> session = session_of(context);
-        return hold(session, without_gil([&] { return load(bytes, kept, session->stream); }));
+        return hold(session,
+                    without_gil([&] { return load(bytes.span(), kept, session->stream); }));
       },
       py::arg("context"), py::arg("data"),
       "Loads what to_bytes wrote. Bytes of anybody: everything is checked. Raises\n"
@@ -187,7 +185,7 @@ void bind_vectors(py::module_& module) {
       "owner", [](const Held<EncryptedVector>& held) { return value(held).owner(); },
       "Number of the owner, from 1.");
   def_round<EncryptedVector>(vector);
-  def_message_bytes<EncryptedVector>(vector, [](auto& bytes, auto& context, auto& stream) {
+  def_message_bytes<EncryptedVector>(vector, [](const auto& bytes, auto& context, auto& stream) {
     return he::aggregation::encrypted_vector_from_bytes(bytes, context, stream);
   });
   def_copies_are_itself(vector);
@@ -252,12 +250,7 @@ void bind_parties(py::module_& module) {
   encryptor.def(
       "encrypt",
       [](const Held<VectorEncryptor>& self, std::uint64_t round, const py::object& values) {
-        const py::array array = as_array(values);
-        check_dimensions("encrypt", "values", array, 1);
-        if (!py::isinstance<py::array_t<std::int32_t>>(array))
-          throw py::type_error("encrypt: values is of type " +
-                               py::str(array.dtype()).cast<std::string>() + ", expected int32");
-        const py::array_t<std::int32_t, py::array::c_style | py::array::forcecast> integers(array);
+        const Int32Array integers = int32_of("encrypt", "values", values);
         return call_held([&](auto& e, auto& s) { return e.encrypt(round, span_of(integers), s); },
                          self);
       },
@@ -283,7 +276,7 @@ void bind_parties(py::module_& module) {
       "parties", [](const Held<DecryptionShare>& held) { return value(held).parties(); },
       "Whose shares belong together, rising.");
   def_round<DecryptionShare>(share);
-  def_message_bytes<DecryptionShare>(share, [](auto& bytes, auto& context, auto& stream) {
+  def_message_bytes<DecryptionShare>(share, [](const auto& bytes, auto& context, auto& stream) {
     return he::aggregation::decryption_share_from_bytes(bytes, context, stream);
   });
   def_copies_are_itself(share);
@@ -412,11 +405,7 @@ void bind_parties(py::module_& module) {
   module.def(
       "to_numbers",
       [](const py::object& integers, double step) {
-        const py::array array = as_array(integers);
-        check_dimensions("to_numbers", "integers", array, 1);
-        if (!py::isinstance<py::array_t<std::int32_t>>(array))
-          throw py::type_error("to_numbers: integers is not int32");
-        const py::array_t<std::int32_t, py::array::c_style | py::array::forcecast> kept(array);
+        const Int32Array kept = int32_of("to_numbers", "integers", integers);
         py::array_t<double> out(kept.size());
         he::aggregation::to_numbers(span_of(kept), step, mutable_span_of(out));
         return out;

@@ -24,29 +24,6 @@ using he::threshold::RelinearizationShareOne;
 using he::threshold::RelinearizationShareTwo;
 using he::threshold::SecretShare;
 
-/// A party whose calls wait for each other.
-struct LockedParty {
-  explicit LockedParty(Party made) : party(std::move(made)) {}
-  Party party;
-  std::mutex mutex;
-};
-
-/// work(party, stream) without the GIL; the register of the party takes it when it is asked.
-template <typename Work>
-auto call_party(const Held<LockedParty>& held, const Work& work) {
-  return call(
-      session_of(held),
-      [&](auto& locked, auto& stream) {
-        const std::lock_guard<std::mutex> lock(locked.mutex);
-        return work(locked.party, stream);
-      },
-      held);
-}
-
-py::bytes bytes_of_digest(const Digest& digest) {
-  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
-}
-
 /// Little-endian words, on every machine.
 py::bytes bytes_of_seed(const he::PublicSeed& seed) {
   std::string bytes;
@@ -103,7 +80,7 @@ void bind_group(py::module_& module) {
       "seed", [](const G& held) { return bytes_of_seed(value(held).seed()); },
       "32 bytes that all of its public polynomials follow from; public.");
   group.def_property_readonly(
-      "id", [](const G& held) { return bytes_of_digest(value(held).id()); },
+      "id", [](const G& held) { return to_python(value(held).id()); },
       "32 bytes that every message of the group carries.");
   group.def_property_readonly(
       "key_id", [](const G& held) { return he::to_string(value(held).key_id()); },
@@ -146,7 +123,7 @@ py::class_<Held<T>> bind_message(py::module_& module, const char* name, const ch
                                  const Load& load) {
   py::class_<Held<T>> message(module, name, doc);
   message.def_property_readonly(
-      "group", [](const Held<T>& held) { return bytes_of_digest(value(held).group()); },
+      "group", [](const Held<T>& held) { return to_python(value(held).group()); },
       "The id of its group.");
   message.def_property_readonly(
       "party", [](const Held<T>& held) { return value(held).party(); },
@@ -240,7 +217,7 @@ void bind_messages(py::module_& module) {
 }
 
 void bind_party(py::module_& module) {
-  using P = Held<LockedParty>;
+  using P = Held<Locked<Party>>;
   py::class_<P> party(
       module, "Party",
       "One party of a group and its secret; the group's secret key is the sum of all, and nobody\n"
@@ -258,13 +235,13 @@ void bind_party(py::module_& module) {
                         const std::optional<std::shared_ptr<Randomness>>& randomness) {
               const OnceRegister kept = register_of(once);
               const std::shared_ptr<Randomness> source = randomness_or_secure(randomness);
-              return P(session_of(group),
-                       call(
-                           session_of(group),
-                           [&](auto& g, auto& s) {
-                             return std::make_shared<LockedParty>(Party(g, index, kept, s, source));
-                           },
-                           group));
+              return P(session_of(group), call(
+                                              session_of(group),
+                                              [&](auto& g, auto& s) {
+                                                return std::make_shared<Locked<Party>>(
+                                                    Party(g, index, kept, s, source));
+                                              },
+                                              group));
             }),
             py::arg("group"), py::arg("index"), py::arg("once"), py::arg("randomness") = py::none(),
             "A new secret.\n\n"
@@ -276,24 +253,24 @@ void bind_party(py::module_& module) {
             "secret\n"
             "        is kept.");
   party.def_property_readonly(
-      "index", [](const P& held) { return value(held).party.index(); }, "From 1.");
+      "index", [](const P& held) { return value(held).object.index(); }, "From 1.");
   party.def_property_readonly(
       "ready_to_decrypt",
       [](const P& held) {
-        return call_party(held, [](auto& p, auto&) { return p.ready_to_decrypt(); });
+        return call_locked(held, [](auto& p, auto&) { return p.ready_to_decrypt(); });
       },
       "Whether it can decrypt: all decrypt together, or it has received shares of all.");
   party.def(
       "public_key_share",
       [](const P& held) {
         return hold(session_of(held),
-                    call_party(held, [](auto& p, auto& s) { return p.public_key_share(s); }));
+                    call_locked(held, [](auto& p, auto& s) { return p.public_key_share(s); }));
       },
       "A PublicKeyShare; once.");
   party.def(
       "relinearization_share_one",
       [](const P& held) {
-        return hold(session_of(held), call_party(held, [](auto& p, auto& s) {
+        return hold(session_of(held), call_locked(held, [](auto& p, auto& s) {
                       return p.relinearization_share_one(s);
                     }));
       },
@@ -302,7 +279,7 @@ void bind_party(py::module_& module) {
       "relinearization_share_two",
       [](const P& held, const Held<RelinearizationRoundOne>& sum) {
         const auto kept = pointer(sum);
-        return hold(session_of(held), call_party(held, [&](auto& p, auto& s) {
+        return hold(session_of(held), call_locked(held, [&](auto& p, auto& s) {
                       return p.relinearization_share_two(*kept, s);
                     }));
       },
@@ -312,7 +289,7 @@ void bind_party(py::module_& module) {
       [](const P& held, std::int64_t steps) {
         const std::uint32_t element =
             he::galois_element_of_rotation(session_of(held)->context->parameters().log_n(), steps);
-        return hold(session_of(held), call_party(held, [&](auto& p, auto& s) {
+        return hold(session_of(held), call_locked(held, [&](auto& p, auto& s) {
                       return p.galois_key_share(element, s);
                     }));
       },
@@ -321,7 +298,7 @@ void bind_party(py::module_& module) {
       "deal_secret_shares",
       [](const P& held) {
         std::vector<SecretShare> dealt =
-            call_party(held, [](auto& p, auto& s) { return p.deal_secret_shares(s); });
+            call_locked(held, [](auto& p, auto& s) { return p.deal_secret_shares(s); });
         std::vector<Held<SecretShare>> out;
         for (SecretShare& share : dealt) out.push_back(hold(session_of(held), std::move(share)));
         return out;
@@ -332,7 +309,7 @@ void bind_party(py::module_& module) {
       [](const P& held, const Objects& shares) {
         std::vector<SecretShare> taken =
             Borrowed<SecretShare>("receive_secret_shares", shares).take();
-        call_party(held, [&](auto& p, auto& s) {
+        call_locked(held, [&](auto& p, auto& s) {
           p.receive_secret_shares(std::move(taken), s);
           return 0;
         });
@@ -348,13 +325,13 @@ void bind_party(py::module_& module) {
   party.def(
       "to_bytes_unencrypted",
       [](const P& held) {
-        const std::shared_ptr<LockedParty> kept = pointer(held);
+        const std::shared_ptr<Locked<Party>> kept = pointer(held);
         const std::shared_ptr<const Session> session = session_of(held);
         const std::int64_t size =
-            call_party(held, [](auto& p, auto&) { return serialized_size(p); });
+            call_locked(held, [](auto& p, auto&) { return serialized_size(p); });
         return bytes_of(size, [&](std::ostream& out) {
           const std::lock_guard<std::mutex> lock(kept->mutex);
-          he::threshold::save_party_unencrypted(out, kept->party, session->stream);
+          he::threshold::save_party_unencrypted(out, kept->object, session->stream);
         });
       },
       "All that the party needs to decrypt after a restart, its secret among it, for its owner "
@@ -369,7 +346,7 @@ void bind_party(py::module_& module) {
         const std::shared_ptr<const Group> of = pointer(group);
         const std::shared_ptr<const Session> session = session_of(group);
         return P(session, from_bytes(data, [&](std::istream& in) {
-                   return std::make_shared<LockedParty>(he::threshold::load_party_unencrypted(
+                   return std::make_shared<Locked<Party>>(he::threshold::load_party_unencrypted(
                        in, *of, kept, session->stream, source));
                  }));
       },
@@ -382,7 +359,7 @@ void bind_party(py::module_& module) {
         "decryption_share",
         [](const P& held, const C& encrypted, const std::vector<int>& active) {
           const auto kept = pointer(encrypted);
-          return hold(session_of(held), call_party(held, [&](auto& p, auto& s) {
+          return hold(session_of(held), call_locked(held, [&](auto& p, auto& s) {
                         return p.decryption_share(*kept, active, s);
                       }));
         },
@@ -506,8 +483,7 @@ kernels::RandomKey random_key_of(const char* function, const char* name, const p
 OnceRegister register_of(const Register& function) {
   return [held = shared_function(function)](std::string_view domain, const Digest& digest) {
     const py::gil_scoped_acquire gil;
-    const py::object answer =
-        (*held)(py::str(domain.data(), domain.size()), bytes_of_digest(digest));
+    const py::object answer = (*held)(py::str(domain.data(), domain.size()), to_python(digest));
     if (!py::isinstance<py::bool_>(answer))
       throw py::type_error("once: the register answered something else than True or False");
     return answer.cast<bool>();

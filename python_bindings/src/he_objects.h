@@ -11,6 +11,7 @@
 #include <cstring>
 #include <istream>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <ostream>
@@ -195,6 +196,10 @@ void check_integers(const char* function, const char* name, const py::array& arr
 void check_dimensions(const char* function, const char* name, const py::array& array,
                       int dimensions);
 
+using Int32Array = py::array_t<std::int32_t, py::array::c_style | py::array::forcecast>;
+/// [n] int32; no other type is converted.
+Int32Array int32_of(const char* function, const char* name, const py::object& values);
+
 template <typename T, int kFlags>
 kernels::Span<const T> span_of(const py::array_t<T, kFlags>& array) {
   return {array.data(), array.size()};
@@ -259,23 +264,63 @@ py::bytes bytes_of(std::int64_t size, const Save& save) {
   return py::reinterpret_borrow<py::bytes>(bytes);
 }
 
+/// The memory of a Python object, which it keeps in place.
+class ByteView {
+ public:
+  /// @throws py::type_error naming `function` unless it is contiguous bytes.
+  ByteView(const char* function, const py::buffer& data) : info_(data.request()) {
+    if (info_.itemsize != 1 || info_.ndim != 1 || (info_.size > 1 && info_.strides[0] != 1)) {
+      throw py::type_error(std::string(function) + ": data has items of " +
+                           std::to_string(info_.itemsize) + " bytes, " +
+                           std::to_string(info_.ndim) + " dimensions or gaps, expected bytes");
+    }
+  }
+  kernels::Span<const std::uint8_t> span() const {
+    return {static_cast<const std::uint8_t*>(info_.ptr), info_.size};
+  }
+
+ private:
+  py::buffer_info info_;
+};
+
 /// What `load` makes of the one object in the bytes, without the GIL.
 /// @throws he::SerializationError also if bytes are left; py::type_error unless `data` is
 /// contiguous bytes.
 template <typename Load>
 auto from_bytes(const py::buffer& data, const Load& load) {
-  const py::buffer_info info = data.request();
-  if (info.itemsize != 1 || info.ndim != 1 || (info.size > 1 && info.strides[0] != 1)) {
-    throw py::type_error("from_bytes: data has items of " + std::to_string(info.itemsize) +
-                         " bytes or gaps, expected bytes");
-  }
+  const ByteView view("from_bytes", data);
   return without_gil([&] {
-    ReadBuffer buffer(info.ptr, info.size);
+    ReadBuffer buffer(view.span().data(), view.span().size());
     std::istream in(&buffer);
     auto loaded = load(in);
     he::expect_end(in);
     return loaded;
   });
+}
+
+template <typename Bytes>
+py::bytes to_python(const Bytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/// What must be used by one thread at a time: calls wait for each other.
+template <typename T>
+struct Locked {
+  explicit Locked(T made) : object(std::move(made)) {}
+  T object;
+  std::mutex mutex;
+};
+
+/// work(object, stream) without the GIL; callbacks into Python take it themselves.
+template <typename T, typename Work>
+auto call_locked(const Held<Locked<T>>& held, const Work& work) {
+  return call(
+      session_of(held),
+      [&](auto& locked, auto& stream) {
+        const std::lock_guard<std::mutex> lock(locked.mutex);
+        return work(locked.object, stream);
+      },
+      held);
 }
 
 /// A polynomial as Python has it; it never changes.
