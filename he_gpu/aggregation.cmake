@@ -7,6 +7,7 @@ target_sources(velum_he
     include/velum/he/aggregation/encryptor.h
     include/velum/he/aggregation/fixed_point.h
     include/velum/he/aggregation/plan.h
+    include/velum/he/aggregation/protocol.h
     include/velum/he/aggregation/serialization.h
   PRIVATE
     src/aggregation/context.cpp
@@ -15,4 +16,8 @@ target_sources(velum_he
     src/aggregation/encryptor.cpp
     src/aggregation/fixed_point.cpp
     src/aggregation/plan.cpp
+    src/aggregation/protocol/aggregator.cpp
+    src/aggregation/protocol/crypto.cpp
+    src/aggregation/protocol/messages.cpp
+    src/aggregation/protocol/owner.cpp
     src/aggregation/serialization.cpp)

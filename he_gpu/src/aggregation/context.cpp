@@ -9,6 +9,7 @@
 #include "aggregation/format.h"
 #include "aggregation/rounds.h"
 #include "sha256.h"
+#include "threshold/transcript.h"
 
 namespace velum::he::aggregation {
 
@@ -35,14 +36,7 @@ PublicSeed public_seed_of(const AggregationPlan& plan, const Round& round) {
   hash.update(plan.id().data(), plan.id().size());
   hash.update(round.group.data(), round.group.size());
   hash.update_u64(round.number);
-  return key_of(hash.finish());
-}
-
-kernels::RandomKey key_of(const Digest& digest) {
-  kernels::RandomKey key{};
-  for (std::size_t i = 0; i < digest.size(); ++i)
-    key.words[i / 4] |= static_cast<std::uint32_t>(digest[i]) << (8 * (i % 4));
-  return key;
+  return threshold::random_key_of(hash.finish());
 }
 
 Digest use_of(const Round& round, const void* secret, std::size_t size) {

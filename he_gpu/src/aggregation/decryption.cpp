@@ -10,6 +10,7 @@
 #include "residues_of.h"
 #include "secret_key_material.h"
 #include "sha256.h"
+#include "threshold/transcript.h"
 #include "velum/he/threshold/smudging.h"
 #include "velum/kernels/polynomial/elementwise.h"
 #include "velum/kernels/polynomial/ntt.h"
@@ -31,7 +32,7 @@ kernels::RandomKey mask_seed(const AggregationPlan& plan, const Round& round,
     hash.update_u64(numbers->size());
     for (const int number : *numbers) hash.update_u32(static_cast<std::uint32_t>(number));
   }
-  return key_of(hash.finish());
+  return threshold::random_key_of(hash.finish());
 }
 
 /// One key that was drawn before: so that noise does not depend on the order of threads.

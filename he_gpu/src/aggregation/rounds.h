@@ -14,9 +14,6 @@ namespace velum::he::aggregation {
 /// What the public polynomials of a round follow from: a_k is polynomial k of this seed.
 PublicSeed public_seed_of(const AggregationPlan& plan, const Round& round);
 
-/// The digest as a key.
-kernels::RandomKey key_of(const Digest& digest);
-
 /// What a register is asked about: a round, and the name of the secret that is used in it.
 Digest use_of(const Round& round, const void* secret, std::size_t size);
 

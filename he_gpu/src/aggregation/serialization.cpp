@@ -9,6 +9,7 @@
 #include "aggregation/format.h"
 #include "aggregation/rounds.h"
 #include "serialization/byte_stream.h"
+#include "serialization/object_io.h"
 #include "serialization/residue_packing.h"
 #include "sha256.h"
 
@@ -17,6 +18,7 @@ namespace {
 
 using serialization::load_u32;
 using serialization::load_u64;
+using serialization::named;
 using serialization::store_u32;
 using serialization::store_u64;
 
@@ -231,15 +233,6 @@ void check_context(const char* function, const std::shared_ptr<const Aggregation
                    const Stream& stream) {
   if (context == nullptr) throw std::invalid_argument(std::string(function) + ": context is null");
   context->ring()->check_stream(function, stream);
-}
-
-template <typename Body>
-auto named(const char* function, const Body& body) {
-  try {
-    return body();
-  } catch (const SerializationError& error) {
-    throw SerializationError(std::string(function) + ": " + error.what());
-  }
 }
 
 }  // namespace
