@@ -109,6 +109,27 @@ void def_shared(Class& cls) {
       "Number j of the result is number j + steps, around the end; size is a power of two.");
 }
 
+/// decode(plaintext, size)
+template <typename E, typename Plaintext, typename T, typename Class>
+void def_decode(Class& cls, const char* doc) {
+  cls.def(
+      "decode",
+      [](const Held<E>& e, const Held<Plaintext>& plaintext, std::int64_t size) {
+        value(e).period(size);  // refuses what is out of range
+        py::array_t<T> out(size);
+        const auto span = mutable_span_of(out);
+        call(
+            session_of(e),
+            [&](auto& v, auto& message, auto& s) {
+              v.decode(message, span, s);
+              return 0;
+            },
+            e, plaintext);
+        return out;
+      },
+      py::arg("plaintext"), py::arg("size"), doc);
+}
+
 void bind_ckks_vectors(py::module_& module) {
   using V = Held<he::VectorEvaluator>;
   using C = Held<he::Ciphertext>;
@@ -120,6 +141,8 @@ void bind_ckks_vectors(py::module_& module) {
       "message_bound of a plain operand: what its magnitudes reach; public. None: the smallest\n"
       "power of two that holds, which tells as much of it to whoever sees the ciphertext.");
   def_shared<he::VectorEvaluator, he::Ciphertext>(evaluator);
+  def_decode<he::VectorEvaluator, he::Plaintext, double>(
+      evaluator, "The numbers of a vector, [size] float64.");
   const auto options = [](std::optional<double> bound) {
     if (bound && !(*bound > 0)) {
       throw std::invalid_argument("VectorEvaluator: message_bound = " + std::to_string(*bound) +
@@ -247,6 +270,8 @@ void bind_bfv_vectors(py::module_& module) {
                           "zeros behind it, and\n"
                           "repeats in both rows.");
   def_shared<he::bfv::VectorEvaluator, he::bfv::Ciphertext>(evaluator);
+  def_decode<he::bfv::VectorEvaluator, he::bfv::Plaintext, std::int64_t>(
+      evaluator, "The integers of a vector, [size] int64 in [-t/2, t/2].");
   evaluator.def(
       "encode",
       [](const V& e, const py::object& values) {
@@ -254,22 +279,6 @@ void bind_bfv_vectors(py::module_& module) {
         return call_held([&](auto& v, auto& s) { return v.encode(span_of(integers), s); }, e);
       },
       py::arg("values"), "[n] integers, 1 to N / 2, each in [-t/2, t/2], into a Plaintext.");
-  evaluator.def(
-      "decode",
-      [](const V& e, const Held<he::bfv::Plaintext>& plaintext, std::int64_t size) {
-        value(e).period(size);  // refuses what is out of range
-        py::array_t<std::int64_t> out(size);
-        const auto span = mutable_span_of(out);
-        call(
-            session_of(e),
-            [&](auto& v, auto& message, auto& s) {
-              v.decode(message, span, s);
-              return 0;
-            },
-            e, plaintext);
-        return out;
-      },
-      py::arg("plaintext"), py::arg("size"), "The first numbers, [size] int64 in [-t/2, t/2].");
   evaluator.def(
       "add",
       [](const V& e, const C& a, const C& b) {

@@ -106,6 +106,22 @@ TEST_P(VectorEvaluatorOnEveryBackend, OperandsMeetAtTheLowerLevelAndTheScaleOfTh
            each(x, y, [](double s, double t) { return s * s * s * t * t + s; }), kDepth - 3);
 }
 
+TEST_P(VectorEvaluatorOnEveryBackend, DecodingGivesTheVectorAlone) {
+  const Vectors v(GetParam());
+  for (const std::size_t size : {std::size_t{1}, std::size_t{4}, std::size_t{5}, std::size_t{32}}) {
+    const Numbers x = v.random(size, 12);
+    Numbers decoded(size, 7.0);
+    v.evaluator.decode(v.evaluator.encode(Span<const double>(x), 1.0, v.stream),
+                       Span<double>(decoded), v.stream);
+    for (std::size_t i = 0; i < size; ++i) EXPECT_NEAR(decoded[i], x[i], 0x1p-38);
+  }
+  Numbers none;
+  EXPECT_THROW(
+      v.evaluator.decode(v.evaluator.encode(Span<const double>(v.random(2, 1)), 1.0, v.stream),
+                         Span<double>(none), v.stream),
+      std::invalid_argument);
+}
+
 TEST_P(VectorEvaluatorOnEveryBackend, ThreePolynomialsAndForeignScalesAreBroughtHome) {
   const Vectors v(GetParam());
   const Numbers x = v.random(8, 3);

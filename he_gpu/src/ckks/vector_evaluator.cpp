@@ -142,6 +142,18 @@ Plaintext VectorEvaluator::encode(Span<const double> values, double message_boun
   return encode_at(values, message_bound, parameters().max_level(), stream);
 }
 
+void VectorEvaluator::decode(const Plaintext& plaintext, Span<double> values,
+                             const Stream& stream) const {
+  const std::int64_t slots = period(values.size());
+  if (slots == values.size()) {
+    encoder_.decode(plaintext, values, stream);
+    return;
+  }
+  std::vector<double> padded(static_cast<std::size_t>(slots));
+  encoder_.decode(plaintext, Span<double>(padded), stream);
+  std::copy(padded.begin(), padded.begin() + values.size(), values.begin());
+}
+
 Ciphertext VectorEvaluator::rescaled(const Ciphertext& product, const Stream& stream) const {
   Ciphertext out = evaluator_.rescale(product, stream);
   out.set_scale(parameters().scale(out.level()));  // the same, by the definition of both

@@ -634,9 +634,6 @@ class CkksKeys(_Keys):
         self.evaluator.period(size)
         return CkksVector(None, (size,), cells).link(self)
 
-    def _decode(self, plaintext: Any, size: int) -> Any:
-        return _he.Encoder(self.context).decode(plaintext, self.evaluator.period(size))[:size]
-
     def decrypt_for_owner(self, encrypted: CkksVector | CkksTensor) -> npt.NDArray[np.float64]:
         """The numbers with their exact error, for the owner's eyes only: never hand them to whoever
         may have chosen or seen the ciphertext.
@@ -646,7 +643,7 @@ class CkksKeys(_Keys):
         """
         decryptor, size = self._owned(), encrypted.shape[0]
         return self._decrypted(
-            encrypted, lambda cell: self._decode(decryptor.decrypt_for_owner(cell), size)
+            encrypted, lambda cell: self.evaluator.decode(decryptor.decrypt_for_owner(cell), size)
         )
 
     def decrypt_for_release(
@@ -669,7 +666,7 @@ class CkksKeys(_Keys):
         decryptor, size = self._owned(), encrypted.shape[0]
         return self._decrypted(
             encrypted,
-            lambda cell: self._decode(
+            lambda cell: self.evaluator.decode(
                 decryptor.decrypt_for_release(
                     cell, queries=queries, statistical_bits=statistical_bits
                 ),

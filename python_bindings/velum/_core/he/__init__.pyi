@@ -1160,6 +1160,10 @@ class VectorEvaluator:
         """
         a + [n] numbers.
         """
+    def decode(self, plaintext: Plaintext, size: typing.SupportsInt) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        The numbers of a vector, [size] float64.
+        """
     def encode(self, values: typing.Any, message_bound: typing.SupportsFloat = 1.0) -> Plaintext:
         """
         [n] numbers, 1 to N / 2, into a Plaintext at the highest level. message_bound: what a

@@ -383,7 +383,7 @@ class VectorEvaluator:
         """
     def decode(self, plaintext: Plaintext, size: typing.SupportsInt) -> numpy.typing.NDArray[numpy.int64]:
         """
-        The first numbers, [size] int64 in [-t/2, t/2].
+        The integers of a vector, [size] int64 in [-t/2, t/2].
         """
     def encode(self, values: typing.Any) -> Plaintext:
         """

@@ -52,6 +52,8 @@ class VectorEvaluator {
   /// @param values         [n], 1 to N/2.
   /// @param message_bound  as `EncodeOptions::message_bound`.
   Plaintext encode(Span<const double> values, double message_bound, const Stream& stream) const;
+  /// @param values  [n], 1 to N/2; overwritten.
+  void decode(const Plaintext& plaintext, Span<double> values, const Stream& stream) const;
 
   Ciphertext add(const Ciphertext& a, const Ciphertext& b, const Stream& stream,
                  const SumOptions& options = {}) const;
