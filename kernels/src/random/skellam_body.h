@@ -202,8 +202,9 @@ struct SkellamSampler {
 
   template <typename Source>
   VELUM_HOST_DEVICE std::int64_t draw(Source& source) const {
-    const std::int64_t first = poisson_draw(source);
-    return first - poisson_draw(source);
+    std::int64_t difference = 0;
+    for (int side = 0; side < 2; ++side) difference = poisson_draw(source) - difference;
+    return -difference;  // the first less the second
   }
 
  private:
