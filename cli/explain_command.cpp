@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -79,7 +80,13 @@ int explain(const Arguments& arguments) {
   ordered_json all = ordered_json::array();
   for (const dpsgd::UseExplanation& row : rows) {
     ordered_json methods = ordered_json::array();
-    for (const dpsgd::GradientMethod method : row.methods) methods.push_back(to_text(method));
+    ordered_json by_method = ordered_json::object();
+    for (std::size_t m = 0; m < row.methods.size(); ++m) {
+      methods.push_back(to_text(row.methods[m]));
+      const std::optional<double>& seconds = row.seconds_by_method[m];
+      by_method[to_text(row.methods[m])] =
+          seconds.has_value() ? ordered_json(*seconds) : ordered_json(nullptr);
+    }
     all.push_back({{"parameter", row.parameter},
                    {"sizes", row.parameter_sizes},
                    {"operation", row.operation},
@@ -88,7 +95,8 @@ int explain(const Arguments& arguments) {
                    {"methods", std::move(methods)},
                    {"flops", row.flops},
                    {"bytes", row.bytes},
-                   {"seconds", row.seconds ? ordered_json(*row.seconds) : ordered_json(nullptr)}});
+                   {"seconds", row.seconds ? ordered_json(*row.seconds) : ordered_json(nullptr)},
+                   {"seconds_by_method", std::move(by_method)}});
   }
   std::printf("%s\n", ordered_json{{"model", arguments.model},
                                    {"batch_size", arguments.batch},

@@ -82,9 +82,19 @@ std::vector<UseExplanation> explain(const at::Tensor& losses,
   for (std::size_t i = 0; i < tracked.size(); ++i) {
     for (const detail::ParameterGradient::Use& use : gradients.parameter(i).uses()) {
       const detail::GradientCost cost = use.operand->cost();
-      rows.push_back({i, tracked[i].sizes().vec(), use.operation, use.operand->shape(),
-                      use.operand->method(), use.operand->methods(), cost.flops, cost.bytes,
-                      cost.seconds});
+      rows.push_back({i,
+                      tracked[i].sizes().vec(),
+                      use.operation,
+                      use.operand->shape(),
+                      use.operand->method(),
+                      use.operand->methods(),
+                      cost.flops,
+                      cost.bytes,
+                      cost.seconds,
+                      {}});
+      for (const GradientMethod method : rows.back().methods) {
+        rows.back().seconds_by_method.push_back(use.operand->cost_of(method).seconds);
+      }
     }
   }
   return rows;
@@ -92,7 +102,7 @@ std::vector<UseExplanation> explain(const at::Tensor& losses,
 
 std::string to_table(const std::vector<UseExplanation>& rows) {
   std::vector<std::vector<std::string>> cells{
-      {"parameter", "operation", "use", "method", "GFLOP", "MB", "predicted ms"}};
+      {"parameter", "operation", "use", "method", "GFLOP", "MB", "predicted ms", "others"}};
   const auto number = [](double value, int digits) {
     std::ostringstream text;
     text << std::fixed << std::setprecision(digits) << value;
@@ -106,11 +116,17 @@ std::string to_table(const std::vector<UseExplanation>& rows) {
     cells.push_back({std::to_string(row.parameter) + " " + detail::to_text(row.parameter_sizes),
                      row.operation, row.shape, to_text(row.method), number(row.flops * 1e-9, 3),
                      number(row.bytes * 1e-6, 2),
-                     row.seconds.has_value() ? number(*row.seconds * 1e3, 3) : "unknown"});
+                     row.seconds.has_value() ? number(*row.seconds * 1e3, 3) : "unknown", ""});
+    for (std::size_t m = 0; m < row.methods.size(); ++m) {
+      if (row.methods[m] == row.method || !row.seconds_by_method[m].has_value()) continue;
+      std::string& others = cells.back().back();
+      others += (others.empty() ? "" : ", ") + to_text(row.methods[m]) + " " +
+                number(*row.seconds_by_method[m] * 1e3, 3);
+    }
   }
   cells.push_back({"all", "", "", "", number(flops * 1e-9, 3), number(bytes * 1e-6, 2),
-                   number(seconds * 1e3, 3)});
-  constexpr std::size_t kTextColumns = 4;  // to the left, numbers to the right
+                   number(seconds * 1e3, 3), ""});
+  constexpr std::size_t kFirstNumber = 4, kLastNumber = 6;  // to the right, text to the left
   std::vector<std::size_t> widths(cells.front().size(), 0);
   for (const auto& row : cells) {
     for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
@@ -120,9 +136,10 @@ std::string to_table(const std::vector<UseExplanation>& rows) {
     std::string line;
     for (std::size_t c = 0; c < row.size(); ++c) {
       const std::string space(widths[c] - row[c].size(), ' ');
-      line += (c == 0 ? "" : "  ") + (c < kTextColumns ? row[c] + space : space + row[c]);
+      line += (c == 0 ? "" : "  ") +
+              (c < kFirstNumber || c > kLastNumber ? row[c] + space : space + row[c]);
     }
-    table += line + "\n";
+    table += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   return table + "cost model: " + cost_model().source + "\n";
 }

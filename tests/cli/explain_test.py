@@ -34,6 +34,8 @@ class Explain(unittest.TestCase):
         for use in answer["uses"]:
             self.assertIn(use["method"], use["methods"])
             self.assertGreater(use["seconds"], 0)
+            self.assertEqual(list(use["seconds_by_method"]), use["methods"])
+            self.assertEqual(use["seconds_by_method"][use["method"]], use["seconds"])
 
     def test_the_table_shows_the_methods(self):
         result = run("--model", "mlp", "--batch-size", "8")

@@ -104,8 +104,18 @@ struct Problem {
     return oracle(input.abs(), grad_output.abs()) * (ours + 2 * theirs);
   }
 
+  /// <X_t, X_u> <G_t, G_u> in float64: n = D + O + T^2 roundings meet each term, and the terms add
+  /// up to at most (sum_t |X_t| |G_t|)^2.
+  Tensor gram_bound() const {
+    const Tensor magnitude = oracle(input.abs(), grad_output.abs()).flatten(1);
+    const double n = static_cast<double>(magnitude.size(1) + positions * positions);
+    return magnitude.square().sum(1) * n * std::ldexp(1.0, -52);
+  }
+
   const ConvCase& case_;
 };
+
+constexpr ConvMethod kMethods[] = {ConvMethod::kMaterialise, ConvMethod::kTile, ConvMethod::kGram};
 
 void expect_within(const Tensor& actual, const Tensor& expected, const Tensor& bound) {
   ASSERT_EQ(actual.sizes(), expected.sizes());
@@ -142,13 +152,12 @@ TEST_P(ConvWeightGradientsGrid, SquaredNormsEqualSingleSampleBackwardsByEveryMet
   const Tensor bound = (2 * exact.abs() * e + e.square()).sum(1) +
                        expected * static_cast<double>(exact.size(1)) * std::ldexp(1.0, -52);
   const Tensor x = p.input.to(dtype), g = p.grad_output.to(dtype);
-  const Tensor norms = per_sample_conv_weight_squared_norms(x, g, p.weight_sizes, conv.geometry);
-  EXPECT_EQ(norms.scalar_type(), torch::kDouble);
-  expect_within(norms, expected, bound);
-  for (const std::int64_t budget : {std::int64_t{0}, kConvMaterialiseBudgetBytes}) {
-    const ConvWeightGradients use(x, g, p.weight_sizes, conv.geometry, budget);
-    EXPECT_EQ(use.method() == ConvMethod::kMaterialise, budget > 0);
-    expect_within(use.squared_norms(), expected, bound);
+  for (const ConvMethod method : kMethods) {
+    const ConvWeightGradients use(x, g, p.weight_sizes, conv.geometry, method);
+    EXPECT_EQ(use.method(), method);
+    EXPECT_EQ(use.squared_norms().scalar_type(), torch::kDouble);
+    expect_within(use.squared_norms(), expected,
+                  method == ConvMethod::kGram ? p.gram_bound() : bound);
   }
 }
 
@@ -168,8 +177,8 @@ TEST_P(ConvWeightGradientsGrid, WeightedSumsEqualSingleSampleBackwardsByEveryMet
   const Tensor x = p.input.to(dtype), g = p.grad_output.to(dtype);
   expect_within(weighted_conv_weight_gradient(x, g, factors, p.weight_sizes, conv.geometry),
                 expected, bound);
-  for (const std::int64_t budget : {std::int64_t{0}, kConvMaterialiseBudgetBytes}) {
-    const ConvWeightGradients use(x, g, p.weight_sizes, conv.geometry, budget);
+  for (const ConvMethod method : kMethods) {
+    const ConvWeightGradients use(x, g, p.weight_sizes, conv.geometry, method);
     expect_within(use.weighted_sum(factors), expected, bound);
   }
 }
@@ -191,12 +200,7 @@ TEST_P(ConvWeightGradientsGrid, ByProductsOfAtenEqualSingleSampleBackwards) {
   const Tensor expected = exact.square().sum(1);
   const Tensor rounding = expected * static_cast<double>(exact.size(1)) * std::ldexp(1.0, -52);
   expect_within(rows.squared_norms, expected, (2 * exact.abs() * e + e.square()).sum(1) + rounding);
-  // <X_t, X_u> <G_t, G_u> in float64: n = D + O + T^2 roundings meet each term, and the terms add
-  // up to at most (sum_t |X_t| |G_t|)^2.
-  const Tensor magnitude = p.oracle(p.input.abs(), p.grad_output.abs()).flatten(1);
-  const double n = static_cast<double>(exact.size(1) + p.positions * p.positions);
-  expect_within(conv_gram_squared_norms(problem, x, g), expected,
-                magnitude.square().sum(1) * n * std::ldexp(1.0, -52));
+  expect_within(conv_gram_squared_norms_aten(problem, x, g), expected, p.gram_bound());
 
   const Tensor factors = factors_of(conv.batch).to(dtype);
   Tensor tainted = rows.gradients.clone();
@@ -216,13 +220,15 @@ TEST_P(ConvWeightGradientsGrid, ByProductsOfAtenEqualSingleSampleBackwards) {
 TEST_P(ConvWeightGradientsGrid, BiasGradientsAreTheSumsOverPositions) {
   const auto& [conv, dtype] = GetParam();
   const Problem p(conv);
-  const ConvWeightGradients use(p.input.to(dtype), p.grad_output.to(dtype), p.weight_sizes,
-                                conv.geometry);
   const double n = static_cast<double>(p.positions);
   const double u = dtype == torch::kFloat ? std::ldexp(1.0, -24) : std::ldexp(1.0, -53);
-  expect_within(
-      use.bias_gradients(), p.grad_output.flatten(2).sum(2),
-      p.grad_output.abs().flatten(2).sum(2) * n * (u / (1 - n * u) + std::ldexp(1.0, -52)));
+  for (const ConvMethod method : kMethods) {
+    const ConvWeightGradients use(p.input.to(dtype), p.grad_output.to(dtype), p.weight_sizes,
+                                  conv.geometry, method);
+    expect_within(
+        use.bias_gradients(), p.grad_output.flatten(2).sum(2),
+        p.grad_output.abs().flatten(2).sum(2) * n * (u / (1 - n * u) + std::ldexp(1.0, -52)));
+  }
 }
 
 TEST_P(ConvWeightGradientsGrid, AnyStridesOfMemoryGiveTheSameBits) {
@@ -249,16 +255,16 @@ TEST_P(ConvWeightGradientsGrid, AZeroFactorSelectsASampleAwayWhateverItHolds) {
   const Problem p(conv);
   const Tensor factors = factors_of(conv.batch).to(dtype);
   Tensor x = p.input.to(dtype).clone(), g = p.grad_output.to(dtype).clone();
-  const auto sum = [&](std::int64_t budget) {
-    return ConvWeightGradients(x, g, p.weight_sizes, conv.geometry, budget).weighted_sum(factors);
+  const auto sum = [&](ConvMethod method) {
+    return ConvWeightGradients(x, g, p.weight_sizes, conv.geometry, method).weighted_sum(factors);
   };
-  for (const std::int64_t budget : {std::int64_t{0}, kConvMaterialiseBudgetBytes}) {
+  for (const ConvMethod method : kMethods) {
     x = p.input.to(dtype).clone();
-    const Tensor expected = sum(budget);
+    const Tensor expected = sum(method);
     x[1].fill_(std::numeric_limits<double>::quiet_NaN());
-    EXPECT_TRUE(torch::equal(sum(budget), expected));
+    EXPECT_TRUE(torch::equal(sum(method), expected));
     x[1].fill_(std::numeric_limits<double>::infinity());
-    EXPECT_TRUE(torch::equal(sum(budget), expected));
+    EXPECT_TRUE(torch::equal(sum(method), expected));
   }
 }
 
@@ -268,9 +274,9 @@ TEST_P(ConvWeightGradientsGrid, ANonFiniteSampleHasANonFiniteNormAndLeavesTheOth
   if (conv.batch < 3) GTEST_SKIP() << "needs three samples";
   const Problem p(conv);
   const Tensor x = p.input.to(dtype);
-  for (const std::int64_t budget : {std::int64_t{0}, kConvMaterialiseBudgetBytes}) {
+  for (const ConvMethod method : kMethods) {
     const auto norms = [&](const Tensor& g) {
-      return ConvWeightGradients(x, g, p.weight_sizes, conv.geometry, budget).squared_norms();
+      return ConvWeightGradients(x, g, p.weight_sizes, conv.geometry, method).squared_norms();
     };
     const Tensor clean = norms(p.grad_output.to(dtype));
     for (const double bad :
@@ -292,8 +298,8 @@ TEST_P(ConvWeightGradientsGrid, AnEmptyBatchGivesNoNormsAndAZeroSum) {
   std::vector<std::int64_t> sizes{0};
   sizes.insert(sizes.end(), p.weight_sizes.begin(), p.weight_sizes.end());
   EXPECT_EQ(per_sample_conv_weight_gradients(x, g, p.weight_sizes, conv.geometry).sizes(), sizes);
-  for (const std::int64_t budget : {std::int64_t{0}, kConvMaterialiseBudgetBytes}) {
-    const ConvWeightGradients use(x, g, p.weight_sizes, conv.geometry, budget);
+  for (const ConvMethod method : kMethods) {
+    const ConvWeightGradients use(x, g, p.weight_sizes, conv.geometry, method);
     EXPECT_EQ(use.squared_norms().numel(), 0);
     EXPECT_TRUE(torch::equal(use.weighted_sum(torch::empty({0}, dtype)),
                              torch::zeros(p.weight_sizes, dtype)));
@@ -306,17 +312,19 @@ TEST_P(ConvWeightGradientsGrid, AnyNumberOfThreadsGivesTheSameBits) {
   const Problem p(conv);
   const Tensor x = p.input.to(dtype), g = p.grad_output.to(dtype);
   const Tensor factors = factors_of(conv.batch).to(dtype);
-  const auto run = [&](int threads) {
-    at::set_num_threads(threads);
-    const ConvWeightGradients use(x, g, p.weight_sizes, conv.geometry);
-    return std::pair(use.squared_norms(), use.weighted_sum(factors));
-  };
-  const int before = at::get_num_threads();
-  const auto one = run(1);
-  const auto three = run(3);
-  at::set_num_threads(before);
-  EXPECT_TRUE(torch::equal(one.first, three.first));
-  EXPECT_TRUE(torch::equal(one.second, three.second));
+  for (const ConvMethod method : kMethods) {
+    const auto run = [&](int threads) {
+      at::set_num_threads(threads);
+      const ConvWeightGradients use(x, g, p.weight_sizes, conv.geometry, method);
+      return std::pair(use.squared_norms(), use.weighted_sum(factors));
+    };
+    const int before = at::get_num_threads();
+    const auto one = run(1);
+    const auto three = run(3);
+    at::set_num_threads(before);
+    EXPECT_TRUE(torch::equal(one.first, three.first));
+    EXPECT_TRUE(torch::equal(one.second, three.second));
+  }
 }
 
 TEST_P(ConvWeightGradientsGrid, EqualSingleSampleBackwardsOnEveryInstructionSetOfThisMachine) {
@@ -331,6 +339,14 @@ TEST_P(ConvWeightGradientsGrid, EqualSingleSampleBackwardsOnEveryInstructionSetO
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     expect_within(per_sample_conv_weight_gradients(x, g, p.weight_sizes, conv.geometry), expected,
                   bound);
+    // By either way the same gradients are added, in the same order.
+    const ConvWeightGradients kept(x, g, p.weight_sizes, conv.geometry, ConvMethod::kMaterialise);
+    const Tensor factors = factors_of(conv.batch).to(dtype);
+    EXPECT_TRUE(
+        torch::equal(weighted_conv_weight_gradient(x, g, factors, p.weight_sizes, conv.geometry),
+                     kept.weighted_sum(factors)));
+    const ConvWeightGradients gram(x, g, p.weight_sizes, conv.geometry, ConvMethod::kGram);
+    expect_within(gram.squared_norms(), expected.flatten(1).square().sum(1), p.gram_bound());
   }
   hwy::SetSupportedTargetsForTest(0);  // all again
   hwy::GetChosenTarget().DeInit();
@@ -339,9 +355,9 @@ TEST_P(ConvWeightGradientsGrid, EqualSingleSampleBackwardsOnEveryInstructionSetO
 TEST_P(ConvWeightGradientsGrid, TheWeightedSumIsFitToBecomeAGradient) {
   const auto& [conv, dtype] = GetParam();
   const Problem p(conv);
-  for (const std::int64_t budget : {std::int64_t{0}, kConvMaterialiseBudgetBytes}) {
+  for (const ConvMethod method : kMethods) {
     const Tensor sum = ConvWeightGradients(p.input.to(dtype), p.grad_output.to(dtype),
-                                           p.weight_sizes, conv.geometry, budget)
+                                           p.weight_sizes, conv.geometry, method)
                            .weighted_sum(factors_of(conv.batch).to(dtype));
     EXPECT_TRUE(sum.is_contiguous());
     EXPECT_FALSE(sum.is_view());  // an optimiser detaches gradients in place
@@ -356,23 +372,6 @@ INSTANTIATE_TEST_SUITE_P(Grid, ConvWeightGradientsGrid,
                                   (std::get<1>(param.param) == torch::kFloat ? "Float32"
                                                                              : "Float64");
                          });
-
-TEST(ConvWeightGradientsPlan, MaterialisesWithinTheBudgetAndComparesWorkBeyondIt) {
-  const std::vector<std::int64_t> weight{64, 32, 3, 3};  // 18432 elements
-  const std::int64_t bytes = 256 * 18432 * 4;
-  const auto plan = [&](std::int64_t batch, std::int64_t positions, torch::ScalarType dtype,
-                        std::int64_t budget) {
-    return plan_conv_weight_gradients(batch, positions, weight, 1, dtype, budget);
-  };
-  EXPECT_EQ(plan(256, 196, torch::kFloat, bytes), ConvMethod::kMaterialise);
-  EXPECT_EQ(plan(256, 196, torch::kFloat, bytes - 1), ConvMethod::kTile);
-  EXPECT_EQ(plan(256, 196, torch::kDouble, bytes), ConvMethod::kTile);
-  // Gram below 18432 / (64 + 288) = 52.4 positions in float64, half of it in float32.
-  EXPECT_EQ(plan(256, 52, torch::kDouble, 0), ConvMethod::kGram);
-  EXPECT_EQ(plan(256, 53, torch::kDouble, 0), ConvMethod::kTile);
-  EXPECT_EQ(plan(256, 26, torch::kFloat, 0), ConvMethod::kGram);
-  EXPECT_EQ(plan(256, 27, torch::kFloat, 0), ConvMethod::kTile);
-}
 
 TEST(ConvWeightGradientsArguments, AreRefusedWithTheirValues) {
   const ConvGeometry geometry{{1, 1}, {1, 1}, {1, 1}, 1};
@@ -415,8 +414,8 @@ TEST(ConvSquaredNorms, OfMillionsOfEqualTermsKeepTheirErrorBound) {
     const Tensor input = torch::full({1, kChannels, kKernel}, value, torch::kDouble);
     const Tensor grad = torch::ones({1, kChannels, 1}, torch::kDouble);
     const double exact = kElements * value * value;
-    for (const std::int64_t budget : {std::int64_t{0}, kConvMaterialiseBudgetBytes}) {
-      const ConvWeightGradients use(input, grad, {kChannels, kChannels, kKernel}, geometry, budget);
+    for (const ConvMethod method : {ConvMethod::kMaterialise, ConvMethod::kTile}) {
+      const ConvWeightGradients use(input, grad, {kChannels, kChannels, kKernel}, geometry, method);
       EXPECT_NEAR(use.squared_norms()[0].item<double>(), exact, kBound * exact) << value;
     }
   }

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -29,6 +30,7 @@ namespace {
 
 using dpsgd::GradientMethod;
 using dpsgd::detail::BatchGradients;
+using dpsgd::detail::ConvGradient;
 using dpsgd::detail::LinearGradient;
 using dpsgd::detail::MemoryLimits;
 using dpsgd::detail::RowMapping;
@@ -268,6 +270,105 @@ TEST(MethodOverrides, ThatDoNotApplyAreRefused) {
                                .noise_multiplier = 1.0,
                                .method_overrides = {{1, GradientMethod::kKept}}});
   EXPECT_THROW(engine.backward(model.losses(tokens)), std::invalid_argument);
+}
+
+// ---- choices of convolutions ----
+
+struct ConvShape {
+  std::int64_t batch, channels, outputs, size, kernel, groups = 1;
+};
+
+ConvGradient convolution(const ConvShape& shape, at::ScalarType type,
+                         const MemoryLimits& limits = {}) {
+  const std::int64_t positions = shape.size - shape.kernel + 1;
+  return ConvGradient(torch::randn({shape.batch, shape.channels, shape.size, shape.size}, type),
+                      torch::randn({shape.batch, shape.outputs, positions, positions}, type),
+                      {shape.outputs, shape.channels / shape.groups, shape.kernel, shape.kernel},
+                      {{1, 1}, {0, 0}, {1, 1}, shape.groups}, limits);
+}
+
+TEST(ConvMethods, HaveTheCostsOfTheModel) {
+  // 16 positions, 144 features, 16 outputs: whole tiles. By the fixed figures.
+  if (dpsgd::cost_model().source != "default") GTEST_SKIP() << "VELUM_COST_MODEL is not default";
+  const ConvGradient conv = convolution({2, 16, 16, 6, 3}, at::kFloat);
+  const double pass =
+      2.0 * 144 * 16 * (16 + 5) / (1e11 * (1 + 5.0 / 32)) + 2.0 * 4 * 16 * 16 / 5e10;
+  const double parameters = 16.0 * 144;
+  const auto seconds = [&](GradientMethod method) { return *conv.cost_of(method).seconds; };
+  EXPECT_NEAR(seconds(GradientMethod::kKept), 2 * (pass + 2 * 4 * parameters / 5e10), 1e-12);
+  EXPECT_NEAR(seconds(GradientMethod::kTiles), 2 * (2 * pass), 1e-12);
+  EXPECT_NEAR(seconds(GradientMethod::kGram),
+              2 * (16.0 * 17 * 160 / 5e10 + 8.0 * 16 * 160 / 5e10 + pass), 1e-12);
+}
+
+TEST(ConvMethods, AreTheCheapestOfThoseThatTheMemoryAllows) {
+  if (dpsgd::cost_model().source != "default") GTEST_SKIP() << "VELUM_COST_MODEL is not default";
+  std::set<GradientMethod> seen;
+  for (const ConvShape& shape : std::vector<ConvShape>{{2, 3, 8, 9, 3},
+                                                       {2, 64, 64, 4, 3},
+                                                       {2, 64, 64, 10, 3},
+                                                       {2, 64, 64, 3, 1},
+                                                       {2, 32, 32, 5, 3, 4},
+                                                       {2, 1, 1, 40, 2}}) {
+    const ConvGradient conv = convolution(shape, at::kFloat);
+    const ConvGradient other = convolution(shape, at::kFloat);  // of other data
+    EXPECT_EQ(conv.method(), other.method());
+    seen.insert(conv.method());
+    const double bytes = 4.0 * 2 * static_cast<double>(conv.numel());
+    const double positions = static_cast<double>(shape.size - shape.kernel + 1);
+    const double replaced = 4.0 * 2 *
+                            (static_cast<double>(shape.channels * shape.size * shape.size) +
+                             static_cast<double>(shape.outputs) * positions * positions);
+    for (const GradientMethod method : conv.methods()) {
+      EXPECT_EQ(*conv.cost_of(method).seconds, *other.cost_of(method).seconds);
+      if (method == GradientMethod::kKept && bytes > replaced) {
+        EXPECT_NE(conv.method(), method);
+      } else {
+        EXPECT_LE(*conv.cost().seconds, *conv.cost_of(method).seconds);
+      }
+    }
+  }
+  EXPECT_EQ(seen, (std::set<GradientMethod>{GradientMethod::kKept, GradientMethod::kTiles,
+                                            GradientMethod::kGram}));
+}
+
+TEST(ConvMethods, HaveNoGramOfThousandsOfPositions) {
+  const auto all = convolution({1, 1, 1, 33, 1}, at::kFloat).methods();
+  EXPECT_EQ(all, (std::vector<GradientMethod>{GradientMethod::kKept, GradientMethod::kTiles}));
+  EXPECT_EQ(convolution({1, 1, 1, 32, 1}, at::kFloat).methods().size(), 3U);
+}
+
+TEST(ConvMethods, ThatReplaceTheCheapestChangeResultsByRoundingAlone) {
+  torch::manual_seed(9);
+  torch::nn::Conv2d conv(torch::nn::Conv2dOptions(4, 6, 3).stride(2).padding(1).groups(2));
+  conv->to(torch::kDouble);
+  const std::vector<at::Tensor> parameters = conv->parameters();
+  const at::Tensor x = torch::randn({3, 4, 7, 7}, torch::kDouble);
+  const auto losses = [&] { return conv(x).tanh().sum({1, 2, 3}); };
+  const auto expected = reference::single_sample_gradients(losses(), parameters);
+  for (const GradientMethod method :
+       {GradientMethod::kGram, GradientMethod::kTiles, GradientMethod::kKept}) {
+    SCOPED_TRACE(dpsgd::to_text(method));
+    const auto rows = dpsgd::explain(losses(), parameters, {.method_overrides = {{0, method}}});
+    EXPECT_EQ(rows[0].method, method);
+    ASSERT_EQ(rows[0].seconds_by_method.size(), rows[0].methods.size());
+    EXPECT_EQ(rows[0].seconds_by_method[static_cast<std::size_t>(
+                  std::find(rows[0].methods.begin(), rows[0].methods.end(), method) -
+                  rows[0].methods.begin())],
+              rows[0].seconds);
+    Tape tape(parameters, /*allow_slow_rules=*/false, {}, {{0, method}});
+    BatchGradients gradients = tape.differentiate(losses());
+    const at::Tensor norms = gradients.exact_squared_norms().sqrt();
+    const at::Tensor factors = torch::rand({3}, torch::kDouble);
+    at::Tensor want = torch::zeros_like(parameters[0]);
+    for (std::int64_t b = 0; b < 3; ++b) {
+      const auto& of_sample = expected[static_cast<std::size_t>(b)];
+      EXPECT_NEAR(norms[b].item<double>(), reference::norm(of_sample), 1e-12);
+      want = want + of_sample[0] * factors[b];
+    }
+    const at::Tensor got = gradients.parameter(0).weighted_sum(SampleFactors(factors), {});
+    EXPECT_LE((got - want).norm().item<double>(), 1e-12 * want.norm().item<double>());
+  }
 }
 
 TEST(GradientMethods, AreReadBackFromTheirNames) {

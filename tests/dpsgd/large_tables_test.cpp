@@ -67,8 +67,8 @@ dpsgd::PrivacyEngine engine_of(const std::vector<at::Tensor>& parameters,
 }
 
 TEST(LargeTables, CostWhatAPlainGradientOfThemCosts) {
-  constexpr std::int64_t kBatch = 64, kSteps = 8, kRows = 200'000, kWidth = 16;
-  constexpr std::int64_t kTable = kRows * kWidth * 4;  // 12.8 MB; for each sample 819 MB
+  constexpr std::int64_t kBatch = 64, kSteps = 8, kRows = 1'000'000, kWidth = 16;
+  constexpr std::int64_t kTable = kRows * kWidth * 4;  // 64 MB; for each sample 4.1 GB
   const CountingAllocator allocator;
   nn::Embedding table(kRows, kWidth);
   const auto losses = [&] {

@@ -10,17 +10,25 @@
 #include "conv/conv_problem.h"
 
 namespace velum::dpsgd::detail {
+
+at::Tensor with_padding(const ConvProblem& problem, const at::Tensor& input) {
+  std::vector<std::int64_t> margins;  // of the last dimension first
+  bool any = false;
+  for (std::int64_t d = input.dim() - 3; d >= 0; --d) {
+    const std::int64_t margin = problem.geometry.padding[d];
+    margins.insert(margins.end(), 2, margin);
+    any |= margin > 0;
+  }
+  return any ? at::constant_pad_nd(input, margins) : input;
+}
+
 namespace {
 
 /// Every input element that meets each weight: [batch * groups, features, positions].
 at::Tensor unfold(const ConvProblem& problem, const at::Tensor& input,
                   const at::Tensor& grad_output) {
   const std::int64_t dims = input.dim() - 2;
-  std::vector<std::int64_t> margins;  // of the last dimension first
-  for (std::int64_t d = dims - 1; d >= 0; --d) {
-    margins.insert(margins.end(), 2, problem.geometry.padding[d]);
-  }
-  const at::Tensor padded = at::constant_pad_nd(input, margins);
+  const at::Tensor padded = with_padding(problem, input);
   std::vector<std::int64_t> sizes{problem.batch, problem.groups, problem.channels};
   std::vector<std::int64_t> strides{padded.stride(0), padded.stride(1) * problem.channels,
                                     padded.stride(1)};
@@ -60,8 +68,8 @@ ConvRows conv_rows_aten(const ConvProblem& problem, const at::Tensor& input,
   return rows;
 }
 
-at::Tensor conv_gram_squared_norms(const ConvProblem& problem, const at::Tensor& input,
-                                   const at::Tensor& grad_output) {
+at::Tensor conv_gram_squared_norms_aten(const ConvProblem& problem, const at::Tensor& input,
+                                        const at::Tensor& grad_output) {
   const at::Tensor features = unfold(problem, input, grad_output).to(at::kDouble);
   const at::Tensor outputs = rows_of_outputs(problem, grad_output).to(at::kDouble);
   return at::bmm(features.transpose(1, 2), features)

@@ -222,6 +222,43 @@ HWY_INLINE void conv_samples_depthwise(const ConvCpuTask<T>& task, std::int64_t 
   }
 }
 
+/// The sample's part of the input, one group of it: itself, or in `copy`, whose margins are zeros.
+template <typename T>
+HWY_INLINE const T* image_of(const ConvCpuTask<T>& task, std::int64_t sample, std::int64_t group,
+                             T* HWY_RESTRICT copy) {
+  const T* const image = task.input + sample * task.input_sample_stride +
+                         group * task.channels * task.input_channel_stride;
+  if (task.padded_sizes.empty()) return image;
+  for_each_input_row(task, image,
+                     [&](const T* from, std::int64_t stride, std::int64_t count, std::int64_t at)
+                         HWY_ATTR {
+                           T* const to = copy + at;
+                           if (stride == 1) {
+                             std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+                           } else {
+                             for (std::int64_t x = 0; x < count; ++x) to[x] = from[x * stride];
+                           }
+                         });
+  return copy;
+}
+
+/// The same of grad_output, in blocks of two vectors of outputs, the last of one if the count is
+/// odd; each is [positions][its width], one after the other.
+template <typename T>
+HWY_INLINE void pack_grads(const ConvCpuTask<T>& task, std::int64_t sample, std::int64_t group,
+                           T* HWY_RESTRICT packed) {
+  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+  const std::int64_t vectors = (task.outputs + n - 1) / n;
+  const T* const grad = task.grad_output + sample * task.grad_sample_stride +
+                        group * task.outputs * task.grad_channel_stride;
+  for (std::int64_t v = 0; v < vectors; v += kTileVectors) {
+    const std::int64_t width = std::min(kTileVectors, vectors - v) * n;
+    transpose_rows(grad + v * n * task.grad_channel_stride, task.grad_channel_stride,
+                   task.grad_position_stride, std::min(width, task.outputs - v * n), task.positions,
+                   width, packed + v * n * task.positions);
+  }
+}
+
 template <typename T>
 HWY_INLINE void conv_samples(const ConvCpuTask<T>& task, std::int64_t begin, std::int64_t end) {
   const hn::ScalableTag<T> d;
@@ -230,43 +267,19 @@ HWY_INLINE void conv_samples(const ConvCpuTask<T>& task, std::int64_t begin, std
   const std::int64_t padded_outputs = vectors * n;
   const std::int64_t positions = task.positions, features = task.features;
   const bool direct = padded_outputs == task.outputs && task.gradients != nullptr;
-  const bool pad = !task.padded_sizes.empty();
 
   const auto packed = hwy::AllocateAligned<T>(static_cast<std::size_t>(positions * padded_outputs));
   const auto scratch =
       hwy::AllocateAligned<T>(static_cast<std::size_t>(direct ? 1 : features * padded_outputs));
-  const std::int64_t image_size = pad ? task.channels * task.padded_plane : 1;
+  const std::int64_t image_size = task.padded_sizes.empty() ? 1 : task.channels * task.padded_plane;
   const auto image_copy = hwy::AllocateAligned<T>(static_cast<std::size_t>(image_size));
-  if (pad) std::fill_n(image_copy.get(), image_size, T{0});
+  std::fill_n(image_copy.get(), image_size, T{0});
 
   for (std::int64_t b = begin; b < end; ++b) {
     LongSum squared_norm;
     for (std::int64_t group = 0; group < task.groups; ++group) {
-      const T* image = task.input + b * task.input_sample_stride +
-                       group * task.channels * task.input_channel_stride;
-      if (pad) {
-        for_each_input_row(
-            task, image,
-            [&](const T* from, std::int64_t stride, std::int64_t count, std::int64_t at) HWY_ATTR {
-              T* const to = image_copy.get() + at;
-              if (stride == 1) {
-                std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
-              } else {
-                for (std::int64_t x = 0; x < count; ++x) to[x] = from[x * stride];
-              }
-            });
-        image = image_copy.get();
-      }
-      const T* const grad = task.grad_output + b * task.grad_sample_stride +
-                            group * task.outputs * task.grad_channel_stride;
-      // Blocks of two vectors of outputs, the last of one if the count is odd; each is
-      // [positions][its width], one after the other.
-      for (std::int64_t v = 0; v < vectors; v += kTileVectors) {
-        const std::int64_t width = std::min(kTileVectors, vectors - v) * n;
-        transpose_rows(grad + v * n * task.grad_channel_stride, task.grad_channel_stride,
-                       task.grad_position_stride, std::min(width, task.outputs - v * n), positions,
-                       width, packed.get() + v * n * positions);
-      }
+      const T* const image = image_of(task, b, group, image_copy.get());
+      pack_grads(task, b, group, packed.get());
 
       T* const out = task.gradients == nullptr
                          ? nullptr
@@ -318,6 +331,70 @@ HWY_INLINE void conv_samples(const ConvCpuTask<T>& task, std::int64_t begin, std
 }
 
 template <typename T>
+HWY_INLINE void conv_weighted_sum(const ConvCpuTask<T>& task, std::int64_t samples,
+                                  const T* HWY_RESTRICT factors, std::int64_t begin,
+                                  std::int64_t end, T* HWY_RESTRICT sum) {
+  const hn::ScalableTag<T> d;
+  const hn::CappedTag<T, 1> one;
+  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t vectors = (task.outputs + n - 1) / n;
+  const std::int64_t tiles = (task.features + kTileFeatures - 1) / kTileFeatures;
+  const auto packed =
+      hwy::AllocateAligned<T>(static_cast<std::size_t>(task.positions * vectors * n));
+  const std::int64_t image_size = task.padded_sizes.empty() ? 1 : task.channels * task.padded_plane;
+  const auto image_copy = hwy::AllocateAligned<T>(static_cast<std::size_t>(image_size));
+  std::fill_n(image_copy.get(), image_size, T{0});
+  static_assert(kTileFeatures == kConvTileFeatures);
+  HWY_ALIGN T of_sample[kTileFeatures * kTileVectors * hn::MaxLanes(d)];
+
+  while (begin < end) {
+    const std::int64_t group = begin / tiles;
+    const std::int64_t of_group = std::min(end, (group + 1) * tiles);
+    const std::int64_t first = (begin - group * tiles) * kTileFeatures;
+    const std::int64_t last = std::min(task.features, (of_group - group * tiles) * kTileFeatures);
+    for (std::int64_t b = 0; b < samples; ++b) {
+      if (factors[b] == T{0}) continue;
+      const T* const image = image_of(task, b, group, image_copy.get());
+      pack_grads(task, b, group, packed.get());
+      const auto factor = hn::Set(d, factors[b]);
+      for (std::int64_t v = 0; v < vectors; v += kTileVectors) {
+        const std::int64_t width = std::min(kTileVectors, vectors - v) * n;
+        const std::int64_t outputs = std::min(width, task.outputs - v * n);
+        const T* const g = packed.get() + v * n * task.positions;
+        for (std::int64_t f = first; f < last; f += kTileFeatures) {
+          const std::int64_t tile = std::min(kTileFeatures, last - f);
+          const auto accumulate = [&](auto vectors_of_tile) HWY_ATTR {
+            accumulate_features<decltype(vectors_of_tile)::value>(
+                d, tile, image, task.feature_offsets.data() + f, task.position_offsets.data(),
+                task.positions, g, /*first=*/true, of_sample, width);
+          };
+          if (width == 2 * n) {
+            accumulate(std::integral_constant<int, 2>());
+          } else {
+            accumulate(std::integral_constant<int, 1>());
+          }
+          for (std::int64_t i = 0; i < tile; ++i) {
+            T* const to = sum + (group * task.features + f + i) * task.outputs + v * n;
+            const T* const from = of_sample + i * width;
+            std::int64_t o = 0;
+            for (; o + n <= outputs; o += n) {
+              hn::StoreU(hn::MulAdd(factor, hn::LoadU(d, from + o), hn::LoadU(d, to + o)), d,
+                         to + o);
+            }
+            for (; o < outputs; ++o) {
+              hn::StoreU(hn::MulAdd(hn::Set(one, factors[b]), hn::LoadU(one, from + o),
+                                    hn::LoadU(one, to + o)),
+                         one, to + o);
+            }
+          }
+        }
+      }
+    }
+    begin = of_group;
+  }
+}
+
+template <typename T>
 HWY_INLINE void add_weighted_rows(const T* HWY_RESTRICT rows, std::int64_t count,
                                   std::int64_t row_size, const T* HWY_RESTRICT factors,
                                   std::int64_t begin, std::int64_t end, T* HWY_RESTRICT sum) {
@@ -350,6 +427,16 @@ void conv_samples_float(const ConvCpuTask<float>& task, std::int64_t begin, std:
 void conv_samples_double(const ConvCpuTask<double>& task, std::int64_t begin, std::int64_t end) {
   task.depthwise ? conv_samples_depthwise(task, begin, end) : conv_samples(task, begin, end);
 }
+void conv_weighted_sum_float(const ConvCpuTask<float>& task, std::int64_t samples,
+                             const float* factors, std::int64_t begin, std::int64_t end,
+                             float* sum) {
+  conv_weighted_sum(task, samples, factors, begin, end, sum);
+}
+void conv_weighted_sum_double(const ConvCpuTask<double>& task, std::int64_t samples,
+                              const double* factors, std::int64_t begin, std::int64_t end,
+                              double* sum) {
+  conv_weighted_sum(task, samples, factors, begin, end, sum);
+}
 void add_weighted_rows_float(const float* rows, std::int64_t count, std::int64_t row_size,
                              const float* factors, std::int64_t begin, std::int64_t end,
                              float* sum) {
@@ -369,6 +456,8 @@ namespace velum::dpsgd::detail {
 
 HWY_EXPORT(conv_samples_float);
 HWY_EXPORT(conv_samples_double);
+HWY_EXPORT(conv_weighted_sum_float);
+HWY_EXPORT(conv_weighted_sum_double);
 HWY_EXPORT(add_weighted_rows_float);
 HWY_EXPORT(add_weighted_rows_double);
 
@@ -377,6 +466,15 @@ void conv_samples_cpu(const ConvCpuTask<float>& task, std::int64_t begin, std::i
 }
 void conv_samples_cpu(const ConvCpuTask<double>& task, std::int64_t begin, std::int64_t end) {
   HWY_DYNAMIC_DISPATCH(conv_samples_double)(task, begin, end);
+}
+void conv_weighted_sum_cpu(const ConvCpuTask<float>& task, std::int64_t samples,
+                           const float* factors, std::int64_t begin, std::int64_t end, float* sum) {
+  HWY_DYNAMIC_DISPATCH(conv_weighted_sum_float)(task, samples, factors, begin, end, sum);
+}
+void conv_weighted_sum_cpu(const ConvCpuTask<double>& task, std::int64_t samples,
+                           const double* factors, std::int64_t begin, std::int64_t end,
+                           double* sum) {
+  HWY_DYNAMIC_DISPATCH(conv_weighted_sum_double)(task, samples, factors, begin, end, sum);
 }
 void add_weighted_rows_cpu(const float* rows, std::int64_t count, std::int64_t row_size,
                            const float* factors, std::int64_t begin, std::int64_t end, float* sum) {

@@ -38,6 +38,18 @@ struct ConvCpuTask {
 void conv_samples_cpu(const ConvCpuTask<float>& task, std::int64_t begin, std::int64_t end);
 void conv_samples_cpu(const ConvCpuTask<double>& task, std::int64_t begin, std::int64_t end);
 
+/// Features that one tile of `conv_weighted_sum_cpu` has.
+inline constexpr std::int64_t kConvTileFeatures = 6;
+/// sum[group][feature][output] += sum_b factors[b] * gradient_b, for tiles [begin, end) of all
+/// groups' features, ceil(features / kConvTileFeatures) for each group; the samples' gradients are
+/// those of `conv_samples_cpu` and are added as by `add_weighted_rows_cpu`, to the bit, but none is
+/// kept. Any task, depthwise too.
+void conv_weighted_sum_cpu(const ConvCpuTask<float>& task, std::int64_t samples,
+                           const float* factors, std::int64_t begin, std::int64_t end, float* sum);
+void conv_weighted_sum_cpu(const ConvCpuTask<double>& task, std::int64_t samples,
+                           const double* factors, std::int64_t begin, std::int64_t end,
+                           double* sum);
+
 /// sum[p] += sum_b factors[b] * rows[b][p] for p in [begin, end), b in ascending order, fused
 /// multiply-adds where the machine has them; a row whose factor is 0 is not read.
 void add_weighted_rows_cpu(const float* rows, std::int64_t count, std::int64_t row_size,

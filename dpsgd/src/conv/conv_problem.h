@@ -32,12 +32,20 @@ struct ConvWanted {
 /// By our own kernels. Order of the parameters: [groups, features, outputs].
 ConvRows conv_rows_cpu(const ConvProblem& problem, const at::Tensor& input,
                        const at::Tensor& grad_output, ConvWanted wanted);
+/// sum_b factors[b] * gradient_b, [parameters], in the same order, without keeping the gradients.
+at::Tensor conv_weighted_sum_cpu(const ConvProblem& problem, const at::Tensor& input,
+                                 const at::Tensor& grad_output, const at::Tensor& factors);
 /// By batched products of ATen, on any device. Order: [groups, outputs, features].
 ConvRows conv_rows_aten(const ConvProblem& problem, const at::Tensor& input,
                         const at::Tensor& grad_output, ConvWanted wanted);
-/// sum_{t,u} <input at t, input at u> <grad_output at t, grad_output at u>, in float64.
-at::Tensor conv_gram_squared_norms(const ConvProblem& problem, const at::Tensor& input,
-                                   const at::Tensor& grad_output);
+/// sum_{t,u} <input at t, input at u> <grad_output at t, grad_output at u>, in float64: by our own
+/// kernels, in cache, or by batched products of ATen.
+at::Tensor conv_gram_squared_norms_cpu(const ConvProblem& problem, const at::Tensor& input,
+                                       const at::Tensor& grad_output);
+at::Tensor conv_gram_squared_norms_aten(const ConvProblem& problem, const at::Tensor& input,
+                                        const at::Tensor& grad_output);
+/// `input` with its margins of zeros; itself where there are none.
+at::Tensor with_padding(const ConvProblem& problem, const at::Tensor& input);
 
 /// [batch] float64, by the kernels of velum::kernels, which neither unfold the input nor keep a
 /// gradient; on any device. The method of tiles where that is CUDA.

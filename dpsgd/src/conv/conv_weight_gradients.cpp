@@ -119,8 +119,12 @@ at::Tensor in_weight_order(const ConvProblem& problem, const at::Tensor& rows) {
   return outputs_first.reshape(with(problem.weight_sizes));
 }
 
-/// What a chunk holds beside its samples: unfolded inputs and gradients, float64 at most.
-std::int64_t chunk_bytes_per_sample(const ConvProblem& problem) {
+/// What a chunk holds beside its samples: on the CPU the input with its margins, about twice the
+/// input at most; else unfolded inputs and gradients, float64 at most.
+std::int64_t chunk_bytes_per_sample(const ConvProblem& problem, const at::Tensor& input) {
+  if (input.is_cpu()) {
+    return 2 * static_cast<std::int64_t>(input.nbytes()) / std::max<std::int64_t>(1, problem.batch);
+  }
   return (problem.groups * problem.features() * problem.positions + problem.parameters()) *
          static_cast<std::int64_t>(sizeof(double));
 }
@@ -136,22 +140,6 @@ void check_factors(const ConvProblem& problem, const at::Tensor& factors,
 
 }  // namespace
 
-ConvMethod plan_conv_weight_gradients(std::int64_t batch, std::int64_t output_positions,
-                                      at::IntArrayRef weight_sizes, std::int64_t groups,
-                                      at::ScalarType dtype, std::int64_t budget_bytes) {
-  std::int64_t parameters = 1;
-  for (const std::int64_t size : weight_sizes) parameters *= size;
-  const auto element = static_cast<std::int64_t>(c10::elementSize(dtype));
-  if (parameters == 0 || batch <= budget_bytes / (parameters * element)) {
-    return ConvMethod::kMaterialise;
-  }
-  const double outputs = static_cast<double>(weight_sizes[0]) / static_cast<double>(groups);
-  const double features = static_cast<double>(parameters) / static_cast<double>(weight_sizes[0]);
-  const double positions = static_cast<double>(output_positions);
-  const double gram = positions * (outputs + features) * (dtype == at::kDouble ? 1 : 2);
-  return gram < outputs * features ? ConvMethod::kGram : ConvMethod::kTile;
-}
-
 at::Tensor per_sample_conv_weight_gradients(const at::Tensor& input, const at::Tensor& grad_output,
                                             at::IntArrayRef weight_sizes,
                                             const ConvGeometry& geometry) {
@@ -164,45 +152,38 @@ namespace {
 
 at::Tensor squared_norms_by(bool gram, const ConvProblem& problem, const at::Tensor& input,
                             const at::Tensor& grad_output, std::int64_t chunk_bytes) {
+  if (!gram && input.is_cuda()) return conv_fused_squared_norms(problem, input, grad_output);
   if (!gram && input.is_cpu()) {  // the CPU kernels hold one sample a thread
     return conv_rows_cpu(problem, input, grad_output, {.squared_norms = true}).squared_norms;
   }
-  if (!gram && input.is_cuda()) return conv_fused_squared_norms(problem, input, grad_output);
   at::Tensor norms = at::zeros({problem.batch}, input.options().dtype(at::kDouble));
   for_each_chunk(
-      input, grad_output, chunk_bytes_per_sample(problem), chunk_bytes,
+      input, grad_output, chunk_bytes_per_sample(problem, input), chunk_bytes,
       [&](const at::Tensor& x, const at::Tensor& g, std::int64_t first, std::int64_t count) {
         ConvProblem chunk = problem;
         chunk.batch = count;
         norms.narrow(0, first, count)
-            .copy_(gram ? conv_gram_squared_norms(chunk, x, g)
-                        : conv_rows(chunk, x, g, {.squared_norms = true}).squared_norms);
+            .copy_(!gram        ? conv_rows(chunk, x, g, {.squared_norms = true}).squared_norms
+                   : x.is_cpu() ? conv_gram_squared_norms_cpu(chunk, x, g)
+                                : conv_gram_squared_norms_aten(chunk, x, g));
       });
   return norms;
 }
 
 }  // namespace
 
-at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
-                                                const at::Tensor& grad_output,
-                                                at::IntArrayRef weight_sizes,
-                                                const ConvGeometry& geometry,
-                                                std::int64_t chunk_bytes) {
-  const ConvProblem problem = check(input, grad_output, weight_sizes, geometry);
-  const bool gram =
-      plan_conv_weight_gradients(problem.batch, problem.positions, weight_sizes, geometry.groups,
-                                 input.scalar_type(), 0) == ConvMethod::kGram;
-  return squared_norms_by(gram, problem, input, grad_output, chunk_bytes);
-}
-
 at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tensor& grad_output,
                                          const at::Tensor& factors, at::IntArrayRef weight_sizes,
                                          const ConvGeometry& geometry, std::int64_t chunk_bytes) {
   const ConvProblem problem = check(input, grad_output, weight_sizes, geometry);
   check_factors(problem, factors, input.options());
+  if (input.is_cpu()) {
+    return in_weight_order(problem, conv_weighted_sum_cpu(problem, input, grad_output, factors))
+        .clone(at::MemoryFormat::Contiguous);
+  }
   at::Tensor sum = at::zeros({problem.parameters()}, input.options());
   for_each_chunk(
-      input, grad_output, chunk_bytes_per_sample(problem), chunk_bytes,
+      input, grad_output, chunk_bytes_per_sample(problem, input), chunk_bytes,
       [&](const at::Tensor& x, const at::Tensor& g, std::int64_t first, std::int64_t count) {
         ConvProblem chunk = problem;
         chunk.batch = count;
@@ -214,19 +195,18 @@ at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tens
 
 ConvWeightGradients::ConvWeightGradients(const at::Tensor& input, const at::Tensor& grad_output,
                                          at::IntArrayRef weight_sizes, const ConvGeometry& geometry,
-                                         std::int64_t budget_bytes, std::int64_t chunk_bytes,
-                                         std::optional<ConvMethod> method)
+                                         ConvMethod method, std::int64_t chunk_bytes)
     : problem_(std::make_shared<ConvProblem>(check(input, grad_output, weight_sizes, geometry))),
-      method_(method.value_or(plan_conv_weight_gradients(problem_->batch, problem_->positions,
-                                                         weight_sizes, geometry.groups,
-                                                         input.scalar_type(), budget_bytes))),
+      method_(method),
       chunk_bytes_(chunk_bytes) {
   const bool materialise = method_ == ConvMethod::kMaterialise;
-  // The CPU kernels and a materialised batch give the norms on the way.
+  // The CPU kernels and a materialised batch give the norms on the way; those of the Gram form
+  // know nothing of a bias.
   const bool together = materialise || (method_ == ConvMethod::kTile && input.is_cpu());
+  const auto rows_by = method_ == ConvMethod::kGram ? conv_rows_aten : conv_rows;
   ConvRows rows =
-      conv_rows(*problem_, input, grad_output,
-                {.gradients = materialise, .squared_norms = together, .bias_gradients = true});
+      rows_by(*problem_, input, grad_output,
+              {.gradients = materialise, .squared_norms = together, .bias_gradients = true});
   rows_ = std::move(rows.gradients);
   bias_gradients_ = std::move(rows.bias_gradients);
   squared_norms_ = together ? std::move(rows.squared_norms)

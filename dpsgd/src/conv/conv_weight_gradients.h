@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 namespace velum::dpsgd::detail {
@@ -25,18 +24,8 @@ enum class ConvMethod {
           ///< once
 };
 
-/// Bytes of per-sample gradients that one use of a weight may keep between norms and weighted sum.
-inline constexpr std::int64_t kConvMaterialiseBudgetBytes = std::int64_t{256} << 20;
 /// Unfolded inputs, or gradients on their way to a sum, held at one time.
 inline constexpr std::int64_t kConvChunkBytes = std::int64_t{64} << 20;
-
-/// The cheapest method within `budget_bytes`, by multiply-adds per sample and group:
-/// materialise O*D*T (and again O*D to sum); tile 2*O*D*T; Gram O*D*T + T*T*(O + D), the second
-/// term in float64, which counts twice unless the tensors are float64 already. O = output channels
-/// and D = input channels * kernel elements of a group, T = output positions.
-ConvMethod plan_conv_weight_gradients(std::int64_t batch, std::int64_t output_positions,
-                                      at::IntArrayRef weight_sizes, std::int64_t groups,
-                                      at::ScalarType dtype, std::int64_t budget_bytes);
 
 /// Gradient of each sample with respect to a convolution weight, 1-D, 2-D or 3-D:
 ///
@@ -57,13 +46,6 @@ at::Tensor per_sample_conv_weight_gradients(const at::Tensor& input, const at::T
                                             at::IntArrayRef weight_sizes,
                                             const ConvGeometry& geometry);
 
-/// Squared L2 norm of each sample's gradient above, [batch] float64, without keeping the gradients.
-at::Tensor per_sample_conv_weight_squared_norms(const at::Tensor& input,
-                                                const at::Tensor& grad_output,
-                                                at::IntArrayRef weight_sizes,
-                                                const ConvGeometry& geometry,
-                                                std::int64_t chunk_bytes = kConvChunkBytes);
-
 /// sum_b factors[b] * gradient_b, of shape `weight_sizes`, without keeping the gradients. A sample
 /// whose factor is 0 contributes exactly nothing, whatever its input and gradient hold. The result
 /// is contiguous and no view, fit to become a `.grad`.
@@ -74,16 +56,13 @@ at::Tensor weighted_conv_weight_gradient(const at::Tensor& input, const at::Tens
                                          const ConvGeometry& geometry,
                                          std::int64_t chunk_bytes = kConvChunkBytes);
 
-/// Norms first and the weighted sum later, by `method` or else by the one that
-/// `plan_conv_weight_gradients` chooses. Holds the per-sample gradients if the budget allows, else
-/// the two tensors.
+/// Norms first and the weighted sum later. Holds the per-sample gradients by kMaterialise, else the
+/// two tensors.
 class ConvWeightGradients {
  public:
   ConvWeightGradients(const at::Tensor& input, const at::Tensor& grad_output,
-                      at::IntArrayRef weight_sizes, const ConvGeometry& geometry,
-                      std::int64_t budget_bytes = kConvMaterialiseBudgetBytes,
-                      std::int64_t chunk_bytes = kConvChunkBytes,
-                      std::optional<ConvMethod> method = std::nullopt);
+                      at::IntArrayRef weight_sizes, const ConvGeometry& geometry, ConvMethod method,
+                      std::int64_t chunk_bytes = kConvChunkBytes);
 
   ConvMethod method() const { return method_; }
   /// [batch] float64.

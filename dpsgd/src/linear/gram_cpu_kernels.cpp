@@ -72,6 +72,21 @@ HWY_INLINE void transpose_columns(const StepRows<T>& rows, std::int64_t sample, 
   }
 }
 
+template <typename T>
+HWY_INLINE void transpose_columns(const OffsetRows<T>& rows, std::int64_t sample,
+                                  std::int64_t first, std::int64_t count, std::int64_t width,
+                                  T* HWY_RESTRICT packed) {
+  const std::int64_t steps = static_cast<std::int64_t>(rows.steps.size());
+  const std::int64_t* const offsets = rows.steps.data();
+  for (std::int64_t c = 0; c < count; ++c) {
+    const T* const from = rows.first + sample * rows.sample_stride +
+                          rows.columns[static_cast<std::size_t>(first + c)];
+    T* const to = packed + c * width;
+    for (std::int64_t t = 0; t < steps; ++t) to[t] = from[offsets[t]];
+    std::fill(to + steps, to + width, T{0});
+  }
+}
+
 HWY_INLINE void promote(const float* HWY_RESTRICT from, std::int64_t count,
                         double* HWY_RESTRICT to) {
   const hn::ScalableTag<double> d;
@@ -145,8 +160,8 @@ HWY_INLINE void add_rows_of_tile(Tag d, std::int64_t rows, Args... args) {
 }
 
 /// products[t][s] = row t . row s for all s <= t, at least; [steps][width].
-template <typename T>
-HWY_INLINE void row_products(const StepRows<T>& rows, std::int64_t sample, std::int64_t width,
+template <typename T, template <typename> class Rows>
+HWY_INLINE void row_products(const Rows<T>& rows, std::int64_t sample, std::int64_t width,
                              T* HWY_RESTRICT transposed, double* HWY_RESTRICT packed,
                              double* HWY_RESTRICT products) {
   const hn::ScalableTag<double> d;
@@ -169,8 +184,9 @@ HWY_INLINE void row_products(const StepRows<T>& rows, std::int64_t sample, std::
   }
 }
 
-template <typename T>
-HWY_INLINE void gram_samples(const GramCpuTask<T>& task, std::int64_t begin, std::int64_t end) {
+template <typename T, template <typename> class Rows>
+HWY_INLINE void gram_samples(const GramCpuTask<T, Rows>& task, std::int64_t begin,
+                             std::int64_t end) {
   const hn::ScalableTag<double> d;
   const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t steps = static_cast<std::int64_t>(task.input.steps.size());
@@ -199,7 +215,9 @@ HWY_INLINE void gram_samples(const GramCpuTask<T>& task, std::int64_t begin, std
       grad_magnitude += g[t];
     }
     task.squared_norms[b] = norm < 0 ? 0 : norm;  // a sum of squares, up to rounding; NaN stays
-    task.squared_magnitudes[b] = input_magnitude * grad_magnitude;
+    if (task.squared_magnitudes != nullptr) {
+      task.squared_magnitudes[b] = input_magnitude * grad_magnitude;
+    }
   }
 }
 
@@ -207,6 +225,14 @@ void gram_samples_float(const GramCpuTask<float>& task, std::int64_t begin, std:
   gram_samples(task, begin, end);
 }
 void gram_samples_double(const GramCpuTask<double>& task, std::int64_t begin, std::int64_t end) {
+  gram_samples(task, begin, end);
+}
+void gram_offsets_float(const GramCpuTask<float, OffsetRows>& task, std::int64_t begin,
+                        std::int64_t end) {
+  gram_samples(task, begin, end);
+}
+void gram_offsets_double(const GramCpuTask<double, OffsetRows>& task, std::int64_t begin,
+                         std::int64_t end) {
   gram_samples(task, begin, end);
 }
 
@@ -218,12 +244,22 @@ namespace velum::dpsgd::detail {
 
 HWY_EXPORT(gram_samples_float);
 HWY_EXPORT(gram_samples_double);
+HWY_EXPORT(gram_offsets_float);
+HWY_EXPORT(gram_offsets_double);
 
 void gram_samples_cpu(const GramCpuTask<float>& task, std::int64_t begin, std::int64_t end) {
   HWY_DYNAMIC_DISPATCH(gram_samples_float)(task, begin, end);
 }
 void gram_samples_cpu(const GramCpuTask<double>& task, std::int64_t begin, std::int64_t end) {
   HWY_DYNAMIC_DISPATCH(gram_samples_double)(task, begin, end);
+}
+void gram_samples_cpu(const GramCpuTask<float, OffsetRows>& task, std::int64_t begin,
+                      std::int64_t end) {
+  HWY_DYNAMIC_DISPATCH(gram_offsets_float)(task, begin, end);
+}
+void gram_samples_cpu(const GramCpuTask<double, OffsetRows>& task, std::int64_t begin,
+                      std::int64_t end) {
+  HWY_DYNAMIC_DISPATCH(gram_offsets_double)(task, begin, end);
 }
 
 }  // namespace velum::dpsgd::detail

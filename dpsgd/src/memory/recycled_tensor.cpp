@@ -16,7 +16,6 @@ namespace velum::dpsgd::detail {
 namespace {
 
 constexpr std::size_t kPage = std::size_t{2} << 20;  // a huge page of x86-64 and AArch64
-constexpr std::size_t kMostKept = std::size_t{16} << 20;
 
 struct Block {
   void* data;
@@ -53,11 +52,11 @@ class Cache {
 
   void give(void* data, std::size_t size) noexcept {
     const std::lock_guard lock(mutex_);
-    if (size > kMostKept) {
+    if (size > kMostRecycledBytes) {
       std::free(data);
       return;
     }
-    while (kept_ + size > kMostKept) {
+    while (kept_ + size > kMostRecycledBytes) {
       std::free(free_.front().data);
       kept_ -= free_.front().size;
       free_.pop_front();

@@ -2,7 +2,12 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
+
 namespace velum::dpsgd::detail {
+
+/// What the cache below keeps at most.
+inline constexpr std::size_t kMostRecycledBytes = std::size_t{16} << 20;
 
 /// An uninitialised CPU tensor whose memory goes back to a small cache of this process when the
 /// last reference is gone, and not to the system. Per-sample gradients are the largest blocks of a

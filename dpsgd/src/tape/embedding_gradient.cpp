@@ -228,7 +228,7 @@ void EmbeddingGradient::exclude(const at::Tensor& excluded) {
   rows_.grads = rows_.grads.masked_fill(excluded.index_select(0, rows_.samples).unsqueeze(1), 0);
 }
 
-GradientCost EmbeddingGradient::cost() const {
+GradientCost EmbeddingGradient::cost_of(GradientMethod /*method*/) const {
   const CostModel model = options().device().is_cpu() ? cost_model() : CostModel::fixed();
   const double element = static_cast<double>(options().dtype().itemsize());
   const double rows = static_cast<double>(rows_.indices.numel()) * static_cast<double>(sizes()[1]);

@@ -27,8 +27,6 @@ namespace {
 
 /// Of one block of a sample's gradient whose squares are added.
 constexpr std::int64_t kBlockElements = std::int64_t{1} << 16;
-/// The products of rows of so many steps fill 16 MiB a thread.
-constexpr std::int64_t kMostGramSteps = 1024;
 
 std::vector<std::int64_t> linear_sizes(const SampleRows& input, const SampleRows& grad,
                                        bool inputs_first) {
@@ -172,18 +170,7 @@ GradientMethod LinearGradient::method() const {
   const double replaced =
       static_cast<double>(batch() * steps_) * static_cast<double>(inputs() + outputs());
   const bool fits = elements <= replaced && bytes_of(elements, options()) <= limits_.keep_bytes;
-  if (all.size() == 1) return all.front();
-  GradientMethod best = GradientMethod::kTiles;
-  double least = std::numeric_limits<double>::infinity();
-  for (const GradientMethod candidate : all) {
-    if (candidate == GradientMethod::kKept && !fits) continue;
-    const double seconds = *cost_of(candidate).seconds;
-    if (seconds < least) {
-      least = seconds;
-      best = candidate;
-    }
-  }
-  return best;
+  return cheapest(*this, fits);
 }
 
 std::string LinearGradient::shape() const {

@@ -13,6 +13,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "conv/conv_cpu_kernels.h"
+#include "memory/recycled_tensor.h"
 #include "tape/operand_parts.h"
 #include "velum/dpsgd/cost_model.h"
 #include "velum/dpsgd/torch_bridge.h"
@@ -71,11 +73,27 @@ at::Tensor OperandGradient::grouped_squared_norms(const SampleGroups& groups,
       });
 }
 
-GradientCost OperandGradient::cost() const {
+GradientCost OperandGradient::cost_of(GradientMethod /*method*/) const {
   const CostModel model = options_.device().is_cpu() ? cost_model() : CostModel::fixed();
   const double elements = static_cast<double>(batch_) * static_cast<double>(numel());
   const double bytes = 2 * elements * static_cast<double>(options_.dtype().itemsize());
   return {4 * elements, bytes, bytes / model.bytes};
+}
+
+GradientMethod cheapest(const OperandGradient& gradient, bool may_keep) {
+  const std::vector<GradientMethod> all = gradient.methods();
+  if (all.size() == 1) return all.front();
+  GradientMethod best = GradientMethod::kTiles;
+  double least = std::numeric_limits<double>::infinity();
+  for (const GradientMethod candidate : all) {
+    if (candidate == GradientMethod::kKept && !may_keep) continue;
+    const double seconds = *gradient.cost_of(candidate).seconds;
+    if (seconds < least) {
+      least = seconds;
+      best = candidate;
+    }
+  }
+  return best;
 }
 
 std::string OperandGradient::shape() const {
@@ -218,17 +236,15 @@ double SharedLookupGradient::rounding_scale(std::int64_t sample) const {
 
 namespace {
 
-/// Gradients that are kept take the place of what they are computed from, and no more.
-std::int64_t conv_budget(const at::Tensor& input, const at::Tensor& grad,
-                         const MemoryLimits& limits) {
-  return std::min(limits.keep_bytes, static_cast<std::int64_t>(input.nbytes() + grad.nbytes()));
-}
-
-std::optional<ConvMethod> conv_method(const std::optional<GradientMethod>& method) {
-  if (method == GradientMethod::kKept) return ConvMethod::kMaterialise;
-  if (method == GradientMethod::kTiles) return ConvMethod::kTile;
-  if (method == GradientMethod::kGram) return ConvMethod::kGram;
-  return std::nullopt;
+ConvMethod conv_method(GradientMethod method) {
+  switch (method) {
+    case GradientMethod::kKept:
+      return ConvMethod::kMaterialise;
+    case GradientMethod::kTiles:
+      return ConvMethod::kTile;
+    default:
+      return ConvMethod::kGram;
+  }
 }
 
 /// On the CPU a few samples at a time are enough for every thread.
@@ -236,6 +252,13 @@ std::int64_t conv_chunk(const at::Tensor& grad, const MemoryLimits& limits) {
   constexpr std::int64_t kCpuChunkBytes = std::int64_t{16} << 20;
   return grad.is_cpu() ? std::min(limits.chunk_bytes, kCpuChunkBytes) : limits.chunk_bytes;
 }
+
+/// Elements of one sample.
+std::int64_t sample_elements(const at::Tensor& images, std::int64_t first_dim) {
+  return c10::multiply_integers(images.sizes().slice(static_cast<std::size_t>(first_dim)));
+}
+
+double rounded_up(double value, double multiple) { return std::ceil(value / multiple) * multiple; }
 
 }  // namespace
 
@@ -246,11 +269,11 @@ ConvGradient::ConvGradient(const at::Tensor& input, const at::Tensor& grad,
       input_(input),
       grad_(grad),
       geometry_(geometry),
-      gradients_(input, grad, this->sizes(), geometry, conv_budget(input, grad, limits),
-                 conv_chunk(grad, limits), conv_method(limits.method)),
-      images_(images) {
-  for (std::int64_t d = 2; d < grad.dim(); ++d) positions_ *= static_cast<double>(grad.size(d));
-}
+      positions_(sample_elements(grad, 2)),
+      pixels_(sample_elements(input, 1)),
+      images_(images),
+      gradients_(input, grad, this->sizes(), geometry, conv_method(choose(limits)),
+                 conv_chunk(grad, limits)) {}
 
 GradientMethod ConvGradient::method() const {
   switch (gradients_.method()) {
@@ -265,42 +288,92 @@ GradientMethod ConvGradient::method() const {
 }
 
 std::vector<GradientMethod> ConvGradient::methods() const {
-  return {GradientMethod::kKept, GradientMethod::kTiles, GradientMethod::kGram};
+  std::vector<GradientMethod> all{GradientMethod::kKept, GradientMethod::kTiles};
+  if (!options().device().is_cpu() || positions_ <= kMostGramSteps) {
+    all.push_back(GradientMethod::kGram);
+  }
+  return all;
 }
 
-GradientCost ConvGradient::cost() const {
+GradientMethod ConvGradient::choose(const MemoryLimits& limits) const {
+  const std::vector<GradientMethod> all = methods();
+  if (limits.method.has_value() && std::find(all.begin(), all.end(), *limits.method) != all.end()) {
+    return *limits.method;
+  }
+  // Gradients that are kept take the place of what they are computed from, and no more.
+  const auto replaced = static_cast<std::int64_t>(input_.nbytes() + grad_.nbytes());
+  const double elements = static_cast<double>(batch()) * static_cast<double>(numel());
+  const bool fits = bytes_of(elements, options()) <= std::min(limits.keep_bytes, replaced);
+  return cheapest(*this, fits);
+}
+
+GradientCost ConvGradient::cost_of(GradientMethod method) const {
   const CostModel model = options().device().is_cpu() ? cost_model() : CostModel::fixed();
   const bool wide = options().dtype().toScalarType() == at::kDouble;
-  const double samples = wide ? model.samples_float64 : model.samples_float32;
+  const double rate = wide ? model.samples_float64 : model.samples_float32;
   const double element = static_cast<double>(options().dtype().itemsize());
-  const double parameters = static_cast<double>(batch()) * static_cast<double>(numel());
-  const double product = 2 * positions_ * parameters;
+  const double count = static_cast<double>(batch()), parameters = static_cast<double>(numel());
+  const double positions = static_cast<double>(positions_);
+  const double groups = static_cast<double>(geometry_.groups);
+  const double outputs = static_cast<double>(sizes()[0]) / groups;
+  const double features = parameters / std::max(1.0, static_cast<double>(sizes()[0]));
+  // Tiles are whole: vectors of 64 bytes of outputs, or of groups where these have one output.
+  const double lanes = 64 / element, vectors = rounded_up(outputs, lanes);
+  const double tiles = groups * rounded_up(features, kConvTileFeatures) * vectors;
+  const bool by_lanes = groups > 1 && outputs == 1;
+  const auto margin = [](std::int64_t padding) { return padding > 0; };
+  const double image = std::any_of(geometry_.padding.begin(), geometry_.padding.end(), margin)
+                           ? static_cast<double>(pixels_)
+                           : 0;
+  // One pass over a sample. A tile's sums are stored, and squared or added, at the cost of a few
+  // more positions; the model's rate has them too, for its 32. What it reads is packed before.
+  constexpr double kStored = 5, kModelSteps = 32;
+  const auto pass = [&](double sums, double packed) {
+    return 2 * sums * (positions + kStored) / (rate * (1 + kStored / kModelSteps)) +
+           2 * packed * element / model.bytes;
+  };
+  // Sums that no second-level cache holds, read and written.
+  constexpr double kInCache = 0x1p20, kInMemory = 0x1p23;
+  const double size = parameters * element;
+  const double spilt = std::clamp((size - kInCache) / (kInMemory - kInCache), 0.0, 1.0) * 2 * size;
+  const double packed_tiles = image + groups * vectors * positions;
+  const double norms =
+      by_lanes ? pass(rounded_up(groups, lanes) * features,
+                      static_cast<double>(pixels_) + rounded_up(groups, lanes) * positions)
+               : pass(tiles, packed_tiles);
+  const double sum = pass(tiles, packed_tiles) + spilt / model.bytes;
+  const double product = 2 * positions * parameters;
   GradientCost cost;
-  switch (method()) {
-    case GradientMethod::kKept:
+  double seconds = 0;  // of a sample
+  switch (method) {
+    case GradientMethod::kKept: {
+      // Written and read; blocks that are not recycled are cleared by the system before.
+      const double passes = count * size > static_cast<double>(kMostRecycledBytes) ? 5 : 2;
       cost.flops = product + 2 * parameters;
-      cost.bytes = 2 * parameters * element;
-      cost.seconds = product / samples + cost.bytes / model.bytes;
+      cost.bytes = passes * size;
+      seconds = norms + cost.bytes / model.bytes;
       break;
+    }
     case GradientMethod::kTiles:
       cost.flops = 2 * product;
-      cost.seconds = cost.flops / samples;
+      cost.bytes = 2 * spilt + 4 * packed_tiles * element;
+      seconds = norms + spilt / model.bytes + sum;
       break;
     default: {
-      const double outputs = static_cast<double>(sizes()[0]);
-      const double features = static_cast<double>(numel()) / std::max(1.0, outputs);
-      const double products = 2 * static_cast<double>(batch()) * positions_ * positions_ *
-                              (outputs + features * static_cast<double>(geometry_.groups));
-      cost.flops = products + product;
-      cost.seconds = products / model.gemm_float64 + product / samples;
+      const double rows = groups * (outputs + features) * positions;
+      cost.flops = (positions + 1) * rows + product;
+      cost.bytes = rows * sizeof(double) + spilt + 2 * packed_tiles * element;
+      seconds = (positions + 1) * rows / model.gram + rows * sizeof(double) / model.bytes + sum;
     }
   }
+  cost.flops *= count;
+  cost.bytes *= count;
+  cost.seconds = count * seconds;
   return cost;
 }
 
 std::string ConvGradient::shape() const {
-  return std::to_string(static_cast<std::int64_t>(positions_)) + " positions, " +
-         OperandGradient::shape();
+  return std::to_string(positions_) + " positions, " + OperandGradient::shape();
 }
 
 void ConvGradient::settle(bool alone) {

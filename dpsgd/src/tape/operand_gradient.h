@@ -96,8 +96,9 @@ class OperandGradient {
   virtual GradientMethod method() const { return GradientMethod::kAtHand; }
   /// All methods that this use has.
   virtual std::vector<GradientMethod> methods() const { return {method()}; }
-  /// By the cost model. Gradients at hand: they are read twice.
-  virtual GradientCost cost() const;
+  GradientCost cost() const { return cost_of(method()); }
+  /// By the cost model, of one of `methods`. Gradients at hand: they are read twice.
+  virtual GradientCost cost_of(GradientMethod method) const;
   /// What a sample's part of the use looks like.
   virtual std::string shape() const;
   /// Whether torch's own backward on the CPU adds the products of a sample in float32 or better and
@@ -160,12 +161,11 @@ class LinearGradient final : public OperandGradient {
   void settle(bool alone) override;
   GradientMethod method() const override;
   std::vector<GradientMethod> methods() const override;
-  GradientCost cost() const override { return cost_of(method()); }
+  GradientCost cost_of(GradientMethod method) const override;
   std::string shape() const override;
   bool summed_before_rounding() const override { return single_use_; }
 
  private:
-  GradientCost cost_of(GradientMethod method) const;
   std::int64_t inputs() const;
   std::int64_t outputs() const;
   bool on_cpu() const;
@@ -257,7 +257,7 @@ class EmbeddingGradient final : public OperandGradient {
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
   GradientMethod method() const override { return GradientMethod::kSegments; }
-  GradientCost cost() const override;
+  GradientCost cost_of(GradientMethod method) const override;
   std::string shape() const override;
 
  private:
@@ -319,17 +319,21 @@ class ConvGradient final : public OperandGradient {
   void settle(bool alone) override;
   GradientMethod method() const override;
   std::vector<GradientMethod> methods() const override;
-  GradientCost cost() const override;
+  GradientCost cost_of(GradientMethod method) const override;
   std::string shape() const override;
   bool summed_before_rounding() const override { return images_ == 1; }
 
  private:
+  /// The cheapest method that the limits allow, or the one that they name.
+  GradientMethod choose(const MemoryLimits& limits) const;
+
   at::Tensor input_, grad_;  // undefined where the gradients are kept and settled
   ConvGeometry geometry_;
+  std::int64_t positions_;  // of the output, per sample
+  std::int64_t pixels_;     // elements of the input, per sample
+  std::int64_t images_;
   ConvWeightGradients gradients_;
   at::Tensor squared_magnitudes_;  // once asked for
-  double positions_ = 1;           // of the output, per sample
-  std::int64_t images_;
 };
 
 /// Any node: g_b from the node's own backward, on the incoming gradients with the rows of all other
@@ -352,7 +356,7 @@ class NodeGradient final : public OperandGradient {
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
   GradientMethod method() const override { return GradientMethod::kSampleBackward; }
-  GradientCost cost() const override { return {}; }
+  GradientCost cost_of(GradientMethod /*method*/) const override { return {}; }
 
  private:
   at::Tensor gradient_of(std::int64_t sample) const;

@@ -15,6 +15,12 @@ namespace velum::dpsgd::detail {
 /// Roundings that every element meets besides those of its sum.
 inline constexpr double kExtraRoundings = 8;
 
+/// The products of rows of so many steps fill 16 MiB a thread.
+inline constexpr std::int64_t kMostGramSteps = 1024;
+
+/// The method of least predicted cost; kKept only where the gradients `may_keep`.
+GradientMethod cheapest(const OperandGradient& gradient, bool may_keep);
+
 /// `out` if it is a contiguous tensor of these sizes, type and device, else a new one.
 inline at::Tensor usable(const at::Tensor& out, at::IntArrayRef sizes,
                          const at::TensorOptions& options) {

@@ -23,6 +23,7 @@ struct UseExplanation {
   double flops = 0;                     ///< of norms and weighted sum, the whole batch
   double bytes = 0;                     ///< read and written for them
   std::optional<double> seconds;        ///< predicted; nothing for backwards of unknown cost
+  std::vector<std::optional<double>> seconds_by_method;  ///< the same for each of `methods`
 };
 
 /// One row for each parameter and use, in the order of the parameters; uses that are computed
