@@ -28,6 +28,7 @@ REPAIRS = [
         (r"^    ([A-Z_]+): typing\.ClassVar\[\w+\]$", r"    \1 = ..."),  # a member
         (r"^    __hash__: typing\.ClassVar\[None\] = None$", r"\g<0>  # type: ignore[assignment]"),
         (r"def __(eq|ne)__\(self, (\w+): [^)]*\)", r"def __\1__(self, \2: object)"),
+        (r"\bos\.PathLike(?!\[)", "os.PathLike[str]"),
         (r"\btuple(?=\)|:$)", "tuple[typing.Any, ...]"),
         (r"\bdict(?=\)|:$| \| )", "dict[str, typing.Any]"),
         (r"\blist(?=\)|:$)", "list[typing.Any]"),

@@ -15,6 +15,7 @@
 
 #include "bindings.h"
 #include "velum/dpsgd/accounting/accountant.h"
+#include "velum/dpsgd/accounting/release_guard.h"
 #include "velum/dpsgd/clipping.h"
 #include "velum/dpsgd/explain.h"
 #include "velum/dpsgd/per_sample_gradients.h"
@@ -170,11 +171,13 @@ void bind_engine(py::module_& module) {
       .def(py::init([](const std::vector<at::Tensor>& parameters, const PoissonSampler& sampler,
                        const Clipping& clipping, double noise_multiplier,
                        const std::shared_ptr<Accountant>& accountant, bool allow_slow_rules,
+                       const std::optional<std::shared_ptr<ReleaseGuard>>& release_guard,
                        const std::optional<py::dict>& state) {
              const PrivacyOptions options{.clipping = clipping,
                                           .noise_multiplier = noise_multiplier,
                                           .allow_slow_rules = allow_slow_rules,
-                                          .accountant = accountant};
+                                          .accountant = accountant,
+                                          .release_guard = release_guard.value_or(nullptr)};
              return state.has_value()
                         ? std::make_unique<PrivacyEngine>(parameters, sampler, options,
                                                           from_dict(*state))
@@ -182,7 +185,7 @@ void bind_engine(py::module_& module) {
            }),
            py::arg("parameters"), py::arg("sampler"), py::arg("clipping"),
            py::arg("noise_multiplier"), py::arg("accountant"), py::arg("allow_slow_rules"),
-           py::arg("state"))
+           py::arg("release_guard"), py::arg("state"))
       .def(
           "accumulate",
           [](PrivacyEngine& engine, const at::Tensor& losses) { engine.accumulate(losses); },

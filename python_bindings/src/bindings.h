@@ -12,5 +12,6 @@ void bind_accounting(pybind11::module_& module);
 void bind_dpsgd(pybind11::module_& module);
 void bind_he(pybind11::module_& module);
 void bind_kernels(pybind11::module_& module);
+void bind_ledger(pybind11::module_& module);
 
 }  // namespace velum::python

@@ -22,5 +22,6 @@ PYBIND11_MODULE(_core, module) {
   python::bind_kernels(module);
   python::bind_he(module);
   python::bind_accounting(module);
+  python::bind_ledger(module);
   python::bind_dpsgd(module);
 }

@@ -13,6 +13,7 @@ Train an unmodified torch.nn model under differential privacy, and say what was 
     clipped_step           the same without touching the optimiser
     Clipping               how a sample's gradient is bounded
     accounting             mechanisms, accountants, calibration, statements
+    ledger                 one budget for all runs on a data set
     per_sample_gradients   the gradient of every single loss, from the autograd graph
     per_sample_norms       their norms, without the gradients
     explain                how these are taken for your model, and at what cost
@@ -29,7 +30,7 @@ from . import _torch as _torch  # first: refuses another torch before the extens
 
 # isort: on
 from . import _html as _html
-from . import accounting, he, kernels
+from . import accounting, he, kernels, ledger
 from ._build_info import VERSION as __version__
 from ._core import BackendUnavailable, Clipping, CudaError, built_with_cuda
 from .data import PoissonDataLoader
@@ -50,6 +51,7 @@ __all__ = [
     "clipped_step",
     "explain",
     "kernels",
+    "ledger",
     "per_sample_gradients",
     "per_sample_norms",
 ]

@@ -20,6 +20,7 @@ from . import _core
 from ._core import Clipping
 from .accounting import Accountant, PrivacyStatement, TrainingReport, make_accountant
 from .data import Listener, PoissonDataLoader
+from .ledger import ReleaseGuard
 
 __all__ = ["BatchMemoryManager", "PrivacyEngine", "clipped_step"]
 
@@ -97,6 +98,7 @@ class PrivacyEngine:
         clipping: str | Clipping = "flat",
         loss_reduction: str = "mean",
         allow_slow_rules: bool = False,
+        release_guard: ReleaseGuard | None = None,
         **clipping_options: float,
     ) -> PoissonDataLoader:
         """The native way: nothing but the loader is replaced.
@@ -122,6 +124,7 @@ class PrivacyEngine:
             _make_clipping(clipping, max_grad_norm, clipping_options),
             loss_reduction,
             allow_slow_rules,
+            release_guard,
         )
         self._runs.append(run)
         return loader
@@ -142,6 +145,7 @@ class PrivacyEngine:
         noise_generator: None = None,
         grad_sample_mode: str = "hooks",
         allow_slow_rules: bool = False,
+        release_guard: ReleaseGuard | None = None,
         **clipping_options: float,
     ) -> tuple[Any, ...]:
         """Makes `module` and `optimizer` train privately, and returns them with a Poisson loader.
@@ -168,6 +172,7 @@ class PrivacyEngine:
                 "ghost" the result is (module, optimizer, criterion, data_loader), as in Opacus.
             allow_slow_rules: let operations without a rule of their own be treated by their own
                 backward, once per sample: exact, and slow.
+            release_guard: asked before every step, which it may refuse: a `velum.ledger.LedgerGuard`.
 
         Returns:
             (module, optimizer, data_loader).
@@ -225,6 +230,7 @@ class PrivacyEngine:
             clipping=clipping,
             loss_reduction=loss_reduction,
             allow_slow_rules=allow_slow_rules,
+            release_guard=release_guard,
             **clipping_options,
         )
         self._runs[-1].take_over(module, optimizer)
@@ -484,6 +490,7 @@ class _Run(Listener):
         clipping: Clipping,
         loss_reduction: str,
         allow_slow_rules: bool,
+        release_guard: ReleaseGuard | None,
     ) -> None:
         if loss_reduction not in ("mean", "sum"):
             raise ValueError(
@@ -496,6 +503,7 @@ class _Run(Listener):
         self.clipping = clipping
         self.loss_reduction = loss_reduction
         self.allow_slow_rules = allow_slow_rules
+        self.release_guard = release_guard
         self.core = self._make_core(None)
         self.batch: _Batch | None = None
         self.steps = 0
@@ -518,6 +526,7 @@ class _Run(Listener):
             self.noise_multiplier,
             self.owner.accountant,
             self.allow_slow_rules,
+            self.release_guard,
             state,
         )
 

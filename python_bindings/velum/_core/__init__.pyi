@@ -8,7 +8,8 @@ import typing
 from . import kernels
 from . import he
 from . import accounting
-__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'PoissonSampler', 'PrivacyEngine', 'accounting', 'built_with_cuda', 'explain', 'he', 'kernels', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms']
+from . import ledger
+__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'PoissonSampler', 'PrivacyEngine', 'accounting', 'built_with_cuda', 'explain', 'he', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms']
 class CudaError(RuntimeError):
     """
     A CUDA call failed; the text names the call, the error and the place.
@@ -97,7 +98,7 @@ class PrivacyEngine:
     """
     Makes the gradient of a logical batch private; see velum.PrivacyEngine.
     """
-    def __init__(self, parameters: collections.abc.Sequence[torch.Tensor], sampler: PoissonSampler, clipping: Clipping, noise_multiplier: typing.SupportsFloat, accountant: accounting.Accountant, allow_slow_rules: bool, state: dict[str, typing.Any] | None) -> None:
+    def __init__(self, parameters: collections.abc.Sequence[torch.Tensor], sampler: PoissonSampler, clipping: Clipping, noise_multiplier: typing.SupportsFloat, accountant: accounting.Accountant, allow_slow_rules: bool, release_guard: ledger.ReleaseGuard | None, state: dict[str, typing.Any] | None) -> None:
         ...
     def abandon_step(self) -> None:
         ...

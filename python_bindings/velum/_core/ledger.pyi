@@ -1,0 +1,147 @@
+"""
+Documented in velum.ledger.
+"""
+from __future__ import annotations
+import os
+import pathlib
+import typing
+import velum._core.accounting
+__all__: list[str] = ['DataSetStatus', 'Ledger', 'LedgerDamaged', 'LedgerError', 'LedgerGuard', 'ReleaseGuard']
+class LedgerError(RuntimeError):
+    """
+    The file cannot be read or written, or is no ledger; the text names it.
+    """
+class LedgerDamaged(LedgerError):
+    """
+    The file is not what a ledger writes.
+    """
+class DataSetStatus:
+    """
+    Where a data set stands.
+    """
+    @property
+    def budget_delta(self) -> float:
+        ...
+    @property
+    def budget_epsilon(self) -> float:
+        ...
+    @property
+    def description(self) -> str:
+        ...
+    @property
+    def guarantee(self) -> velum._core.accounting.PrivacyGuarantee:
+        """
+        Of `spent`, at the budget's delta.
+        """
+    @property
+    def id(self) -> str:
+        ...
+    @property
+    def over_budget(self) -> bool:
+        ...
+    @property
+    def public_size(self) -> int | None:
+        ...
+    @property
+    def spent(self) -> velum._core.accounting.Composition:
+        """
+        All releases, in no special order.
+        """
+    @property
+    def unit(self) -> str:
+        ...
+class Ledger:
+    """
+    A crash-safe record, in an SQLite file, of every private release on some data sets: entered, durably, before it happens, and refused where it would exceed the budget.
+    """
+    @staticmethod
+    def create(path: os.PathLike[str] | str | bytes) -> Ledger:
+        """
+        Makes a new, empty ledger. LedgerError if anything is there.
+        """
+    @staticmethod
+    def open(path: os.PathLike[str] | str | bytes, read_only: bool = False, patience: typing.SupportsFloat = 60.0) -> Ledger:
+        """
+        Opens a ledger; `patience`: seconds to wait for other processes before LedgerError.
+        """
+    @staticmethod
+    def restore(path: os.PathLike[str] | str | bytes, json_lines: str) -> Ledger:
+        """
+        Makes a new ledger of an export, after a check of all of it.
+        """
+    def add_data_set(self, id: str, *, epsilon: typing.SupportsFloat, delta: typing.SupportsFloat, unit: str = 'record', neighbouring: velum._core.accounting.Neighbouring = ..., public_size: typing.SupportsInt | None = None, accountant: str = '', description: str = '') -> None:
+        """
+        Adds a data set with its budget; accountant "": the default, "pld".
+        """
+    def affordable(self, data_set: str, mechanism: velum._core.accounting.GaussianMechanism | velum._core.accounting.PoissonSampledGaussianMechanism | velum._core.accounting.TruncatedPoissonSampledGaussianMechanism | velum._core.accounting.WithoutReplacementSampledGaussianMechanism | velum._core.accounting.LaplaceMechanism | velum._core.accounting.DiscreteGaussianMechanism | velum._core.accounting.SkellamMechanism | velum._core.accounting.RandomizedResponseMechanism | velum._core.accounting.ApproximateDpMechanism | velum._core.accounting.ZeroConcentratedMechanism | velum._core.accounting.DominatingPairMechanism, count: typing.SupportsInt) -> int:
+        """
+        How many of `count` the budget allows at this moment.
+        """
+    def backup(self, target: os.PathLike[str] | str | bytes) -> None:
+        """
+        Copies the ledger into a new file.
+        """
+    def begin_run(self, run: str, data_set: str, description: str = '') -> None:
+        ...
+    def change_budget(self, data_set: str, *, epsilon: typing.SupportsFloat, delta: typing.SupportsFloat, reason: str, accountant: str = '') -> None:
+        ...
+    def export_json_lines(self) -> str:
+        """
+        All events, one JSON object a line.
+        """
+    def give_back(self, reservation: typing.SupportsInt, count: typing.SupportsInt, reason: str) -> None:
+        """
+        Takes back releases that provably never happened.
+        """
+    def note(self, text: str) -> None:
+        ...
+    def record_foreign(self, data_set: str, releases: velum._core.accounting.Composition, reason: str) -> None:
+        """
+        Enters releases that happened without this ledger; no budget refuses them.
+        """
+    def reserve(self, data_set: str, mechanism: velum._core.accounting.GaussianMechanism | velum._core.accounting.PoissonSampledGaussianMechanism | velum._core.accounting.TruncatedPoissonSampledGaussianMechanism | velum._core.accounting.WithoutReplacementSampledGaussianMechanism | velum._core.accounting.LaplaceMechanism | velum._core.accounting.DiscreteGaussianMechanism | velum._core.accounting.SkellamMechanism | velum._core.accounting.RandomizedResponseMechanism | velum._core.accounting.ApproximateDpMechanism | velum._core.accounting.ZeroConcentratedMechanism | velum._core.accounting.DominatingPairMechanism, count: typing.SupportsInt = 1, run: str | None = None, label: str = '', reason: str = '') -> tuple[typing.Any, ...]:
+        """
+        Enters `count` releases, all or none; BudgetExceeded where they do not fit. Release only after it returned. Gives (reservation, count).
+        """
+    def reserve_up_to(self, data_set: str, mechanism: velum._core.accounting.GaussianMechanism | velum._core.accounting.PoissonSampledGaussianMechanism | velum._core.accounting.TruncatedPoissonSampledGaussianMechanism | velum._core.accounting.WithoutReplacementSampledGaussianMechanism | velum._core.accounting.LaplaceMechanism | velum._core.accounting.DiscreteGaussianMechanism | velum._core.accounting.SkellamMechanism | velum._core.accounting.RandomizedResponseMechanism | velum._core.accounting.ApproximateDpMechanism | velum._core.accounting.ZeroConcentratedMechanism | velum._core.accounting.DominatingPairMechanism, count: typing.SupportsInt, run: str | None = None, label: str = '', reason: str = '') -> tuple[typing.Any, ...]:
+        """
+        As many of `count` as the budget allows, one at least. Gives (reservation, count).
+        """
+    def status(self, data_set: str) -> DataSetStatus:
+        """
+        Where a data set stands.
+        """
+    def verify(self, expected_head: str | None = None) -> list[str]:
+        """
+        Checks everything; what is wrong, at most 20 findings, none if all is well.
+        """
+    @property
+    def data_sets(self) -> list[str]:
+        """
+        Their ids.
+        """
+    @property
+    def head(self) -> str:
+        """
+        Number of events and the hash of the last: note it elsewhere, and give it to `verify`.
+        """
+    @property
+    def id(self) -> str:
+        ...
+    @property
+    def path(self) -> pathlib.Path:
+        ...
+class ReleaseGuard:
+    """
+    Asked before every private release; keeps books or refuses.
+    """
+class LedgerGuard(ReleaseGuard):
+    """
+    Enters the steps of one training into a ledger, `block` at a time; for `release_guard` of make_private.
+    """
+    def __init__(self, ledger: Ledger, data_set: str, run: str, block: typing.SupportsInt = 1, description: str = '') -> None:
+        ...
+    def give_back_unused(self) -> None:
+        """
+        Gives back what was entered and never asked for; at the end of a training.
+        """

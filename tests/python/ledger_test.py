@@ -1,0 +1,118 @@
+"""velum.ledger: budgets that hold over runs, and a training that stops at one."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+from velum import PrivacyEngine
+from velum import accounting as acc
+from velum import ledger as books
+
+STEP = acc.GaussianMechanism(4.0)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = books.Ledger.create(tmp_path / "books.db")
+    ledger.add_data_set("survey", epsilon=3.0, delta=1e-5, public_size=8, unit="person")
+    return ledger
+
+
+def affordable():
+    """By the closed form: the most releases of STEP within (3, 1e-5)."""
+    count = 0
+    while True:
+        accountant = acc.RdpAccountant()
+        accountant.compose(STEP, count + 1)
+        if accountant.epsilon(1e-5) > 3.0:
+            return count
+        count += 1
+
+
+def test_a_budget_is_never_exceeded(ledger):
+    limit = affordable()
+    assert ledger.affordable("survey", STEP, 1000) == limit
+    reservation, count = ledger.reserve("survey", STEP, 3, label="census")
+    assert count == 3
+    with pytest.raises(books.BudgetExceeded):
+        ledger.reserve("survey", STEP, limit - 2)
+    assert ledger.reserve_up_to("survey", STEP, 1000)[1] == limit - 3
+    with pytest.raises(books.BudgetExceeded):
+        ledger.reserve_up_to("survey", STEP, 1)
+    status = ledger.status("survey")
+    assert status.spent.total_count == limit and status.guarantee.epsilon <= 3.0
+    assert status.unit == "person" and status.public_size == 8 and not status.over_budget
+    ledger.give_back(reservation, 2, "never happened")
+    assert ledger.affordable("survey", STEP, 10) == 2
+    foreign = acc.Composition()
+    foreign.append(STEP, 5)
+    ledger.record_foreign("survey", foreign, "made before")
+    assert ledger.status("survey").over_budget
+    ledger.change_budget("survey", epsilon=5.0, delta=1e-5, reason="the board agreed")
+    assert not ledger.status("survey").over_budget
+
+
+def test_a_ledger_is_kept_copied_and_verified(ledger, tmp_path):
+    ledger.note("begun")
+    head = ledger.head
+    ledger.reserve("survey", STEP)
+    again = books.Ledger.open(ledger.path, read_only=True)
+    assert again.id == ledger.id and again.data_sets == ["survey"] and again.verify(head) == []
+    with pytest.raises(books.LedgerError):
+        again.note("no")
+    restored = books.Ledger.restore(tmp_path / "copy.db", ledger.export_json_lines())
+    assert restored.head == ledger.head
+    ledger.backup(tmp_path / "backup.db")
+    assert books.Ledger.open(tmp_path / "backup.db").head == ledger.head
+    fewer = ledger.export_json_lines().splitlines()[:-2]
+    short = books.Ledger.restore(tmp_path / "short.db", "\n".join(fewer) + "\n")
+    assert short.verify() == [] and short.verify(head) != []
+    with pytest.raises(ValueError):
+        books.Ledger.restore(
+            tmp_path / "bad.db", ledger.export_json_lines().replace("begun", "done")
+        )
+    with pytest.raises(books.LedgerError):
+        books.Ledger.open(tmp_path / "none.db")
+    with pytest.raises(books.LedgerError):
+        books.Ledger.create(ledger.path)
+    (tmp_path / "text").write_text("no ledger")
+    with pytest.raises(books.LedgerError):
+        books.Ledger.open(tmp_path / "text")
+    for bad in (math.nan, -1.0):
+        with pytest.raises(ValueError):
+            books.Ledger.open(ledger.path, patience=bad)
+        with pytest.raises(ValueError):
+            ledger.add_data_set("other", epsilon=bad, delta=1e-5)
+
+
+def test_training_stops_at_its_budget(ledger):
+    torch.manual_seed(1)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    data = TensorDataset(torch.randn(8, 3), torch.randint(2, (8,)))
+    guard = books.LedgerGuard(ledger, "survey", "run-1", block=4)
+    engine = PrivacyEngine(accountant="rdp")
+    _, _, loader = engine.make_private(
+        module=model,
+        optimizer=optimizer,
+        data_loader=DataLoader(data, batch_size=8),
+        noise_multiplier=STEP.noise_multiplier,
+        max_grad_norm=1.0,
+        release_guard=guard,
+    )
+    steps = 0
+    with pytest.raises(books.BudgetExceeded):
+        while True:
+            for x, y in loader:
+                before = model.weight.detach().clone()
+                F.cross_entropy(model(x), y).backward()
+                optimizer.step()
+                steps += 1
+    assert steps == affordable() == engine.accountant.composition.total_count
+    assert bool((model.weight == before).all())  # the step that was refused released nothing
+    guard.give_back_unused()
+    assert ledger.status("survey").spent.total_count == steps
+    assert engine.get_epsilon(1e-5) <= 3.0
