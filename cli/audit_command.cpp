@@ -12,21 +12,26 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "arguments.h"
+#include "clipping_options.h"
 #include "interrupt.h"
 #include "planning_options.h"
 #include "progress_display.h"
 #include "velum/dpsgd/accounting/atomic_file.h"
 #include "velum/dpsgd/accounting/calibration.h"
 #include "velum/dpsgd/audit/audit_report.h"
+#include "velum/dpsgd/data/idx.h"
 #include "velum/dpsgd/training/image_data.h"
 #include "velum/dpsgd/training/models.h"
 #include "velum/dpsgd/training/scatter_features.h"
+#include "velum/dpsgd/training/training_plan.h"
+#include "velum/dpsgd/training/user_ids.h"
 #include "velum/kernels/random/uniform.h"
 
 namespace velum::cli {
@@ -55,7 +60,9 @@ struct Arguments {
   std::int64_t steps = 20;
   std::optional<double> sampling_rate;
   std::optional<std::int64_t> batch_size;
-  double clipping_norm = 0.1;
+  dpsgd::TrainingOptions training;  // of it the clipping
+  std::string clipping = std::string(to_string(dpsgd::TrainingOptions{}.clipping));
+  std::string users_file;
   double learning_rate = 0.1;
   std::int64_t physical_batch_size = 128;
 
@@ -194,6 +201,23 @@ double sampling_rate_of(const Arguments& arguments, std::int64_t examples) {
   return static_cast<double>(batch) / static_cast<double>(examples);
 }
 
+/// The users of the first examples; none where examples are audited.
+std::vector<std::int64_t> users_of(const Arguments& arguments, std::int64_t examples) {
+  if (arguments.users_file.empty()) return {};
+  std::vector<std::int64_t> users = dpsgd::read_user_ids(arguments.users_file);
+  if (static_cast<std::int64_t>(users.size()) < examples) {
+    throw dpsgd::DataError(arguments.users_file + ": " + std::to_string(users.size()) +
+                           " users, expected one for each of the " + std::to_string(examples) +
+                           " examples that are audited");
+  }
+  users.resize(static_cast<std::size_t>(examples));
+  return users;
+}
+
+std::int64_t number_of(const std::vector<std::int64_t>& users) {
+  return static_cast<std::int64_t>(std::set<std::int64_t>(users.begin(), users.end()).size());
+}
+
 /// Reports beside each other: the given name with .json and with .md.
 void write_report(const dpsgd::AuditReport& report, std::filesystem::path path) {
   const std::filesystem::path folder = path.parent_path();
@@ -218,7 +242,9 @@ int audit(const Arguments& arguments) {
           ? made_up_images(arguments.examples, true, 1)
           : first_of(dpsgd::load_image_data(arguments.dataset, arguments.data_directory).train,
                      arguments.examples);
-  const double rate = sampling_rate_of(arguments, images.count);
+  const std::vector<std::int64_t> users = users_of(arguments, images.count);
+  const std::int64_t units = users.empty() ? images.count : number_of(users);
+  const double rate = sampling_rate_of(arguments, units);
   const double sigma = arguments.noise_multiplier ? *arguments.noise_multiplier
                                                   : dpsgd::calibrate_noise_multiplier(
                                                         arguments.epsilon.value_or(1.0),
@@ -235,18 +261,26 @@ int audit(const Arguments& arguments) {
   network->to(type);
   const dpsgd::AuditedModel model{.parameters = network->parameters(),
                                   .dataset_size = images.count,
+                                  .user_of_example = users,
                                   .losses = losses_of(network, data)};
   const dpsgd::EngineFactory factory = dpsgd::privacy_engine_factory();
   const std::uint64_t seed = arguments.insecure_seed.value_or(1);
-  const dpsgd::Clipping clipping = dpsgd::Clipping::flat(arguments.clipping_norm);
+  dpsgd::TrainingOptions training = arguments.training;
+  training.model = kind;
+  training.clipping = dpsgd::clipping_kind_from_string(arguments.clipping);
+  dpsgd::require_clipping_fits(training);
+  // As `velum train` has it.
+  const dpsgd::Clipping clipping =
+      dpsgd::clipping_of(training, std::max(rate * static_cast<double>(units) / 20, sigma));
 
   dpsgd::AuditReport report;
   report.subject = {{"engine", "velum " + dpsgd::velum_version()},
                     {"model", arguments.model},
                     {"data", std::to_string(images.count) + " examples, " + arguments.dataset},
+                    {"unit", users.empty() ? "example" : "user, " + std::to_string(units)},
                     {"type", arguments.double_precision ? "float64" : "float32"},
                     {"sampling rate", number_text(rate)},
-                    {"clipping norm", number_text(arguments.clipping_norm)},
+                    {"clipping", clipping.to_text()},
                     {"noise multiplier", number_text(sigma)},
                     {"steps", std::to_string(arguments.steps)}};
   report.conformance =
@@ -333,6 +367,11 @@ void add_audit_command(CLI::App& program, int* exit_code) {
   command->add_option("--data", arguments.data_directory, "folder of the data files")
       ->type_name("DIR")
       ->group(what);
+  command
+      ->add_option("--users", arguments.users_file,
+                   "whose each example is, as for velum train: users are what is audited")
+      ->type_name("FILE")
+      ->group(what);
   command->add_option("--examples", arguments.examples, "so many, the first ones")
       ->group(what)
       ->capture_default_str();
@@ -366,9 +405,7 @@ void add_audit_command(CLI::App& program, int* exit_code) {
       ->add_option("--batch-size", arguments.batch_size,
                    "expected, instead of --sampling-rate; default 64")
       ->group(training);
-  command->add_option("--clipping-norm", arguments.clipping_norm, "bound on each gradient")
-      ->group(training)
-      ->capture_default_str();
+  add_clipping_options(*command, training, arguments.training, arguments.clipping);
   command->add_option("--learning-rate", arguments.learning_rate, "of plain SGD")
       ->group(training)
       ->capture_default_str();

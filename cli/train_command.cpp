@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "clipping_options.h"
 #include "interrupt.h"
 #include "progress_display.h"
 #include "velum/dpsgd/features/feature_cache.h"
@@ -26,6 +27,7 @@ struct Arguments {
   std::string recipe = std::string(to_string(dpsgd::TrainingOptions{}.recipe));
   std::string clipping = std::string(to_string(dpsgd::TrainingOptions{}.clipping));
   std::string data_directory;
+  std::string users_file;
   std::string ledger;
   std::string out;
   std::string resume;
@@ -71,6 +73,7 @@ int train(Arguments& arguments) {
       arguments.training.recipe = dpsgd::feature_recipe_from_string(arguments.recipe);
       arguments.training.clipping = dpsgd::clipping_kind_from_string(arguments.clipping);
       arguments.training.data_directory = arguments.data_directory;
+      arguments.training.users_file = arguments.users_file;
       arguments.training.ledger_file = arguments.ledger;
       outcome = dpsgd::start_training(arguments.training, run, display, arguments.force);
     }
@@ -102,7 +105,9 @@ void add_train_command(CLI::App& program, int* exit_code) {
       "train", "Train a model on images under differential privacy, and say what it promises.");
   command->footer(
       "Example: velum train --dataset fashion-mnist --model scatter-linear --epsilon 3\n"
-      "Neighbouring data sets: one has one example more. Ctrl-C finishes the step, saves and\n"
+      "Neighbouring data sets: one has one example more, or with --users one user with all "
+      "images.\n"
+      "Ctrl-C finishes the step, saves and\n"
       "reports (exit status 130); --resume goes on. With --ledger, the run ends at the data set's\n"
       "budget in the same way (exit status 3, also where the budget pays no step at all).");
 
@@ -132,6 +137,15 @@ void add_train_command(CLI::App& program, int* exit_code) {
       ->type_name("S|K")
       ->capture_default_str();
 
+  add(arguments->users_file, "--users",
+      "whose each training image is: a number on each line, or NPY; users are protected, each with "
+      "all images (cnn, mlp)",
+      what)
+      ->type_name("FILE");
+  add(training.max_samples_per_user, "--max-samples-per-user",
+      "most images of a user in a step, chosen anew; bounds memory, not what a user costs", what)
+      ->type_name("N");
+
   const char* privacy = "Privacy";
   add(training.epsilon, "--epsilon", "budget of the whole run; sets the noise", privacy);
   add(training.delta, "--delta", "of the budget", privacy)->capture_default_str();
@@ -154,26 +168,12 @@ void add_train_command(CLI::App& program, int* exit_code) {
   add(training.epochs, "--epochs", "expected passes over the data", recipe);
   add(training.steps, "--steps", "instead of --epochs", recipe);
   add(training.sampling_rate, "--sampling-rate",
-      "probability of each example to be in a step; 1: all in each", recipe);
+      "probability of each example, or user, to be in a step; 1: all in each", recipe);
   add(training.batch_size, "--batch-size", "expected, instead of --sampling-rate", recipe);
-  add(arguments->clipping, "--clipping",
-      "flat; per-layer: equal shares of the norm; automatic: every gradient brought near the norm; "
-      "adaptive: the norm follows a quantile",
-      recipe)
-      ->type_name("NAME")
-      ->capture_default_str();
-  add(training.clipping_norm, "--clipping-norm",
-      "bound on each example's gradient; of adaptive clipping the first one", recipe);
-  add(training.clipping_stability, "--clipping-stability",
-      "of automatic clipping: what is added to each norm", recipe);
-  add(training.clipping_quantile, "--clipping-quantile",
-      "of adaptive clipping: share of the gradients that stay as they are", recipe);
-  add(training.clipping_rate, "--clipping-rate", "of adaptive clipping: how fast the norm follows",
-      recipe);
-  add(training.clipping_count_noise, "--clipping-count-noise",
-      "of adaptive clipping: standard deviation of the noise on the count of such gradients; part "
-      "of the same epsilon",
-      recipe);
+  for (CLI::Option* option :
+       add_clipping_options(*command, recipe, training, arguments->clipping)) {
+    of_a_new_run.push_back(option);
+  }
   add(training.learning_rate, "--learning-rate", "of SGD", recipe);
   add(training.momentum, "--momentum", "of SGD", recipe);
   add(training.physical_batch_size, "--physical-batch-size",

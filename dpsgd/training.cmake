@@ -11,6 +11,7 @@ velum_add_library(training
     include/velum/dpsgd/training/scatter_features.h
     include/velum/dpsgd/training/training_plan.h
     include/velum/dpsgd/training/training_run.h
+    include/velum/dpsgd/training/user_ids.h
   SOURCES
     src/training/checkpoint.cpp
     src/training/durable_file.cpp
@@ -21,5 +22,6 @@ velum_add_library(training
     src/training/scatter_features.cpp
     src/training/training_plan.cpp
     src/training/training_run.cpp
+    src/training/user_ids.cpp
   PUBLIC velum::dpsgd velum::features velum::accounting velum::integer_noise velum::ledger
   PRIVATE $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)

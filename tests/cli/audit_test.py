@@ -45,10 +45,11 @@ class Audit(unittest.TestCase):
     def test_every_model_and_kind_of_canary(self):
         for model, kind, more in (
             ("mlp", "input", ["--float64"]),
-            ("cnn", "gradient", []),
+            ("cnn", "gradient", ["--clipping", "per-layer"]),
             ("scatter-linear", "dirac", []),
+            ("mlp", "dirac", ["--clipping", "adaptive", "--clipping-norm", "1"]),
         ):
-            with self.subTest(model=model, kind=kind):
+            with self.subTest(model=model, kind=kind, more=more):
                 result = run(
                     "--examples", "40", "--batch-size", "10", "--steps", "2", "--canaries", "20",
                     "--replay-steps", "1", "--seed-insecure", "1", "--threads", "1",
@@ -59,6 +60,27 @@ class Audit(unittest.TestCase):
                 report = json.loads(result.stdout)
                 self.assertTrue(report["holds"])
                 self.assertEqual(report["subject"]["canaries"], kind)
+
+    def test_users_are_audited_with_all_their_examples(self):
+        with tempfile.TemporaryDirectory(prefix="velum-audit-test-") as folder:
+            users = pathlib.Path(folder) / "users"
+            users.write_text("".join(f"{100 + i % 20}\n" for i in range(120)))
+            result = run(
+                "--examples", "120", "--batch-size", "5", "--steps", "3", "--seed-insecure", "3",
+                "--threads", "1", "--epsilon", "2", "--canaries", "50", "--replay-steps", "2",
+                "--users", str(users), "--clipping", "automatic", "--json", "--no-progress",
+            )  # fmt: skip
+            self.assertEqual(result.returncode, 0, result.stderr)
+            few = run("--examples", "130", "--users", str(users))
+        self.assertEqual(few.returncode, 1)
+        self.assertIn("120 users, expected one for each of the 130 examples", few.stderr)
+        report = json.loads(result.stdout)
+        self.assertEqual(report["subject"]["unit"], "user, 20")
+        self.assertIn("automatic", report["subject"]["clipping"])
+        units = {row["unit"] for row in report["replay"]["comparisons"]} - {None}
+        self.assertTrue(units and units <= set(range(100, 120)), units)
+        checks = {check["check"] for check in report["conformance"]["checks"]}
+        self.assertIn("a user is drawn with all examples", checks)
 
     def test_a_claim_that_is_too_small_is_refuted(self):
         result = run(
@@ -101,6 +123,8 @@ class Audit(unittest.TestCase):
             ),
             (["--sampling-rate", "2"], "--sampling-rate = 2"),
             (["--clipping-norm", "0"], "--clipping-norm = 0, expected finite and > 0"),
+            (["--clipping", "bird"], "expected flat, per-layer, automatic or adaptive"),
+            (["--clipping-quantile", "0.5"], "belongs to the clipping adaptive, not to flat"),
         ):
             with self.subTest(arguments=arguments):
                 result = run(*arguments)

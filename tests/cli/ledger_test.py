@@ -44,10 +44,10 @@ class LedgerCase(unittest.TestCase):
     def json(self, command, *arguments):
         return json.loads(self.run_ledger(command, *arguments, "--json").stdout)
 
-    def init(self, *arguments, epsilon=3, size=TRAIN_COUNT):
+    def init(self, *arguments, epsilon=3, size=TRAIN_COUNT, unit="record"):
         self.run_ledger(
             *("init", "--dataset-id", "bars", "--epsilon", epsilon, "--delta", 1e-5),
-            *("--size", size, "--unit", "person", "--accountant", "rdp", *arguments),
+            *("--size", size, "--unit", unit, "--accountant", "rdp", *arguments),
         )
 
     def reserve(self, *arguments, expect=0):
@@ -79,7 +79,7 @@ class LedgerCase(unittest.TestCase):
 
 class LedgerTest(LedgerCase):
     def test_init_status_reserve_history_verify(self):
-        self.init("--description", "images of bars")
+        self.init("--description", "images of bars", unit="person")
         status = self.json("status")
         self.assertEqual(status["events"], 2)
         (entry,) = status["data_sets"]
@@ -184,7 +184,7 @@ class LedgerTest(LedgerCase):
             self.assertEqual(restored[key], original[key])
 
     def test_status_has_a_statement_for_a_paper(self):
-        self.init()
+        self.init(unit="person")
         self.reserve("--noise-multiplier", 2, "--sampling-rate", 0.01, "--steps", 100)
         status = self.json("status")["data_sets"][0]
         statement = status["statement"]

@@ -137,6 +137,50 @@ class TrainTest(unittest.TestCase):
         self.assertIn("epsilon", text)
         self.assertIn("number of training examples is public", " ".join(text.split()))
 
+    def users(self, text=None):
+        """A file of 60 users with five images each, or of this text."""
+        path = self.root / f"users-{len(list(self.root.iterdir()))}.txt"
+        path.write_text(text or "".join(f"{i % 60}\n" for i in range(TRAIN_COUNT)))
+        return path
+
+    def test_users_are_what_is_drawn_clipped_and_promised(self):
+        done = self.run_velum(
+            *("--model", "mlp", "--epsilon", 3, "--steps", 2, "--sampling-rate", 0.2),
+            *("--users", self.users(), "--max-samples-per-user", 3),
+        )
+        text = " ".join(done.stdout.split())
+        self.assertIn("every user takes part in a step with probability 0.2", text)
+        self.assertIn("One user with all examples is what is protected", text)
+        report = json.loads((self.out / "report.json").read_text())
+        self.assertEqual(report["unit"], "user")
+        self.assertEqual(report["unit_count"], 60)
+        self.assertEqual(report["expected_batch_size"], 12)
+        self.assertEqual(report["statement"]["unit"], "user")
+        self.assertEqual(report["releases"][0]["label"], "training, by user")
+        self.assertLessEqual(report["epsilon"], 3)
+
+    def test_users_that_do_not_fit_are_refused(self):
+        mlp = ["--model", "mlp", "--epsilon", 3, "--steps", 2]
+        for options, text in (
+            ([*mlp, "--users", self.users("1\n2\n")], "2 users, expected one for each of the 300"),
+            ([*mlp, "--users", self.users("1\nanna\n")], "line 2 is no whole number"),
+            ([*mlp, "--users", self.root / "none"], "No such file"),
+            ([*mlp, "--max-samples-per-user", 3], "belongs to the training of users"),
+            (["--epsilon", 3, "--users", self.users()], "users go with the models cnn and mlp"),
+            ([*mlp, "--held-out", 9, "--users", self.users()], "does not go with users"),
+            (
+                [*mlp, "--physical-batch-size", 4, "--users", self.users()],
+                "physical_batch_size = 4, expected at least the most images of a user",
+            ),
+        ):
+            with self.subTest(text=text):
+                done = subprocess.run(
+                    self.command(*options), text=True, capture_output=True, timeout=300
+                )
+                self.assertIn(done.returncode, (1, 2), done.stdout + done.stderr)
+                self.assertIn(text, done.stderr)
+                self.assertFalse(self.out.exists())
+
     def test_scatter_linear(self):
         done = self.run_velum("--model", "scatter-linear", "--epsilon", 3, "--steps", 5)
         self.check_finished_run(5, 1, 1.0)
@@ -385,7 +429,12 @@ class TrainTest(unittest.TestCase):
             ("--epsilon", 3, "--steps", 0): "steps = 0, expected at least 1",
             ("--epsilon", 3, "--epochs", -2): "epochs = -2, expected finite and above 0",
             ("--epsilon", 3, "--sampling-rate", 1.5): "sampling_rate = 1.5",
-            ("--epsilon", 3, "--batch-size", 301): "batch_size = 301, expected at most the size",
+            (
+                "--epsilon",
+                3,
+                "--batch-size",
+                301,
+            ): "batch_size = 301, expected at most the number of examples",
             ("--epsilon", 3, "--clipping-norm", 0): "clipping_norm = 0",
             ("--epsilon", 3, "--clipping", "none"): "clipping = none, expected flat, per-layer",
             (

@@ -10,7 +10,10 @@
 
 #include "support/image_files.h"
 #include "support/temporary_directory.h"
+#include "velum/dpsgd/accounting/atomic_file.h"
+#include "velum/dpsgd/ledger/ledger.h"
 #include "velum/dpsgd/poisson_sampler.h"
+#include "velum/dpsgd/privacy_engine.h"
 #include "velum/dpsgd/training/checkpoint.h"
 #include "velum/dpsgd/training/durable_file.h"
 #include "velum/dpsgd/training/image_data.h"
@@ -19,6 +22,8 @@
 #include "velum/dpsgd/training/release_labels.h"
 #include "velum/dpsgd/training/scatter_features.h"
 #include "velum/dpsgd/training/training_run.h"
+#include "velum/dpsgd/training/user_ids.h"
+#include "velum/dpsgd/user_poisson_sampler.h"
 #include "velum/kernels/random/gaussian.h"
 
 namespace velum::dpsgd {
@@ -419,6 +424,155 @@ TEST_F(Train, EveryClippingTrainsAndIsReported) {
         read_file(run_.directory / "metrics.jsonl").find("clipping_norm") != std::string::npos,
         kind == ClippingKind::kAdaptive);
   }
+}
+
+class TrainUsers : public Train {
+ protected:
+  /// 24 users of five images each, in the file that the options name.
+  TrainingOptions users(std::int64_t steps) {
+    write_users(kTrainCount, 24);
+    TrainingOptions training = options(ModelKind::kMlp, steps);
+    training.users_file = directory_ / "users.txt";
+    return training;
+  }
+  void write_users(std::int64_t images, std::int64_t count) {
+    std::string text;
+    for (std::int64_t i = 0; i < images; ++i) text += std::to_string(7 * (i % count)) + "\n";
+    write_file_atomically(directory_ / "users.txt", text);
+  }
+  std::string refusal(const TrainingOptions& training) {
+    try {
+      start(training);
+    } catch (const std::exception& error) {
+      EXPECT_FALSE(std::filesystem::exists(run_.directory)) << error.what();
+      return error.what();
+    }
+    return "";
+  }
+};
+
+TEST_F(TrainUsers, BooksReportAndStatementAreAboutUsers) {
+  const TrainingOutcome outcome = start(users(6));
+  EXPECT_TRUE(outcome.complete);
+  EXPECT_EQ(outcome.report.steps, 6);
+  EXPECT_EQ(outcome.report.expected_batch_size, 6);  // of 24 users at rate 0.25
+  EXPECT_EQ(outcome.report.unit_count, 24);
+  ASSERT_EQ(books().phases().size(), 1u);
+  EXPECT_EQ(books().phases()[0].label, "training, by user");
+  EXPECT_EQ(books().phases()[0].count, 6);
+  const PrivacyStatement statement = outcome.report.statement();
+  EXPECT_EQ(statement.unit, "user");
+  EXPECT_THAT(statement.releases.front().sampling, HasSubstr("every user"));
+  const std::string text = read_file(run_.directory / "report.txt");
+  EXPECT_THAT(text, HasSubstr("every user takes part"));
+  EXPECT_THAT(text, HasSubstr("One user with all examples is what is protected"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("who contributes several")));
+}
+
+TEST_F(TrainUsers, AStoppedRunGoesOnWithTheSameUsers) {
+  StopAfter stop(3);
+  start(users(6), stop);
+  const TrainingOutcome outcome = resume();
+  EXPECT_TRUE(outcome.complete);
+  EXPECT_EQ(outcome.report.steps, 6);
+  EXPECT_EQ(outcome.report.statement().unit, "user");
+
+  run_.directory = directory_ / "other";
+  start(users(6), stop);
+  write_users(kTrainCount, 23);
+  EXPECT_THAT([&] { resume(); }, ::testing::ThrowsMessage<std::runtime_error>(
+                                     HasSubstr("23 users, but the run began with 24")));
+}
+
+// With a known key, what an engine of users does with the same batches.
+TEST_F(TrainUsers, UsersAreClippedAndNotImages) {
+  TrainingOptions training = users(1);
+  training.noise_multiplier = 0.05;
+  training.epsilon.reset();
+  training.insecure_seed = 5;
+  training.learning_rate = 1.0;
+  training.momentum = 0.0;
+  training.physical_batch_size = 1000;
+  start(training);
+  const auto trained = [&] {
+    torch::nn::Sequential model = make_model(ModelKind::kMlp, 0, 0);
+    torch::load(model, (run_.directory / "model.pt").string());
+    std::vector<at::Tensor> values;
+    for (const at::Tensor& parameter : model->parameters()) values.push_back(parameter.detach());
+    return values;
+  };
+  const std::vector<at::Tensor> by_user = trained();
+
+  const kernels::RandomKey key = kernels::insecure_key_from_seed(5);
+  const std::uint64_t seed = (std::uint64_t{key.words[0]} << 32) | key.words[1];
+  torch::nn::Sequential model = make_model(ModelKind::kMlp, 0, seed);
+  const ImageData images = load_image_data("idx", directory_.path());
+  UserPoissonSampler sampler(read_user_ids(training.users_file), 0.25, {}, key);
+  const UserBatch batch = sampler.next();
+  ASSERT_FALSE(batch.samples.empty());
+  const at::Tensor rows = torch::tensor(batch.samples);
+  at::Tensor pixels = torch::empty({kTrainCount, 1, 28, 28});
+  for (std::size_t i = 0; i < images.train.images.size(); ++i) {
+    pixels.data_ptr<float>()[i] = static_cast<float>(images.train.images[i]) / 255.0f;
+  }
+  at::Tensor labels = torch::empty({kTrainCount}, torch::kLong);
+  std::copy(images.train.labels.begin(), images.train.labels.end(),
+            labels.data_ptr<std::int64_t>());
+  PrivacyOptions privacy{.clipping = Clipping::flat(0.1), .noise_multiplier = 0.05};
+  privacy.insecure_test_key = key;
+  PrivacyEngine engine(model->parameters(), sampler, privacy);
+  engine.backward(torch::nn::functional::cross_entropy(
+                      model->forward(pixels.index_select(0, rows)), labels.index_select(0, rows),
+                      torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone)),
+                  batch.users);
+  for (std::size_t i = 0; i < by_user.size(); ++i) {
+    const at::Tensor parameter = model->parameters()[i];
+    EXPECT_LE((by_user[i] - (parameter - parameter.grad())).norm().item<double>(),
+              1e-5 * parameter.grad().norm().item<double>());
+  }
+}
+
+TEST_F(TrainUsers, WhatDoesNotFitIsRefusedBeforeAnythingIsMade) {
+  TrainingOptions training = users(2);
+  write_users(kTrainCount - 1, 24);
+  EXPECT_THAT(refusal(training), HasSubstr("119 users, expected one for each of the 120"));
+  training = users(2);
+  training.physical_batch_size = 4;
+  EXPECT_THAT(refusal(training), HasSubstr("physical_batch_size = 4, expected at least the most"));
+  training.max_samples_per_user = 3;
+  EXPECT_EQ(refusal(training), "");
+}
+
+TEST_F(TrainUsers, ALedgerHasToBeAboutTheSameUnit) {
+  const std::filesystem::path file = directory_ / "books.db";
+  {
+    Ledger ledger = Ledger::create(file);
+    const Budget budget{.epsilon = 10.0, .delta = 1e-5, .accountant = "rdp"};
+    ledger.add_data_set({.id = "people", .unit = "user", .public_size = 24, .budget = budget});
+    ledger.add_data_set(
+        {.id = "images", .unit = "record", .public_size = kTrainCount, .budget = budget});
+    ledger.add_data_set(
+        {.id = "many", .unit = "user", .public_size = kTrainCount, .budget = budget});
+  }
+  const auto entered = [&](TrainingOptions training, const char* data_set) {
+    training.ledger_file = file;
+    training.ledger_data_set = data_set;
+    return training;
+  };
+  EXPECT_THAT(refusal(entered(users(2), "images")),
+              AllOf(HasSubstr("images in the ledger is about one record, but this training draws "
+                              "and bounds users"),
+                    HasSubstr("velum ledger init --unit user")));
+  EXPECT_THAT(refusal(entered(options(ModelKind::kMlp, 2), "many")),
+              AllOf(HasSubstr("about one user, but this training draws and bounds examples"),
+                    HasSubstr("--users")));
+  EXPECT_THAT(refusal(entered(users(2), "many")), HasSubstr("120 users by the ledger"));
+  EXPECT_EQ(refusal(entered(users(2), "people")), "");
+  const Composition spent = Ledger::open(file).status("people").spent;
+  EXPECT_EQ(spent.total_count(), 2);
+  EXPECT_EQ(spent.phases().front().mechanism, books().phases().front().mechanism);
+  run_.directory = directory_ / "images-run";
+  EXPECT_EQ(refusal(entered(options(ModelKind::kMlp, 2), "images")), "");
 }
 
 // Gradients far below C, and steps too small to change that: what C does is known from the key.

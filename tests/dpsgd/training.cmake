@@ -6,3 +6,4 @@ velum_add_test(dpsgd_checkpoint_test TORCH SOURCES checkpoint_test.cpp LIBRARIES
 velum_add_test(dpsgd_train_test TORCH SOURCES train_test.cpp LIBRARIES velum::training)
 velum_add_test(dpsgd_federated_training_test TORCH
   SOURCES federated_training_test.cpp LIBRARIES velum::training)
+velum_add_test(dpsgd_user_ids_test SOURCES user_ids_test.cpp LIBRARIES velum::training)

@@ -186,7 +186,7 @@ TEST(TrainingPlan, OptionsThatDoNotFitAreRefused) {
   expect_refused({.dataset = "idx", .epsilon = 1.0}, "needs the data directory");
   expect_refused({.epsilon = 0.0}, "epsilon = 0, expected finite and above 0");
   expect_refused({.epsilon = 1.0, .batch_size = 101},
-                 "batch_size = 101, expected at most the size of the data set, 100");
+                 "batch_size = 101, expected at most the number of examples, 100");
   expect_refused({.noise_multiplier = 1e-300}, "noise_multiplier = 1e-300");
   expect_refused({.epsilon = 1.0, .views = 2}, "views belong to a model that sees images");
   expect_refused({.model = ModelKind::kCnn, .epsilon = 1.0, .views = 1025},
@@ -248,6 +248,67 @@ TEST(TrainingPlan, ClippingIsDecidedKeptAndCostsNothingMore) {
               kind != ClippingKind::kFlat);
   }
   EXPECT_THROW(clipping_kind_from_string("groups"), std::invalid_argument);
+}
+
+TEST(TrainingPlan, UsersAreWhatIsCountedDrawnAndBooked) {
+  const TrainingOptions options{.model = ModelKind::kMlp,
+                                .users_file = "users.txt",
+                                .max_samples_per_user = 700,
+                                .epsilon = 3.0,
+                                .batch_size = 50};
+  const TrainingPlan plan = make_training_plan(options, 60000, 1000);
+  EXPECT_TRUE(plan.by_user());
+  EXPECT_EQ(plan.unit_count(), 1000);
+  EXPECT_EQ(plan.sampling_rate, 0.05);
+  EXPECT_EQ(plan.steps_per_epoch, 20);
+  EXPECT_EQ(plan.physical_batch_size, 700);  // all of a user fit
+  EXPECT_EQ(plan.planned_releases().phases().front().label, "training, by user");
+  // As private as training on as many examples at that rate.
+  TrainingOptions examples = options;
+  examples.users_file.clear();
+  examples.max_samples_per_user.reset();
+  EXPECT_EQ(plan.noise_multiplier, make_training_plan(examples, 1000).noise_multiplier);
+  EXPECT_EQ(make_training_plan(examples, 1000).planned_releases().phases().front().label,
+            "training");
+
+  const TrainingPlan read = TrainingPlan::from_json(plan.to_json());
+  EXPECT_EQ(read.to_json(), plan.to_json());
+  EXPECT_EQ(read.users_file, "users.txt");
+  EXPECT_EQ(read.user_count, 1000);
+  EXPECT_EQ(read.max_samples_per_user, 700);
+  EXPECT_THAT(plan.to_json(), HasSubstr("\"format\": 5"));
+}
+
+TEST(TrainingPlan, UsersThatDoNotFitAreRefused) {
+  const auto error_of = [](const auto& change, std::optional<std::int64_t> users) -> std::string {
+    TrainingOptions options{.model = ModelKind::kMlp, .users_file = "users.txt", .epsilon = 3.0};
+    change(options);
+    try {
+      make_training_plan(options, 1000, users);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const auto nothing = [](TrainingOptions&) {};
+  EXPECT_EQ(error_of(nothing, 100), "");
+  EXPECT_THAT(error_of(nothing, std::nullopt), HasSubstr("go together"));
+  EXPECT_THAT(error_of([](auto& o) { o.users_file.clear(); }, 100), HasSubstr("go together"));
+  EXPECT_THAT(error_of(nothing, 1001), HasSubstr("user_count = 1001, expected 1 to"));
+  EXPECT_THAT(error_of([](auto& o) { o.model = ModelKind::kScatterLinear; }, 100),
+              HasSubstr("users go with the models cnn and mlp"));
+  EXPECT_THAT(error_of([](auto& o) { o.held_out = 10; }, 100), HasSubstr("does not go with users"));
+  EXPECT_THAT(error_of([](auto& o) { o.max_samples_per_user = 0; }, 100),
+              HasSubstr("max_samples_per_user = 0, expected at least 1"));
+  EXPECT_THAT(error_of(
+                  [](auto& o) {
+                    o.users_file.clear();
+                    o.max_samples_per_user = 3;
+                  },
+                  std::nullopt),
+              HasSubstr("max_samples_per_user belongs to the training of users"));
+  EXPECT_THAT(error_of([](auto& o) { o.batch_size = 101; }, 100),
+              HasSubstr("batch_size = 101, expected at most the number of users, 100"));
 }
 
 TEST(TrainingPlan, TextThatIsNoPlanIsRefused) {

@@ -32,15 +32,23 @@ std::vector<std::string> all_assumptions(const TrainingReport& report) {
 
 }  // namespace
 
-std::string describe_sampling(double sampling_rate) {
-  if (sampling_rate == 1.0) return "none: every step uses every example";
-  return "Poisson: every example takes part in a step with probability " +
+std::string describe_sampling(double sampling_rate, const std::string& unit) {
+  if (sampling_rate == 1.0) return "none: every step uses every " + unit;
+  return "Poisson: every " + unit + " takes part in a step with probability " +
          number_text(sampling_rate) + ", independently";
 }
 
-std::vector<std::string> standard_assumptions(Neighbouring neighbouring) {
+std::vector<std::string> standard_assumptions(Neighbouring neighbouring, const std::string& unit) {
   std::vector<std::string> assumptions;
-  if (neighbouring == Neighbouring::kAddOrRemoveOne) {
+  if (unit != "example") {
+    assumptions = {
+        "One " + unit +
+            " with all examples is what is protected, as the examples were assigned: "
+            "whose example carries the name of another " +
+            unit + " is not covered.",
+        "The number of " + unit + "s is public; how many examples each has is not.",
+    };
+  } else if (neighbouring == Neighbouring::kAddOrRemoveOne) {
     assumptions = {
         "One example is what is protected; who contributes several is protected less.",
         "The number of training examples is public.",
@@ -56,16 +64,18 @@ std::vector<std::string> standard_assumptions(Neighbouring neighbouring) {
        "model, hyper-parameters and stopping time is not charged to epsilon.",
        "The noise is Gaussian in floating point; the distance from the real-valued Gaussian of the "
        "theory is in docs/numerics.md.",
-       "The test set shares no example with the training set."});
+       "The test set shares no " + unit + " with the training set."});
   return assumptions;
 }
 
-TrainingReport make_training_report(const Accountant& accountant, double delta) {
+TrainingReport make_training_report(const Accountant& accountant, double delta,
+                                    const std::string& unit) {
   TrainingReport report;
+  report.unit = unit;
   report.guarantee = accountant.guarantee(delta);
   report.accountant = accountant.name();
   report.composition = accountant.composition();
-  report.assumptions = standard_assumptions(report.composition.neighbouring());
+  report.assumptions = standard_assumptions(report.composition.neighbouring(), unit);
   report.versions["velum"] = velum_version();
   return report;
 }
@@ -75,7 +85,10 @@ bool TrainingReport::is_private() const {
 }
 
 PrivacyStatement TrainingReport::statement() const {
-  return make_privacy_statement(composition, guarantee, accountant);
+  StatementOptions stated;
+  stated.unit = unit;
+  stated.whole_units = unit != "example";
+  return make_privacy_statement(composition, guarantee, accountant, stated);
 }
 
 std::string TrainingReport::to_json() const {
@@ -89,7 +102,9 @@ std::string TrainingReport::to_json() const {
   }
   report["delta"] = guarantee.delta;
   report["neighbouring"] = to_string(composition.neighbouring());
-  report["sampling"] = describe_sampling(sampling_rate);
+  report["unit"] = unit;
+  if (unit_count) report["unit_count"] = *unit_count;
+  report["sampling"] = describe_sampling(sampling_rate, unit);
   report["accountant"] = accountant;
   report["accounting_method"] = guarantee.method;
   if (guarantee.order) report["rdp_order"] = *guarantee.order;
@@ -143,7 +158,8 @@ std::string TrainingReport::to_text() const {
   if (!model.empty()) out += row("model", model);
   if (!dataset.empty()) out += row("data set", dataset);
   out += row("examples", grouped_text(dataset_size));
-  out += row("sampling", describe_sampling(sampling_rate));
+  if (unit_count) out += row(unit + "s", grouped_text(*unit_count));
+  out += row("sampling", describe_sampling(sampling_rate, unit));
   out += row("expected batch size", short_text(expected_batch_size));
   out += row("steps", grouped_text(steps));
   out += row("clipping norm", short_text(clipping_norm));

@@ -25,6 +25,8 @@ constexpr int kLedgerPlanFormat = 2;
 constexpr int kViewsPlanFormat = 3;
 /// As the former, with another clipping than by one norm.
 constexpr int kClippingPlanFormat = 4;
+/// As the former, for users.
+constexpr int kUsersPlanFormat = 5;
 constexpr double kDefaultClippingNorm = 0.1;
 constexpr double kDefaultMomentum = 0.9;
 constexpr double kDefaultStability = 0.01;
@@ -53,6 +55,7 @@ void require_at_least_one(const char* name, const std::optional<std::int64_t>& v
 }
 
 int format_of(const TrainingPlan& plan) {
+  if (plan.by_user()) return kUsersPlanFormat;
   if (plan.clipping.kind() != Clipping::Kind::kFlat) return kClippingPlanFormat;
   if (plan.views > 0 || plan.average_decay > 0 || plan.centre_pixels || plan.held_out > 0)
     return kViewsPlanFormat;
@@ -123,7 +126,7 @@ double epsilon_of(const Composition& releases, double delta) {
 /// Fills in the noise for a budget of (plan.epsilon, plan.delta).
 void calibrate(TrainingPlan& plan) {
   std::vector<PlannedRelease> releases = preparation_shares(plan);
-  releases.push_back({kTrainingLabel, plan.steps, std::nullopt});
+  releases.push_back({plan.training_label(), plan.steps, std::nullopt});
   const std::vector<double> noise = calibrate_gaussian_releases(plan.epsilon, plan.delta, releases);
   for (std::size_t i = 0; i + 1 < releases.size(); ++i) {
     plan.preparation.push_back({releases[i].label, noise[i]});
@@ -150,7 +153,7 @@ void price(TrainingPlan& plan, double noise_multiplier) {
     double left = 1.0;
     for (const PlannedRelease& release : releases) left -= *release.share * *release.share;
     Composition training;
-    training.append(plan.step_mechanism(), plan.steps, kTrainingLabel);
+    training.append(plan.step_mechanism(), plan.steps, plan.training_label());
     RdpAccountant accountant;
     accountant.compose(training);
     double mu = std::sqrt(static_cast<double>(plan.steps)) / noise_multiplier;
@@ -177,33 +180,6 @@ void price(TrainingPlan& plan, double noise_multiplier) {
   if (!std::isfinite(plan.epsilon)) {
     refuse("noise_multiplier", noise_multiplier, "large enough for a finite epsilon");
   }
-}
-
-/// @throws std::invalid_argument where a value is out of range.
-Clipping clipping_of(const TrainingOptions& options, double default_count_noise) {
-  const double norm = options.clipping_norm.value_or(kDefaultClippingNorm);
-  switch (options.clipping) {
-    case ClippingKind::kFlat:
-      return Clipping::flat(norm);
-    case ClippingKind::kPerLayer: {
-      std::vector<std::vector<std::int64_t>> layers = layers_of_model(options.model);
-      const double share = Clipping::equal_share(norm, static_cast<std::int64_t>(layers.size()));
-      std::vector<ClippingGroup> groups;
-      for (std::vector<std::int64_t>& layer : layers) groups.push_back({std::move(layer), share});
-      return Clipping::by_groups(std::move(groups));
-    }
-    case ClippingKind::kAutomatic:
-      return Clipping::automatic(norm, options.clipping_stability.value_or(kDefaultStability));
-    case ClippingKind::kAdaptive: {
-      AdaptiveClipping adaptive{
-          .initial_norm = norm,
-          .count_noise = options.clipping_count_noise.value_or(default_count_noise)};
-      adaptive.quantile = options.clipping_quantile.value_or(adaptive.quantile);
-      adaptive.learning_rate = options.clipping_rate.value_or(adaptive.learning_rate);
-      return Clipping::adaptive(adaptive);
-    }
-  }
-  throw std::logic_error("clipping_of: unknown ClippingKind");
 }
 
 }  // namespace
@@ -272,6 +248,10 @@ FeatureRecipe feature_recipe_from_string(std::string_view name) {
   refuse("recipe", name, "S or K");
 }
 
+const char* TrainingPlan::training_label() const {
+  return by_user() ? kUserTrainingLabel : kTrainingLabel;
+}
+
 Mechanism TrainingPlan::step_mechanism() const {
   if (sampling_rate == 1.0) return GaussianMechanism{noise_multiplier};
   return PoissonSampledGaussianMechanism{sampling_rate, noise_multiplier};
@@ -282,7 +262,7 @@ Composition TrainingPlan::planned_releases() const {
   for (const PreparatoryRelease& release : preparation) {
     releases.append(GaussianMechanism{release.noise_multiplier}, 1, release.label);
   }
-  releases.append(step_mechanism(), steps, kTrainingLabel);
+  releases.append(step_mechanism(), steps, training_label());
   return releases;
 }
 
@@ -318,6 +298,12 @@ std::string TrainingPlan::to_json() const {
     json["centre_pixels"] = centre_pixels;
     json["held_out"] = held_out;
   }
+  if (by_user()) {
+    json["users_file"] = users_file.string();
+    json["user_count"] = *user_count;
+    json["max_samples_per_user"] =
+        max_samples_per_user ? Json(*max_samples_per_user) : Json(nullptr);
+  }
   if (format_of(*this) >= kClippingPlanFormat) json["clipping"] = Json::parse(clipping.to_json());
   if (ledger) {
     json["ledger"] = {{"file", ledger->file.string()},
@@ -332,7 +318,7 @@ TrainingPlan TrainingPlan::from_json(std::string_view text) {
   try {
     const Json json = Json::parse(text);
     const int format = json.at("format").get<int>();
-    if (format < kPlanFormat || format > kClippingPlanFormat) refuse("format", format, "1 to 4");
+    if (format < kPlanFormat || format > kUsersPlanFormat) refuse("format", format, "1 to 5");
     TrainingPlan plan;
     json.at("dataset").get_to(plan.dataset);
     plan.data_directory = json.at("data_directory").get<std::string>();
@@ -365,6 +351,13 @@ TrainingPlan TrainingPlan::from_json(std::string_view text) {
       json.at("centre_pixels").get_to(plan.centre_pixels);
       json.at("held_out").get_to(plan.held_out);
     }
+    if (format >= kUsersPlanFormat) {
+      plan.users_file = json.at("users_file").get<std::string>();
+      plan.user_count = json.at("user_count").get<std::int64_t>();
+      if (!json.at("max_samples_per_user").is_null()) {
+        plan.max_samples_per_user = json.at("max_samples_per_user").get<std::int64_t>();
+      }
+    }
     if (format == kLedgerPlanFormat || json.contains("ledger")) {
       const Json& ledger = json.at("ledger");
       plan.ledger =
@@ -375,6 +368,21 @@ TrainingPlan TrainingPlan::from_json(std::string_view text) {
   } catch (const Json::exception& error) {
     throw std::invalid_argument(std::string("not the plan of a run: ") + error.what());
   }
+}
+
+void require_clipping_fits(const TrainingOptions& options) {
+  const auto require_kind = [&](const char* name, bool given, ClippingKind kind) {
+    if (!given || options.clipping == kind) return;
+    throw std::invalid_argument(std::string(name) + " belongs to the clipping " +
+                                std::string(to_string(kind)) + ", not to " +
+                                std::string(to_string(options.clipping)));
+  };
+  require_kind("clipping_stability", options.clipping_stability.has_value(),
+               ClippingKind::kAutomatic);
+  require_kind("clipping_quantile", options.clipping_quantile.has_value(), ClippingKind::kAdaptive);
+  require_kind("clipping_rate", options.clipping_rate.has_value(), ClippingKind::kAdaptive);
+  require_kind("clipping_count_noise", options.clipping_count_noise.has_value(),
+               ClippingKind::kAdaptive);
 }
 
 void validate(const TrainingOptions& options) {
@@ -408,18 +416,7 @@ void validate(const TrainingOptions& options) {
   }
   require_at_least_one("batch_size", options.batch_size);
   require_positive("clipping_norm", options.clipping_norm);
-  const auto require_kind = [&](const char* name, bool given, ClippingKind kind) {
-    if (!given || options.clipping == kind) return;
-    throw std::invalid_argument(std::string(name) + " belongs to the clipping " +
-                                std::string(to_string(kind)) + ", not to " +
-                                std::string(to_string(options.clipping)));
-  };
-  require_kind("clipping_stability", options.clipping_stability.has_value(),
-               ClippingKind::kAutomatic);
-  require_kind("clipping_quantile", options.clipping_quantile.has_value(), ClippingKind::kAdaptive);
-  require_kind("clipping_rate", options.clipping_rate.has_value(), ClippingKind::kAdaptive);
-  require_kind("clipping_count_noise", options.clipping_count_noise.has_value(),
-               ClippingKind::kAdaptive);
+  require_clipping_fits(options);
   static_cast<void>(clipping_of(options, /*default_count_noise=*/1.0));
   require_positive("learning_rate", options.learning_rate);
   if (options.momentum && !(*options.momentum >= 0.0 && *options.momentum < 1.0)) {
@@ -440,6 +437,21 @@ void validate(const TrainingOptions& options) {
     throw std::invalid_argument(
         "centre_pixels belongs to a model that sees images, not to scatter-linear: leave it out");
   }
+  require_at_least_one("max_samples_per_user", options.max_samples_per_user);
+  if (options.users_file.empty() && options.max_samples_per_user) {
+    throw std::invalid_argument(
+        "max_samples_per_user belongs to the training of users: give their file (--users)");
+  }
+  if (!options.users_file.empty() && options.model == ModelKind::kScatterLinear) {
+    throw std::invalid_argument(
+        "users go with the models cnn and mlp: scatter-linear releases the mean of the features of "
+        "single examples");
+  }
+  if (!options.users_file.empty() && options.held_out > 0) {
+    throw std::invalid_argument(
+        "held_out does not go with users: what is held out is read without noise, and its users "
+        "are not protected");
+  }
   if (options.held_out < 0) refuse("held_out", options.held_out, "at least 0");
   if (options.held_out > 0 && !options.ledger_file.empty()) {
     throw std::invalid_argument(
@@ -455,13 +467,50 @@ void validate(const TrainingOptions& options) {
   }
 }
 
-TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dataset_size) {
+Clipping clipping_of(const TrainingOptions& options, double default_count_noise) {
+  const double norm = options.clipping_norm.value_or(kDefaultClippingNorm);
+  switch (options.clipping) {
+    case ClippingKind::kFlat:
+      return Clipping::flat(norm);
+    case ClippingKind::kPerLayer: {
+      std::vector<std::vector<std::int64_t>> layers = layers_of_model(options.model);
+      const double share = Clipping::equal_share(norm, static_cast<std::int64_t>(layers.size()));
+      std::vector<ClippingGroup> groups;
+      for (std::vector<std::int64_t>& layer : layers) groups.push_back({std::move(layer), share});
+      return Clipping::by_groups(std::move(groups));
+    }
+    case ClippingKind::kAutomatic:
+      return Clipping::automatic(norm, options.clipping_stability.value_or(kDefaultStability));
+    case ClippingKind::kAdaptive: {
+      AdaptiveClipping adaptive{
+          .initial_norm = norm,
+          .count_noise = options.clipping_count_noise.value_or(default_count_noise)};
+      adaptive.quantile = options.clipping_quantile.value_or(adaptive.quantile);
+      adaptive.learning_rate = options.clipping_rate.value_or(adaptive.learning_rate);
+      return Clipping::adaptive(adaptive);
+    }
+  }
+  throw std::logic_error("clipping_of: unknown ClippingKind");
+}
+
+TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dataset_size,
+                                std::optional<std::int64_t> user_count) {
   validate(options);
   if (dataset_size < 1) refuse("dataset_size", dataset_size, "at least 1");
+  if (user_count.has_value() == options.users_file.empty()) {
+    throw std::invalid_argument("make_training_plan: a users_file and a user_count go together");
+  }
+  if (user_count && (*user_count < 1 || *user_count > dataset_size)) {
+    refuse("user_count", *user_count,
+           ("1 to the number of examples, " + std::to_string(dataset_size)).c_str());
+  }
   TrainingPlan plan;
   plan.dataset = options.dataset;
   plan.data_directory = options.data_directory;
   plan.dataset_size = dataset_size;
+  plan.users_file = options.users_file;
+  plan.user_count = user_count;
+  plan.max_samples_per_user = options.max_samples_per_user;
   plan.model = options.model;
   plan.recipe = options.recipe;
   plan.delta = options.delta;
@@ -469,13 +518,15 @@ TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dat
   plan.held_out = options.held_out;
 
   const NetworkDefaults network = network_defaults(plan.model);
-  const auto size = static_cast<double>(dataset_size);
+  const auto size = static_cast<double>(plan.unit_count());
   if (options.sampling_rate) {
     plan.sampling_rate = *options.sampling_rate;
   } else if (options.batch_size) {
-    if (*options.batch_size > dataset_size) {
+    if (*options.batch_size > plan.unit_count()) {
       refuse("batch_size", *options.batch_size,
-             ("at most the size of the data set, " + std::to_string(dataset_size)).c_str());
+             (std::string("at most the number of ") + plan.unit() + "s, " +
+              std::to_string(plan.unit_count()))
+                 .c_str());
     }
     plan.sampling_rate = static_cast<double>(*options.batch_size) / size;
   } else {
@@ -522,7 +573,9 @@ TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dat
       is_scatter(plan)
           ? 10000
           : std::max<std::int64_t>(1, kPhysicalImages / std::max<std::int64_t>(1, plan.views));
-  plan.physical_batch_size = options.physical_batch_size.value_or(rows);
+  // All images of a user belong in one physical batch.
+  plan.physical_batch_size = options.physical_batch_size.value_or(
+      std::max(rows, options.max_samples_per_user.value_or(1)));
   return plan;
 }
 

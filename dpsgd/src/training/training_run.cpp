@@ -12,7 +12,9 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
+#include <type_traits>
 #include <utility>
 
 #include "velum/dpsgd/accounting/accountant.h"
@@ -30,6 +32,8 @@
 #include "velum/dpsgd/training/release_journal.h"
 #include "velum/dpsgd/training/release_labels.h"
 #include "velum/dpsgd/training/scatter_features.h"
+#include "velum/dpsgd/training/user_ids.h"
+#include "velum/dpsgd/user_poisson_sampler.h"
 #include "velum/dpsgd/weight_average.h"
 #include "velum/kernels/random/key_source.h"
 #include "velum/kernels/stream.h"
@@ -39,6 +43,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+
+/// What a ledger may call a single example; any other unit may have several.
+constexpr std::string_view kExampleUnits[] = {"record", "example", "sample", "image"};
 
 constexpr std::int64_t kSpaceProbeBytes = std::int64_t{16} << 20;
 
@@ -74,7 +81,7 @@ std::int64_t affordable_steps(const TrainingPlan& plan, const Accountant& spent,
                               std::int64_t wanted) {
   const auto within_budget = [&](std::int64_t steps) {
     const std::unique_ptr<Accountant> accountant = spent.clone();
-    accountant->compose(plan.step_mechanism(), steps, kTrainingLabel);
+    accountant->compose(plan.step_mechanism(), steps, plan.training_label());
     return accountant->epsilon(plan.delta) <= plan.epsilon;
   };
   if (wanted <= 0 || within_budget(wanted)) return std::max<std::int64_t>(wanted, 0);
@@ -150,15 +157,30 @@ std::shared_ptr<Ledger> open_ledger(const LedgerUse& use, const TrainingPlan& pl
         "the data set " + use.data_set + " is kept for " + to_string(data_set.neighbouring) +
         " in the ledger, but training is private for " + to_string(Neighbouring::kAddOrRemoveOne));
   }
+  // One budget is about one unit: releases that bound examples say nothing about people who have
+  // several, and a statement about users would read as one about examples.
+  const std::string& unit = data_set.unit;
+  const bool about_examples = std::find(std::begin(kExampleUnits), std::end(kExampleUnits), unit) !=
+                              std::end(kExampleUnits);
+  if (about_examples == plan.by_user()) {
+    throw std::runtime_error(
+        "the budget of the data set " + use.data_set + " in the ledger is about one " + unit +
+        ", but this training draws and bounds " + plan.unit() + "s" +
+        (plan.by_user()
+             ? "; train without users, or enter it in a data set whose unit is the user "
+               "(velum ledger init --unit user)"
+             : "; give the users (--users), or enter it in a data set whose unit is the record "
+               "(velum ledger init --unit record)"));
+  }
   if (!data_set.public_size) {
     throw std::runtime_error("the size of the data set " + use.data_set +
                              " is not public by the ledger, but training makes it public");
   }
-  if (*data_set.public_size != plan.dataset_size) {
+  if (*data_set.public_size != plan.unit_count()) {
     throw std::runtime_error("the data set " + use.data_set + " has " +
-                             std::to_string(*data_set.public_size) +
-                             " examples by the ledger, but there are " +
-                             std::to_string(plan.dataset_size) + " training examples");
+                             std::to_string(*data_set.public_size) + " " + plan.unit() +
+                             "s by the ledger, but there are " + std::to_string(plan.unit_count()) +
+                             " " + (plan.by_user() ? "users" : "training examples"));
   }
   return ledger;
 }
@@ -253,8 +275,11 @@ class RunBooks final : public ReleaseGuard {
 /// A run from its plan to its report, in a directory that is locked and has the plan.
 class Run final : public PreparatoryReleases {
  public:
-  Run(TrainingPlan plan, const RunOptions& options, TrainingObserver& observer)
+  /// @param users  of the training images, for a plan by user.
+  Run(TrainingPlan plan, std::vector<std::int64_t> users, const RunOptions& options,
+      TrainingObserver& observer)
       : plan_(std::move(plan)),
+        users_(std::move(users)),
         options_(options),
         files_(options.directory),
         observer_(observer),
@@ -382,15 +407,27 @@ class Run final : public PreparatoryReleases {
   }
 
   void train(const ModelData& data) {
-    namespace functional = torch::nn::functional;
     const std::int64_t end =
         checkpoint_.step + affordable_steps(plan_, *accountant_, plan_.steps - checkpoint_.step);
     if (end == 0) {
       throw std::runtime_error("the budget of epsilon " + std::to_string(plan_.epsilon) +
                                " pays no training step");
     }
-    PoissonSampler sampler(plan_.dataset_size, plan_.sampling_rate, new_key(plan_),
-                           journal_.key_epoch(), checkpoint_.step);
+    if (plan_.by_user()) {
+      UserPoissonSampler sampler(users_, plan_.sampling_rate,
+                                 {.max_samples_per_user = plan_.max_samples_per_user},
+                                 new_key(plan_), journal_.key_epoch(), checkpoint_.step);
+      train(data, sampler, end);
+    } else {
+      PoissonSampler sampler(plan_.dataset_size, plan_.sampling_rate, new_key(plan_),
+                             journal_.key_epoch(), checkpoint_.step);
+      train(data, sampler, end);
+    }
+  }
+
+  template <typename Sampler>
+  void train(const ModelData& data, Sampler& sampler, std::int64_t end) {
+    namespace functional = torch::nn::functional;
     const kernels::RandomKey views_key = new_key(plan_);
     const ImageViews views(
         {.count = std::max<std::int64_t>(1, plan_.views), .fill = plan_.centre_pixels ? -1.0 : 0.0},
@@ -418,7 +455,11 @@ class Run final : public PreparatoryReleases {
     while (checkpoint_.step < end && !observer_.stop_requested() &&
            budget_allows(engine.mechanism(), end - checkpoint_.step)) {
       for (const PhysicalBatch& batch : loader.steps(1)) {
-        engine.accumulate(losses_of(batch));
+        if constexpr (std::is_same_v<Sampler, UserPoissonSampler>) {
+          engine.accumulate(losses_of(batch), batch.users);
+        } else {
+          engine.accumulate(losses_of(batch));
+        }
       }
       engine.finish_step();  // asks the books first
       if (accountant_->composition().total_count() != journal_.history().total_count()) {
@@ -467,7 +508,8 @@ class Run final : public PreparatoryReleases {
   /// False, with a note, where the ledger's budget is out. A run without a step is an error.
   bool budget_allows(const Mechanism& mechanism, std::int64_t steps_left) {
     try {
-      books_->reserve_ahead(mechanism, kTrainingLabel, std::min(steps_left, plan_.steps_per_epoch));
+      books_->reserve_ahead(mechanism, plan_.training_label(),
+                            std::min(steps_left, plan_.steps_per_epoch));
       return true;
     } catch (const BudgetExceeded& refusal) {
       if (checkpoint_.step == 0) throw;
@@ -486,7 +528,8 @@ class Run final : public PreparatoryReleases {
   }
 
   /// The history is already in the accountant; the engine gets the session's key epoch.
-  PrivacyEngine make_engine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
+  template <typename Sampler>
+  PrivacyEngine make_engine(std::vector<at::Tensor> parameters, const Sampler& sampler,
                             PrivacyOptions privacy) const {
     if (journal_.key_epoch() == 0) {
       return PrivacyEngine(std::move(parameters), sampler, std::move(privacy));
@@ -515,17 +558,18 @@ class Run final : public PreparatoryReleases {
   }
 
   TrainingOutcome finish(const ModelData& data) {
-    TrainingReport report = make_training_report(*accountant_, plan_.delta);
+    TrainingReport report = make_training_report(*accountant_, plan_.delta, plan_.unit());
+    report.unit_count = plan_.user_count;
     report.secure_randomness = !plan_.insecure_seed.has_value();
     report.noise_multiplier = plan_.noise_multiplier;
     report.clipping_norm = plan_.clipping_norm;
     report.clipping = plan_.clipping.to_text();
     report.sampling_rate = plan_.sampling_rate;
     for (const Phase& phase : journal_.history().phases()) {
-      if (phase.label == kTrainingLabel) report.steps += phase.count;
+      if (phase.label == plan_.training_label()) report.steps += phase.count;
     }
     report.dataset_size = plan_.dataset_size;
-    report.expected_batch_size = plan_.sampling_rate * static_cast<double>(plan_.dataset_size);
+    report.expected_batch_size = plan_.sampling_rate * static_cast<double>(plan_.unit_count());
     report.model = to_string(plan_.model);
     if (plan_.model == ModelKind::kScatterLinear) {
       report.model += ", recipe " + std::string(to_string(plan_.recipe));
@@ -558,10 +602,9 @@ class Run final : public PreparatoryReleases {
           "Earlier runs in this folder released results from the same data; their books are "
           "releases.1.jsonl and following, and are not part of this epsilon.");
     }
-    if (plan_.delta * static_cast<double>(plan_.dataset_size) >= 1.0) {
-      report.assumptions.push_back(
-          "Delta is not below one over the number of examples: this is too weak to protect each "
-          "of them.");
+    if (plan_.delta * static_cast<double>(plan_.unit_count()) >= 1.0) {
+      report.assumptions.push_back(std::string("Delta is not below one over the number of ") +
+                                   plan_.unit() + "s: this is too weak to protect each of them.");
     }
     if (plan_.ledger) {
       report.assumptions.push_back(
@@ -575,6 +618,7 @@ class Run final : public PreparatoryReleases {
   }
 
   TrainingPlan plan_;
+  std::vector<std::int64_t> users_;
   RunOptions options_;
   RunFiles files_;
   TrainingObserver& observer_;
@@ -611,6 +655,36 @@ void hold_out(ImageData& images, std::int64_t count) {
   train.count = kept;
   train.images.resize(static_cast<std::size_t>(pixels));
   train.labels.resize(static_cast<std::size_t>(kept));
+}
+
+/// The users of the training images, none where images are what is protected.
+std::vector<std::int64_t> load_users(const fs::path& file, std::int64_t images) {
+  if (file.empty()) return {};
+  std::vector<std::int64_t> users = read_user_ids(file);
+  if (static_cast<std::int64_t>(users.size()) != images) {
+    throw DataError(file.string() + ": " + std::to_string(users.size()) +
+                    " users, expected one for each of the " + std::to_string(images) +
+                    " training images");
+  }
+  return users;
+}
+
+std::optional<std::int64_t> count_of(const std::vector<std::int64_t>& users) {
+  if (users.empty()) return std::nullopt;
+  return static_cast<std::int64_t>(std::set<std::int64_t>(users.begin(), users.end()).size());
+}
+
+/// Found before the first release, and not by the loader after it.
+void require_users_fit(const TrainingPlan& plan, const std::vector<std::int64_t>& users) {
+  if (!plan.by_user()) return;
+  const UserPoissonSampler sampler(users, plan.sampling_rate,
+                                   {.max_samples_per_user = plan.max_samples_per_user});
+  if (sampler.most_samples_of_a_user() > plan.physical_batch_size) {
+    throw std::invalid_argument(
+        "physical_batch_size = " + std::to_string(plan.physical_batch_size) +
+        ", expected at least the most images of a user, which belong in one physical batch: give "
+        "more, or bound them by max_samples_per_user");
+  }
 }
 
 void validate(const RunOptions& run) {
@@ -653,7 +727,11 @@ TrainingOutcome start_training(const TrainingOptions& options, const RunOptions&
   refuse_existing_run();
   ImageData images = load_image_data(options.dataset, options.data_directory);
   hold_out(images, options.held_out);
-  TrainingPlan plan = make_training_plan(options, images.train.count);
+  TrainingOptions with_file = options;
+  if (!options.users_file.empty()) with_file.users_file = fs::absolute(options.users_file);
+  const std::vector<std::int64_t> users = load_users(with_file.users_file, images.train.count);
+  TrainingPlan plan = make_training_plan(with_file, images.train.count, count_of(users));
+  require_users_fit(plan, users);
   if (!options.ledger_file.empty()) {
     plan.ledger = choose_ledger(options, plan, observer);
   }
@@ -663,7 +741,7 @@ TrainingOutcome start_training(const TrainingOptions& options, const RunOptions&
   if (overwrite) retire_run(files);
   write_file_atomically(files.plan, plan.to_json());
   at::set_num_threads(run.threads);
-  return Run(plan, run, observer).execute(images);
+  return Run(plan, users, run, observer).execute(images);
 }
 
 TrainingOutcome resume_training(const RunOptions& run, TrainingObserver& observer) {
@@ -691,8 +769,15 @@ TrainingOutcome resume_training(const RunOptions& run, TrainingObserver& observe
                              " training examples, but the run began with " +
                              std::to_string(plan.dataset_size));
   }
+  const std::vector<std::int64_t> users = load_users(plan.users_file, images.train.count);
+  if (count_of(users) != plan.user_count) {
+    throw std::runtime_error(
+        plan.users_file.string() + " has " + std::to_string(count_of(users).value_or(0)) +
+        " users, but the run began with " + std::to_string(plan.user_count.value_or(0)));
+  }
+  require_users_fit(plan, users);
   at::set_num_threads(run.threads);
-  return Run(plan, run, observer).execute(images);
+  return Run(plan, users, run, observer).execute(images);
 }
 
 }  // namespace velum::dpsgd

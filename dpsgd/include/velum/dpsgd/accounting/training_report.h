@@ -22,14 +22,17 @@ struct TrainingReport {
   /// sampler knows. While false, the report opens with NOT PRIVATE, whatever epsilon says.
   bool secure_randomness = false;
 
+  std::string unit = "example";  ///< what is drawn and bounded, and so protected; or "user"
+  std::optional<std::int64_t> unit_count;  ///< of another unit than an example; treated as public
+
   // The training mechanism.
   double noise_multiplier = 0.0;
   double clipping_norm = 0.0;
   std::string clipping;  ///< in words; empty: not told
   double sampling_rate = 0.0;
   std::int64_t steps = 0;
-  std::int64_t dataset_size = 0;     ///< treated as public
-  double expected_batch_size = 0.0;  ///< the divisor of every step
+  std::int64_t dataset_size = 0;     ///< examples; treated as public where they are the unit
+  double expected_batch_size = 0.0;  ///< of units: the divisor of every step
   std::vector<std::string> assumptions;
 
   // The run.
@@ -42,7 +45,7 @@ struct TrainingReport {
   std::map<std::string, std::string> versions;  ///< "velum" is filled in by `make_training_report`
 
   /// JSON object. Keys, among others: epsilon, delta, private, neighbouring, sampling, accountant,
-  /// accounting_method, noise_multiplier, clipping_norm, clipping, sampling_rate, steps,
+  /// accounting_method, unit, noise_multiplier, clipping_norm, clipping, sampling_rate, steps,
   /// dataset_size, expected_batch_size, releases, assumptions, test_accuracy (percent), versions,
   /// statement (as `PrivacyStatement::to_json`, null where nothing is private). An infinite epsilon
   /// is null, and `private` is then false.
@@ -52,7 +55,7 @@ struct TrainingReport {
   /// run is private.
   std::string to_text() const;
 
-  /// The promise as it can stand in a paper, for one example and a public data set size. It takes
+  /// The promise as it can stand in a paper, for one unit and a public number of them. It takes
   /// secure randomness for granted, so nothing of it holds unless `is_private`.
   PrivacyStatement statement() const;
 
@@ -61,12 +64,15 @@ struct TrainingReport {
 };
 
 /// A report with the promise and the standard assumptions filled in from the accountant.
-TrainingReport make_training_report(const Accountant& accountant, double delta);
+/// @param unit  "example", or what else is drawn and bounded as a whole, such as "user".
+TrainingReport make_training_report(const Accountant& accountant, double delta,
+                                    const std::string& unit = "example");
 
 /// "every example independently with probability q at each step (Poisson)" and the like.
-std::string describe_sampling(double sampling_rate);
+std::string describe_sampling(double sampling_rate, const std::string& unit = "example");
 
 /// Assumptions under which the guarantee of velum's DP-SGD holds, one sentence each.
-std::vector<std::string> standard_assumptions(Neighbouring neighbouring);
+std::vector<std::string> standard_assumptions(Neighbouring neighbouring,
+                                              const std::string& unit = "example");
 
 }  // namespace velum::dpsgd

@@ -52,6 +52,12 @@ struct TrainingOptions {
   ModelKind model = ModelKind::kScatterLinear;
   FeatureRecipe recipe = FeatureRecipe::kShapes;
 
+  /// Whose each training image is (user_ids.h): users are protected, each with all images. Empty:
+  /// images are.
+  std::filesystem::path users_file = {};
+  /// Most images of a user in a step, chosen anew at random; none: all.
+  std::optional<std::int64_t> max_samples_per_user = std::nullopt;
+
   std::optional<double> epsilon = std::nullopt;           ///< this or noise_multiplier
   std::optional<double> noise_multiplier = std::nullopt;  ///< of the training steps
   double delta = 1e-5;
@@ -60,7 +66,7 @@ struct TrainingOptions {
   std::optional<std::int64_t> steps = std::nullopt;
   std::optional<double> sampling_rate = std::nullopt;  ///< this or batch_size
   std::optional<std::int64_t> batch_size =
-      std::nullopt;  ///< expected: sampling_rate = batch_size / N
+      std::nullopt;  ///< expected units: sampling_rate = batch_size / N
   ClippingKind clipping = ClippingKind::kFlat;
   std::optional<double> clipping_norm = std::nullopt;         ///< C; of kAdaptive the first one
   std::optional<double> clipping_stability = std::nullopt;    ///< gamma of kAutomatic
@@ -105,7 +111,11 @@ struct PreparatoryRelease {
 struct TrainingPlan {
   std::string dataset;
   std::filesystem::path data_directory;
-  std::int64_t dataset_size = 0;  ///< treated as public
+  std::int64_t dataset_size = 0;  ///< images; treated as public where they are what is protected
+  std::filesystem::path users_file = {};  ///< absolute
+  std::optional<std::int64_t> user_count =
+      std::nullopt;  ///< if users are what is protected; public
+  std::optional<std::int64_t> max_samples_per_user = std::nullopt;
   ModelKind model = ModelKind::kScatterLinear;
   FeatureRecipe recipe = FeatureRecipe::kShapes;
 
@@ -129,6 +139,12 @@ struct TrainingPlan {
   std::optional<std::uint64_t> insecure_seed;
   std::optional<LedgerUse> ledger;
 
+  bool by_user() const { return user_count.has_value(); }
+  const char* unit() const { return by_user() ? "user" : "example"; }
+  /// N: examples or users.
+  std::int64_t unit_count() const { return user_count.value_or(dataset_size); }
+  /// Of the training steps, as the engine labels them.
+  const char* training_label() const;
   /// What one training step is to an accountant.
   Mechanism step_mechanism() const;
   /// All releases, if nothing goes wrong.
@@ -158,8 +174,18 @@ void validate(const TrainingOptions& options);
 /// - mlp: batch_size 4096 (at most N / 4), 60 epochs, learning rate 8, times 0.1 / C; pixels in
 ///   [0, 1], the last weights.
 ///
-/// @param dataset_size  N >= 1: images to train on, without those held out.
+/// @param dataset_size  >= 1: images to train on, without those held out.
+/// @param user_count    number of different users, with `options.users_file` and only then; N above
+///                      is that, and else dataset_size.
 /// @throws std::invalid_argument as `validate`, or where the budget allows no training.
-TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dataset_size);
+TrainingPlan make_training_plan(const TrainingOptions& options, std::int64_t dataset_size,
+                                std::optional<std::int64_t> user_count = std::nullopt);
+
+/// @throws std::invalid_argument where an option belongs to another clipping.
+void require_clipping_fits(const TrainingOptions& options);
+/// The clipping that the options ask for.
+/// @param default_count_noise  of adaptive clipping, where the options say nothing.
+/// @throws std::invalid_argument where a value is out of range.
+Clipping clipping_of(const TrainingOptions& options, double default_count_noise);
 
 }  // namespace velum::dpsgd

@@ -77,9 +77,14 @@ class StoppedEarly : public std::runtime_error {
 /// Everything that can be found wrong is found before the first release. Each release is recorded
 /// durably before it happens (release_journal.h), so that no crash makes the books too small.
 ///
-/// With a ledger, each release is reserved there first, training steps in blocks of an epoch. The
-/// run ends at the ledger's budget as it does where the observer asks to stop, and gives back the
-/// steps that never ran; a crash keeps its block.
+/// With users (`TrainingOptions::users_file`) the unit is a user: they are drawn and bounded, each
+/// with all images or a choice of them, and the promise is about one of them. The file's assignment
+/// is part of what is protected; a resumed run takes it from the same place.
+///
+/// With a ledger, whose data set has to be about the same unit and number of units, each release is
+/// reserved there first, training steps in blocks of an epoch. The run ends at the ledger's budget
+/// as it does where the observer asks to stop, and gives back the steps that never ran; a crash
+/// keeps its block.
 ///
 /// @param overwrite  start over where the directory holds a run. Its books are kept under another
 ///                   name: what was released stays released.
