@@ -193,7 +193,7 @@ TEST_P(ThresholdBfvOnEveryBackend, RelinearisationHasABoundOfItsOwn) {
     ASSERT_LE(largest, bound);
     ASSERT_LE(velum::testing::bfv::largest_slot(noise), out.noise().slot);
   }
-  EXPECT_GE(largest, bound / 64.0);  // the bound is not idle
+  EXPECT_GE(largest, bound / 128.0);  // 11 and 8 standard deviations where 2 or 3 and 1 occur
   if (GetParam() == Backend::kCpu) {
     // The bound of other keys would be too small.
     GaloisKeys galois;
