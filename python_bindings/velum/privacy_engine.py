@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import IO, Any
 
 import torch
@@ -115,10 +116,16 @@ class PrivacyEngine:
         Returns:
             The loader to train with: Poisson samples of the same data set.
         """
+        tracked = list(parameters)
+        if any(run.holds(tracked) for run in _attached_runs()):
+            raise ValueError(
+                "make_private: module is private already, through this engine or another one; call "
+                "detach() of that engine first"
+            )
         loader = PoissonDataLoader(data_loader)
         run = _Run(
             self,
-            list(parameters),
+            tracked,
             loader,
             noise_multiplier,
             _make_clipping(clipping, max_grad_norm, clipping_options),
@@ -217,11 +224,6 @@ class PrivacyEngine:
                         f"make_private: the optimizer trains a tensor of shape {list(p.shape)} that "
                         "is no parameter of module, so it would be trained without privacy"
                     )
-        if any(run.holds(parameters) for run in _attached_runs()):
-            raise ValueError(
-                "make_private: module is private already, through this engine or another one; call "
-                "detach() of that engine first"
-            )
         loader = self.attach(
             parameters,
             data_loader,
@@ -716,28 +718,25 @@ def _make_clipping(
             "unclipped_num_std": "count_noise",
         }
         unknown = options.keys() - names.keys()
-        if (
-            unknown
-            or "unclipped_num_std" not in options
-            or not isinstance(max_grad_norm, int | float)
-        ):
+        if unknown or "unclipped_num_std" not in options or not isinstance(max_grad_norm, Real):
             raise ValueError(
                 'make_private: clipping = "adaptive" takes max_grad_norm, one number for the first '
                 f"step, unclipped_num_std and {', '.join(sorted(names.keys() - {'unclipped_num_std'}))}"
             )
         return Clipping.adaptive(
-            initial_norm=max_grad_norm, **{names[name]: value for name, value in options.items()}
+            initial_norm=float(max_grad_norm),
+            **{names[name]: value for name, value in options.items()},
         )
     if options:
         raise TypeError(f"make_private: unknown arguments {sorted(options)}")
     if clipping == "flat":
-        if not isinstance(max_grad_norm, int | float):
+        if not isinstance(max_grad_norm, Real):
             raise ValueError(
                 f"make_private: max_grad_norm = {max_grad_norm!r}, expected one number, > 0"
             )
-        return Clipping.flat(max_grad_norm)
+        return Clipping.flat(float(max_grad_norm))
     if clipping == "per_layer":
-        if max_grad_norm is None or isinstance(max_grad_norm, int | float):
+        if not isinstance(max_grad_norm, Sequence):
             raise ValueError(
                 f"make_private: max_grad_norm = {max_grad_norm!r}, expected a list with one norm for "
                 "each parameter that requires grad"

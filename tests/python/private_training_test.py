@@ -8,6 +8,7 @@ import os
 import pickle
 import sys
 
+import numpy as np
 import pytest
 import torch
 import velum
@@ -576,8 +577,12 @@ def test_what_would_not_be_private_is_refused_with_the_reason():
     engine = make_private(model=model)[0]
     with pytest.raises(ValueError, match="private already"):
         make_private(model=model)
+    with pytest.raises(ValueError, match="private already"):
+        velum.PrivacyEngine().attach(
+            model.parameters(), DataLoader(make_data()), noise_multiplier=1.0, max_grad_norm=1.0
+        )
     engine.detach()
-    make_private(model=model)
+    make_private(model=model, max_grad_norm=np.float32(1.0))
 
     class Stream(IterableDataset):
         def __iter__(self):
