@@ -19,8 +19,7 @@ namespace cpu {
 /// of a first-level cache.
 inline constexpr std::int64_t kNoiseTile = 8 * GaussianLayout::kDrawsPerGroup;
 
-/// sums[j] becomes noise(sums[j], draw first_element + j), on the calling thread. first_element is
-/// a multiple of kNoiseTile.
+/// sums[j] becomes noise(sums[j], draw first_element + j), on the calling thread.
 void add_noise_and_divide(const NoiseAndScale& noise, std::int64_t first_element,
                           Span<double> sums);
 
