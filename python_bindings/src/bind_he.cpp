@@ -826,6 +826,7 @@ void bind_he(py::module_& parent) {
       "aggregation",
       "Exact sums of vectors that nobody shows. Documented in velum.he.aggregation.");
   bind_he_aggregation(aggregation);
+  bind_he_protocol(aggregation);
 }
 
 }  // namespace velum::python

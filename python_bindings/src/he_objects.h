@@ -71,7 +71,7 @@ struct ZeroedMemory {
 };
 
 [[noreturn]] inline void refuse_unmade() {
-  throw py::type_error("velum.he: the object was never initialised");
+  throw py::type_error("velum.he: the object was never initialised, or was used up");
 }
 
 /// A context as Python has it.
@@ -424,6 +424,7 @@ void bind_he_ckks(py::module_& module);
 void bind_he_bfv(py::module_& module);
 void bind_he_threshold(py::module_& module);
 void bind_he_aggregation(py::module_& module);
+void bind_he_protocol(py::module_& module);
 void bind_he_vectors(py::module_& ckks, py::module_& bfv);
 
 }  // namespace velum::python

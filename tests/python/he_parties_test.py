@@ -298,6 +298,97 @@ def test_two_of_three_decrypt_when_one_is_away():
     assert np.array_equal(aggregation.decrypt_sum(total, shares), values.sum(0))
 
 
+class Carried:
+    """A group whose messages go from hand to hand."""
+
+    def __init__(self, context, owners):
+        self.identities = [aggregation.Identity.generate() for _ in range(owners + 1)]
+        public = [i.public_identity for i in self.identities]
+        self.roster = aggregation.Roster(public[0], public[1:], bytes(range(32)))
+        self.aggregator = aggregation.Aggregator(context, self.roster, self.identities[0])
+        self.owners = [
+            aggregation.Owner(context, self.roster, i, self.identities[i], Forgetful())
+            for i in range(1, owners + 1)
+        ]
+
+    def set_up(self):
+        for owner in self.owners:
+            assert self.aggregator.receive(owner.start_setup()) == owner.number
+        keys = self.aggregator.setup_keys()
+        for owner in self.owners:
+            for dealt in owner.deal(keys):
+                self.aggregator.receive(dealt)
+        for owner in self.owners:
+            shares = self.aggregator.shares_for(owner.number)
+            self.aggregator.receive(owner.finish_setup(shares))
+
+    def round(self, values, away=()):
+        """values by owner; those in `away` fall silent after the submissions."""
+        start = self.aggregator.start_round()
+        for owner in self.owners:
+            if owner.number in values:
+                self.aggregator.receive(owner.submit(start, values[owner.number]))
+            elif owner.number not in away:
+                owner.join(start)
+        present = [o for o in self.owners if o.number not in away]
+        summary = self.aggregator.close_submissions()
+        for owner in present:
+            self.aggregator.receive(owner.confirm(summary))
+        request = self.aggregator.request_shares()
+        for owner in present:
+            if owner.number in self.aggregator.parties:
+                self.aggregator.receive(owner.share(request))
+        sums = self.aggregator.finish()
+        for owner in present:
+            assert np.array_equal(owner.result(self.aggregator.result()), sums)
+        return sums
+
+
+@pytest.mark.parametrize("needed", [0, 2])
+def test_rounds_as_messages(needed):
+    context = aggregation.Context(aggregation.Plan(50, 8, 3, threshold=needed))
+    group = Carried(context, 3)
+    group.set_up()
+    assert group.owners[0].group == group.owners[2].group and len(group.owners[0].group) == 32
+    generator = np.random.default_rng(needed)
+    for number in (1, 2):
+        values = {i: generator.integers(-128, 128, 50, dtype=np.int32) for i in (1, 2, 3)}
+        assert np.array_equal(group.round(values), sum(values.values()))
+        assert group.aggregator.round == group.owners[1].round == number
+    if needed:
+        values = {i: generator.integers(-128, 128, 50, dtype=np.int32) for i in (1, 3)}
+        assert np.array_equal(group.round(values, away=(2,)), values[1] + values[3])
+
+
+def test_what_is_not_due_or_not_signed_is_refused():
+    context = aggregation.Context(aggregation.Plan(10, 8, 2))
+    group = Carried(context, 2)
+    with pytest.raises(RuntimeError):
+        group.aggregator.setup_keys()
+    message = bytearray(group.owners[0].start_setup())
+    message[-1] ^= 1
+    with pytest.raises(aggregation.ProtocolError):
+        group.aggregator.receive(message)
+    with pytest.raises(aggregation.ProtocolError):
+        group.aggregator.receive(b"")
+    with pytest.raises((RuntimeError, aggregation.AlreadyUsed)):
+        group.owners[0].start_setup()
+    with pytest.raises(ValueError):
+        aggregation.Owner(context, group.roster, 1, group.identities[2], Forgetful())
+    with pytest.raises(ValueError, match="expected 32"):
+        aggregation.Roster(b"short", [], bytes(32))
+
+
+def test_an_identity_leaves_only_by_the_call_that_says_so():
+    identity = aggregation.Identity.generate()
+    key = identity.export_private_key_secret()
+    again = aggregation.Identity.from_private_key(key)
+    assert again.public_identity == identity.public_identity and len(key) == 32
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError):
+            attempt(identity)
+
+
 def test_numbers_become_the_nearest_multiples():
     plan = aggregation.Plan(6, 4, 2)
     numbers = np.array([0.3, -0.26, 0.25, 0.75, -2.0, 1.75])
@@ -398,4 +489,6 @@ def parties_of_the_fuzz(made=[]):  # noqa: B006 - made once
         made += [parties[0].public_key_share(), hospitals.encryptors[0], hospitals.decryptors[0]]
         made += [hospitals.encryptors[1].encrypt(0, np.zeros(10, np.int32))]
         made += [aggregation.EncryptedSum(summing.context, hospitals.group, 0)]
+        carried = Carried(summing.context, 2)
+        made += [carried.roster, carried.aggregator, *carried.owners, carried.identities[0]]
     return made

@@ -5,19 +5,18 @@ comes out when the parties' decryption shares are put together. Nothing but the 
 learns what: docs/threat_model.md; scheme and proofs: docs/noise.md, "Aggregation".
 
     models = StateDictSum(model.state_dict(), owners=3, step=2**-12)
-    generator = velum.he.KeyGenerator(models.context.ring)
-    # each owner, with a secret of its own and a key with every other owner
-    secret = generator.secret_key()
-    encryptor = VectorEncryptor(models.context, secret, owner, group, once)
-    decryptor = PartialDecryptor(models.context, secret, owner, group, masks, once)
-    vector = encryptor.encrypt(round, models.pack(model.state_dict()))
-    # whoever adds up
-    total = EncryptedSum(models.context, group, round)
-    total.add(vectors)
-    # each owner again
-    share = decryptor.share(round, total.owners, total.owners)
-    # whoever reads the sum
-    mean = {k: v / 3 for k, v in models.unpack(decrypt_sum(total, shares)).items()}
+    identity = Identity.generate()                  # each member; public halves go into the roster
+    roster = Roster(aggregator_identity, owner_identities, nonce)
+    owner = Owner(models.context, roster, number, identity, OnceDirectory(path))
+    aggregator = Aggregator(models.context, roster, identity)
+
+`Owner` and `Aggregator` take and give signed bytes, which anybody may carry: set-up once, by
+`start_setup`, `setup_keys`, `deal`, `shares_for`, `finish_setup`; then rounds, by `start_round`,
+`submit`, `close_submissions`, `confirm`, `request_shares`, `share`, `finish`. An owner submits
+`models.pack(state_dict)`, and `models.unpack(sums)` is the sum of all.
+
+Below them, for protocols of another kind: VectorEncryptor, EncryptedSum, PartialDecryptor and
+decrypt_sum, whose callers agree on keys and on who takes part by themselves.
 
 The sum itself is no secret: under differential privacy it is what noise must be added to before.
 """
@@ -29,12 +28,17 @@ import numpy.typing as npt
 import torch
 
 from .._core.he.aggregation import (
+    Aggregator,
     Context,
     DecryptionShare,
     EncryptedSum,
     EncryptedVector,
+    Identity,
+    Owner,
     PartialDecryptor,
     Plan,
+    ProtocolError,
+    Roster,
     SecretPart,
     VectorEncryptor,
     decrypt_sum,
@@ -45,14 +49,19 @@ from .._core.he.aggregation import (
 from .threshold import AlreadyUsed, OnceDirectory
 
 __all__ = [
+    "Aggregator",
     "AlreadyUsed",
     "Context",
     "DecryptionShare",
     "EncryptedSum",
     "EncryptedVector",
+    "Identity",
     "OnceDirectory",
+    "Owner",
     "PartialDecryptor",
     "Plan",
+    "ProtocolError",
+    "Roster",
     "SecretPart",
     "StateDictSum",
     "VectorEncryptor",

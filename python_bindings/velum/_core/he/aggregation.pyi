@@ -8,7 +8,7 @@ import numpy.typing
 import typing
 import typing_extensions
 import velum._core.he
-__all__: list[str] = ['Context', 'DecryptionShare', 'EncryptedSum', 'EncryptedVector', 'PartialDecryptor', 'Plan', 'SecretPart', 'VectorEncryptor', 'decrypt_sum', 'share_secret', 'to_integers', 'to_numbers']
+__all__: list[str] = ['Aggregator', 'Context', 'DecryptionShare', 'EncryptedSum', 'EncryptedVector', 'Identity', 'Owner', 'PartialDecryptor', 'Plan', 'ProtocolError', 'Roster', 'SecretPart', 'VectorEncryptor', 'decrypt_sum', 'share_secret', 'to_integers', 'to_numbers']
 class Plan:
     """
     All that is public and fixed about the sums of a group: how values are packed, the ring, and
@@ -273,6 +273,197 @@ class PartialDecryptor:
 
         Raises:
             AlreadyUsed: if this party gave a share of this round before.
+        """
+class ProtocolError(RuntimeError):
+    """
+    A message that is refused; the state is as before.
+    """
+class Identity:
+    """
+    An Ed25519 key pair: who one is to the others. Its private half is wiped when it goes, and
+    neither pickled nor copied.
+    """
+    @staticmethod
+    def from_private_key(key: bytes) -> Identity:
+        """
+        The one of 32 bytes that export_private_key_secret gave.
+        """
+    @staticmethod
+    def generate() -> Identity:
+        """
+        A new one, from the operating system's randomness.
+        """
+    def export_private_key_secret(self) -> bytes:
+        """
+        The private half, 32 bytes, to keep in a safe place; Python does not wipe them.
+        """
+    @property
+    def public_identity(self) -> bytes:
+        """
+        32 bytes that the others know it by.
+        """
+class Roster:
+    """
+    All that the members of a group agree on before they begin, by a way that the protocol does
+    not give: above all whose public identities are whose.
+    """
+    def __copy__(self) -> typing.Any:
+        ...
+    def __deepcopy__(self, memo: dict[str, typing.Any]) -> typing.Any:
+        ...
+    def __init__(self, aggregator: bytes, owners: collections.abc.Sequence[bytes], nonce: bytes, *, quorum: typing.SupportsInt = 0, least_vectors: typing.SupportsInt = 0) -> None:
+        """
+        Args:
+            aggregator, owners: public identities of 32 bytes, those of owners 1 to K in order.
+            nonce: 32 bytes, different for every group of the same members.
+            quorum: how many owners must have signed the same account before shares are given;
+                0: the threshold, or more than half of K where that is more.
+            least_vectors: the fewest that a sum may have; 0: more than half of K, and the
+                threshold at least.
+        """
+    @property
+    def aggregator(self) -> bytes:
+        """
+        The public identity of the one who adds up.
+        """
+    @property
+    def least_vectors(self) -> int:
+        """
+        The fewest vectors of a sum; 0: follows from the plan.
+        """
+    @property
+    def nonce(self) -> bytes:
+        """
+        Its nonce.
+        """
+    @property
+    def owners(self) -> list[bytes]:
+        """
+        The public identities of owners 1 to K.
+        """
+    @property
+    def quorum(self) -> int:
+        """
+        Signatures that shares wait for; 0: follows from the plan.
+        """
+class Owner:
+    """
+    One owner of a group: takes and gives signed messages, which anybody may carry. In order:
+    start_setup, deal, finish_setup once for a group; submit (or join), confirm, share, result in
+    each round. A message that is refused is a ProtocolError and changes nothing; a call that is
+    not due a RuntimeError; one that was made before AlreadyUsed. Secrets last as long as the
+    object: after a restart make a group with another nonce.
+    """
+    def __init__(self, context: Context, roster: Roster, number: typing.SupportsInt, identity: Identity, once: collections.abc.Callable[[str, bytes], bool], randomness: velum._core.he.Randomness | None = None) -> None:
+        """
+        Args:
+            number: 1 to plan.owners.
+            identity: whose public half the roster has there.
+            once: (domain: str, digest: bytes) -> bool, a lasting register: `OnceDirectory` is one.
+        """
+    def confirm(self, summary: typing_extensions.Buffer) -> bytes:
+        """
+        Its signature on whose vectors are in the sum, from Aggregator.close_submissions.
+        """
+    def deal(self, keys: typing_extensions.Buffer) -> list[bytes]:
+        """
+        From Aggregator.setup_keys: one message for each other owner with a threshold, else none.
+        """
+    def finish_setup(self, shares: collections.abc.Sequence[typing_extensions.Buffer]) -> bytes:
+        """
+        From Aggregator.shares_for; none without a threshold.
+        """
+    def join(self, round_start: typing_extensions.Buffer) -> None:
+        """
+        Takes part in a round without a vector, to confirm and decrypt. With a threshold only.
+        """
+    def result(self, result: typing_extensions.Buffer) -> numpy.ndarray:
+        """
+        The sums as the aggregator says they are: [plan.values] int32.
+        """
+    def share(self, request: typing_extensions.Buffer) -> bytes:
+        """
+        Its decryption share, from Aggregator.request_shares: not before a quorum signed what
+        this owner was told.
+        """
+    def start_setup(self) -> bytes:
+        """
+        Its key exchange, for the aggregator.
+        """
+    def submit(self, round_start: typing_extensions.Buffer, values: typing.Any) -> bytes:
+        """
+        Its vector of a round: [plan.values] int32, each in the plan's range (else ValueError).
+        """
+    @property
+    def group(self) -> bytes:
+        """
+        32 bytes: the hash of roster and plan.
+        """
+    @property
+    def number(self) -> int:
+        """
+        From 1.
+        """
+    @property
+    def round(self) -> int:
+        """
+        Of the round that it takes part in, or did last; 0 before the first.
+        """
+class Aggregator:
+    """
+    The one who adds up; it has no secret but its identity. In order: receive the owners'
+    messages, setup_keys, shares_for each owner; then in each round start_round,
+    close_submissions, request_shares, finish, result. What is missing is a RuntimeError that
+    names it.
+    """
+    def __init__(self, context: Context, roster: Roster, identity: Identity) -> None:
+        ...
+    def close_submissions(self) -> bytes:
+        """
+        Whose vectors are in the sum, and their signatures; to every owner.
+        """
+    def finish(self) -> numpy.ndarray:
+        """
+        The sums of the owners' values, exactly: [plan.values] int32.
+        """
+    def receive(self, message: typing_extensions.Buffer) -> int:
+        """
+        Any message of an owner; the owner's number. Raises ProtocolError.
+        """
+    def request_shares(self) -> bytes:
+        """
+        Who decrypts, and the signatures of a quorum; to `parties`.
+        """
+    def result(self) -> bytes:
+        """
+        The sums, for the owners.
+        """
+    def setup_keys(self) -> bytes:
+        """
+        The key exchanges of all, to every owner.
+        """
+    def shares_for(self, owner: typing.SupportsInt) -> list[bytes]:
+        """
+        What was dealt to this owner; none without a threshold.
+        """
+    def start_round(self) -> bytes:
+        """
+        Begins the next round, also where the last one came to nothing; to every owner.
+        """
+    @property
+    def heard(self) -> list[int]:
+        """
+        Whose message of the present step has come, rising.
+        """
+    @property
+    def parties(self) -> list[int]:
+        """
+        Of whom a decryption share is expected, after request_shares.
+        """
+    @property
+    def round(self) -> int:
+        """
+        Its round; 0 before the first.
         """
 def decrypt_sum(sum: EncryptedSum, shares: collections.abc.Sequence[DecryptionShare]) -> numpy.typing.NDArray[numpy.int32]:
     """
