@@ -131,6 +131,7 @@ TEST_P(AggregationOnEveryBackend, VectorsAreWhatTheDefinitionSays) {
   const std::vector<Word> a_words = to_host(Span<const Word>(uniform.span()), group.stream);
 
   BigInteger largest_error = 0;
+  std::vector<BigInteger> error_sums(static_cast<std::size_t>(plan.coefficients()), 0);
   for (const int owner : group.everybody()) {
     const Values values = group.random_values();
     const EncryptedVector vector = group.encrypt(owner, 9, values);
@@ -167,9 +168,12 @@ TEST_P(AggregationOnEveryBackend, VectorsAreWhatTheDefinitionSays) {
         const BigInteger error = velum::testing::bfv::centred(phase[i] - message, q);
         ASSERT_LE(abs(error), 41) << "owner " << owner << ", coefficient " << coefficient;
         largest_error = std::max(largest_error, BigInteger(abs(error)));
+        error_sums[coefficient] += error;
       }
     }
   }
+  for (const BigInteger& sum : error_sums)
+    ASSERT_LE(abs(sum), BigInteger(std::floor(plan.error_bound())));
   EXPECT_GE(largest_error, 6);  // there are errors: 136 draws below 7 have probability e^-4 or so
 }
 

@@ -35,14 +35,18 @@ kernels::RandomKey mask_seed(const AggregationPlan& plan, const Round& round,
   return threshold::random_key_of(hash.finish());
 }
 
-/// One key that was drawn before: so that noise does not depend on the order of threads.
+/// One key that was drawn before, once: so that noise does not depend on the order of threads.
 class DrawnBefore final : public Randomness {
  public:
   explicit DrawnBefore(const kernels::RandomKey& key) : seed_(key) {}
-  kernels::RandomKey next() override { return seed_.key(); }
+  kernels::RandomKey next() override {
+    if (std::exchange(given_, true)) throw std::logic_error("PartialDecryptor: noise drawn twice");
+    return seed_.key();
+  }
 
  private:
   SecretSeed seed_;
+  bool given_ = false;
 };
 
 void check_masks(const char* function, const MaskKeys& masks, int party, int owners) {
