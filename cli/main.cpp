@@ -6,6 +6,7 @@
 #include "audit_command.h"
 #include "calibrate_command.h"
 #include "explain_command.h"
+#include "federate_command.h"
 #include "ledger_command.h"
 #include "train_command.h"
 #include "velum/dpsgd/accounting/privacy_statement.h"
@@ -31,6 +32,7 @@ int main(int argc, char** argv) {
   velum::cli::add_explain_command(program, &exit_code);
   velum::cli::add_ledger_command(program, &exit_code);
   velum::cli::add_audit_command(program, &exit_code);
+  velum::cli::add_federate_command(program, &exit_code);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
