@@ -3,9 +3,14 @@
 
 Builds the test that should catch it, and fails if that test passes.
 
-    tests/mutations.py            all of them (about a minute each)
-    tests/mutations.py NAME...    some
+    tests/mutations.py                      all of them (about a minute each)
+    tests/mutations.py NAME...              some
     tests/mutations.py --list
+    tests/mutations.py --by-audit [NAME...] builds the audits of velum's own engine instead of the
+                                            test; they must find every bug of the engine. Recorded
+                                            in tests/mutations_by_audit.json.
+    tests/mutations.py --check              the tables of tests/README.md are those of the files
+    tests/mutations.py --write-tables       makes them so
 
 The copy is build/mutations of the working tree; the tree itself is not touched.
 """
@@ -14,9 +19,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +31,9 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPY = ROOT / "build" / "mutations" / "source"
 BUILD = ROOT / "build" / "mutations" / "build"
+README = ROOT / "tests" / "README.md"
+BY_AUDIT = ROOT / "tests" / "mutations_by_audit.json"
+AUDITS = "dpsgd_engine_audit_test"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +46,12 @@ class Mutation:
     after: str
     program: str  # the test program that must notice
     test: str  # its --gtest_filter
+    no_audit: str = ""  # why no audit of an engine can find it; else audits must
+
+    def edit(self) -> str:
+        """Changes with what the mutation does."""
+        text = "\0".join((self.file, self.before, self.after))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def mutation_of(pairs: list[tuple[str, str]]) -> Mutation:
@@ -95,8 +111,8 @@ def build(program: str, log: pathlib.Path) -> bool:
     return run(command, log) == 0
 
 
-def passes(mutation: Mutation, log: pathlib.Path) -> bool:
-    """Whether the test passes; a filter that selects nothing is an error, not a pass."""
+def run_test(mutation: Mutation, log: pathlib.Path) -> tuple[bool, str]:
+    """Whether the test passes, and what it says; a filter that selects nothing is an error."""
     found = next(iter((BUILD / "tests").rglob(mutation.program)), None)
     if found is None:
         raise SystemExit(f"{mutation.name}: there is no test program {mutation.program}")
@@ -105,7 +121,95 @@ def passes(mutation: Mutation, log: pathlib.Path) -> bool:
     output = log.read_bytes()[before:].decode(errors="replace")
     if "[ RUN      ]" not in output:
         raise SystemExit(f"{mutation.name}: --gtest_filter={mutation.test} selects no test")
-    return code == 0
+    return code == 0, output
+
+
+def findings(output: str) -> list[list[str]]:
+    """[audit, subject, what]: the first thing that each audit found of each subject."""
+    found: dict[tuple[str, str], str] = {}
+    for line in output.splitlines():
+        if line.startswith("finding: "):
+            audit, subject, what = line.removeprefix("finding: ").split(" | ", 2)
+            found.setdefault((audit, subject), "error" if what.startswith("error: ") else what)
+    return [[audit, subject, what] for (audit, subject), what in found.items()]
+
+
+def record(chosen: list[Mutation], results: dict[str, list[list[str]]]) -> None:
+    """Keeps what was recorded of other mutations, in the order of mutations.json."""
+    known = json.loads(BY_AUDIT.read_text(encoding="utf-8")) if BY_AUDIT.exists() else {}
+    for mutation in chosen:
+        if mutation.name in results:
+            known[mutation.name] = {"edit": mutation.edit(), "findings": results[mutation.name]}
+    names = [m.name for m in load() if not m.no_audit and m.name in known]
+    entries = []
+    for name in names:
+        lines = [json.dumps(finding) for finding in known[name]["findings"]]
+        body = ",\n".join(f"      {line}" for line in lines)
+        entries.append(
+            f'  "{name}": {{\n    "edit": "{known[name]["edit"]}",\n'
+            f'    "findings": [\n{body}\n    ]\n  }}'
+        )
+    BY_AUDIT.write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
+
+
+def audit_cell(found: list[list[str]], audit: str) -> str:
+    """For people: the first thing that this audit found, and how much more."""
+    mine = [(subject, what) for name, subject, what in found if name == audit]
+    if not mine:
+        return ""
+    subject, what = mine[0]
+    text = f"{what} ({subject})" if audit != "canaries" else subject
+    return text + (f"; {len(mine) - 1} more" if len(mine) > 1 else "")
+
+
+def tables() -> dict[str, list[str]]:
+    """What stands in tests/README.md below each of these lines, up to an empty line."""
+    mutations = load()
+    by_test = ["| mutation | program | test |", "| --- | --- | --- |"]
+    by_test += [f"| `{m.name}` | `{m.program}` | `{m.test}` |" for m in mutations]
+    recorded = json.loads(BY_AUDIT.read_text(encoding="utf-8"))
+    audits = ["| mutation | conformance | replay | canaries |", "| --- | --- | --- | --- |"]
+    none = ["| mutation | why no audit finds it |", "| --- | --- |"]
+    for mutation in mutations:
+        if mutation.no_audit:
+            none.append(f"| `{mutation.name}` | {mutation.no_audit} |")
+            continue
+        entry = recorded.get(mutation.name)
+        if entry is None or entry["edit"] != mutation.edit():
+            raise SystemExit(
+                f"{mutation.name}: not run against the audits, or changed since; "
+                f"tests/mutations.py --by-audit {mutation.name}"
+            )
+        cells = [audit_cell(entry["findings"], a) for a in ("conformance", "replay", "canaries")]
+        if not any(cells):
+            raise SystemExit(f"{mutation.name}: no audit found it")
+        audits.append(f"| `{mutation.name}` | " + " | ".join(cells) + " |")
+    unknown = set(recorded) - {m.name for m in mutations if not m.no_audit}
+    if unknown:
+        raise SystemExit(f"{BY_AUDIT.name} has {', '.join(sorted(unknown))}, no such mutation")
+    return {"mutation | program": by_test, "mutation | conformance": audits, "mutation | why": none}
+
+
+def readme_with_tables(text: str) -> str:
+    for head, rows in tables().items():
+        pattern = rf"^\| {re.escape(head)}.*?(?=^$)"
+        text, count = re.subn(
+            pattern, lambda _, rows=rows: "\n".join(rows) + "\n", text, flags=re.M | re.S
+        )
+        if count != 1:
+            raise SystemExit(f"{README} has {count} tables that begin with '| {head}', expected 1")
+    return text
+
+
+def check_tables(write: bool) -> int:
+    text = README.read_text(encoding="utf-8")
+    right = readme_with_tables(text)
+    if write:
+        README.write_text(right, encoding="utf-8")
+    elif text != right:
+        print("tests/README.md: tests/mutations.py --write-tables brings its tables up to date")
+        return 1
+    return 0
 
 
 def main() -> int:
@@ -115,15 +219,27 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="mutations to make (default: all)")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
+    parser.add_argument("--by-audit", action="store_true", help="which audits find them")
+    parser.add_argument("--check", action="store_true", help="compare the tables and stop")
+    parser.add_argument("--write-tables", action="store_true", help="write the tables and stop")
     arguments = parser.parse_args()
     if arguments.list:
         for mutation in mutations:
             print(f"{mutation.name}: {mutation.program} {mutation.test}")
         return 0
+    if arguments.check or arguments.write_tables:
+        return check_tables(arguments.write_tables)
     unknown = set(arguments.names) - {mutation.name for mutation in mutations}
     if unknown:
         parser.error(f"no mutation is called {', '.join(sorted(unknown))}; see --list")
     chosen = [m for m in mutations if not arguments.names or m.name in arguments.names]
+    if arguments.by_audit:
+        for mutation in chosen:
+            if arguments.names and mutation.no_audit:
+                parser.error(f"no audit can find {mutation.name}: {mutation.no_audit}")
+        chosen = [
+            dataclasses.replace(m, program=AUDITS, test="*") for m in chosen if not m.no_audit
+        ]
 
     copy_tree()
     log = BUILD.parent / "log.txt"
@@ -134,11 +250,13 @@ def main() -> int:
     for program in sorted({mutation.program for mutation in chosen}):
         if not build(program, log):
             raise SystemExit(f"{program} does not build without a mutation; see {log}")
-    for mutation in chosen:
-        if not passes(mutation, log):
-            raise SystemExit(f"{mutation.test} fails without a mutation; see {log}")
+    for program, test in sorted({(mutation.program, mutation.test) for mutation in chosen}):
+        unchanged = next(m for m in chosen if (m.program, m.test) == (program, test))
+        if not run_test(unchanged, log)[0]:
+            raise SystemExit(f"{test} fails without a mutation; see {log}")
 
     survived = []
+    results: dict[str, list[list[str]]] = {}
     for mutation in chosen:
         path = COPY / mutation.file
         original = path.read_text(encoding="utf-8")
@@ -149,14 +267,21 @@ def main() -> int:
             )
         path.write_text(original.replace(mutation.before, mutation.after), encoding="utf-8")
         try:
-            if not build(mutation.program, log):
-                raise SystemExit(f"{mutation.name}: the mutation does not compile; see {log}")
-            caught = not passes(mutation, log)
+            compiles = build(mutation.program, log)
+            passed, output = run_test(mutation, log) if compiles else (True, "")
         finally:
             path.write_text(original, encoding="utf-8")
+        if not compiles:
+            print(f"DOES NOT COMPILE {mutation.name}; see {log}", flush=True)
+            survived.append(mutation.name)
+            continue
+        results[mutation.name] = findings(output)
+        caught = bool(results[mutation.name]) if arguments.by_audit else not passed
         print(f"{'caught  ' if caught else 'SURVIVED'} {mutation.name}", flush=True)
         if not caught:
             survived.append(mutation.name)
+        if arguments.by_audit:
+            record(chosen, results)
     print(f"{len(chosen) - len(survived)} caught, {len(survived)} survived")
     return 1 if survived else 0
 
