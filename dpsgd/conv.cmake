@@ -11,7 +11,6 @@ velum_add_library(layer_gradients
     src/linear/gram_cpu_kernels.cpp
     src/linear/product.cpp
     src/linear/product_cpu_kernels.cpp
-    src/memory/recycled_tensor.cpp
     src/norm/norm_affine_gradients.cpp
     src/norm/norm_cpu_kernels.cpp
     src/recurrent/lstm_cpu_kernels.cpp

@@ -11,7 +11,6 @@
 #include "conv/conv_cpu_kernels.h"
 #include "conv/conv_problem.h"
 #include "linear/gram_cpu_kernels.h"
-#include "memory/recycled_tensor.h"
 
 namespace velum::dpsgd::detail {
 namespace {
@@ -107,7 +106,7 @@ ConvRows compute(const ConvProblem& problem, const at::Tensor& input, const at::
   ConvRows rows;
   ConvCpuTask<T> task = make_task<T>(problem, input, grad_output, /*by_lanes=*/true);
   if (wanted.gradients) {
-    rows.gradients = recycled_empty({problem.batch, problem.parameters()}, input.options());
+    rows.gradients = at::empty({problem.batch, problem.parameters()}, input.options());
     task.gradients = rows.gradients.mutable_data_ptr<T>();
   }
   if (wanted.squared_norms) {

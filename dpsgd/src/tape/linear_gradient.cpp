@@ -16,7 +16,6 @@
 #include "conv/conv_cpu_kernels.h"
 #include "linear/gram_cpu_kernels.h"
 #include "linear/product.h"
-#include "memory/recycled_tensor.h"
 #include "tape/operand_gradient.h"
 #include "tape/operand_parts.h"
 #include "torch_products.h"
@@ -203,7 +202,7 @@ void LinearGradient::measure_samples(bool keep) {
   auto* const norms = squared_norms_.mutable_data_ptr<double>();
   std::int64_t block = outputs();
   if (keep) {
-    kept_ = recycled_empty({batch(), inputs(), outputs()}, options());
+    kept_ = at::empty({batch(), inputs(), outputs()}, options());
     task.gradients = kept_.mutable_data_ptr<T>();
   } else {
     block =

@@ -14,7 +14,6 @@
 #include <stdexcept>
 
 #include "conv/conv_cpu_kernels.h"
-#include "memory/recycled_tensor.h"
 #include "tape/operand_parts.h"
 #include "velum/dpsgd/cost_model.h"
 #include "velum/dpsgd/torch_bridge.h"
@@ -347,8 +346,9 @@ GradientCost ConvGradient::cost_of(GradientMethod method) const {
   double seconds = 0;  // of a sample
   switch (method) {
     case GradientMethod::kKept: {
-      // Written and read; blocks that are not recycled are cleared by the system before.
-      const double passes = count * size > static_cast<double>(kMostRecycledBytes) ? 5 : 2;
+      // Written and read; large blocks come from the system each time, which clears them before.
+      constexpr double kFromTheSystem = 16 * 0x1p20;
+      const double passes = count * size > kFromTheSystem ? 5 : 2;
       cost.flops = product + 2 * parameters;
       cost.bytes = passes * size;
       seconds = norms + cost.bytes / model.bytes;
