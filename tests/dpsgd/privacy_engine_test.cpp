@@ -6,9 +6,14 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "dpsgd/single_sample_oracle.h"
 #include "velum/dpsgd/accounting/accountant.h"
+#include "velum/dpsgd/accounting/release_guard.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/kernels/random/gaussian.h"
 
@@ -366,6 +371,136 @@ TEST_P(PrivacyEngineTest, ValuesOutOfRangeAreRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, PrivacyEngineTest, ::testing::Values(torch::kFloat, torch::kDouble),
+                         [](const ::testing::TestParamInfo<at::ScalarType>& type) {
+                           return std::string(c10::toString(type.param));
+                         });
+
+/// A table of more than one block of rows, a batch that looks up few of them, and some twice.
+class PrivacyEngineTableTest : public ::testing::TestWithParam<at::ScalarType> {
+ protected:
+  static constexpr std::int64_t kRows = 5003, kWidth = 37;
+
+  PrivacyEngineTableTest() : table(kRows, kWidth), head(kWidth, 3), sampler(1000, 0.016) {
+    torch::manual_seed(7);
+    for (nn::Module* module :
+         {static_cast<nn::Module*>(table.get()), static_cast<nn::Module*>(head.get())}) {
+      module->to(GetParam());
+    }
+  }
+  std::vector<Tensor> parameters() const { return {table->weight, head->weight, head->bias}; }
+  PrivacyEngine engine(double noise_multiplier,
+                       std::shared_ptr<ReleaseGuard> guard = nullptr) const {
+    return {parameters(),
+            sampler,
+            {.clipping = Clipping::flat(kClippingNorm),
+             .noise_multiplier = noise_multiplier,
+             .release_guard = std::move(guard),
+             .insecure_test_key = kKey}};
+  }
+  static Tensor words() {
+    Tensor x = torch::randint(kRows, {16, 5});
+    x.select(1, 0).copy_(x.select(1, 1));  // twice in a sample
+    x.select(0, 3).copy_(x.select(0, 2));  // by two samples
+    return x;
+  }
+  Tensor losses(const Tensor& x) { return head(torch::tanh(table(x).sum(1))).square().sum(1); }
+  std::vector<Tensor> taken_grads() const {
+    std::vector<Tensor> result;
+    for (const Tensor& p : parameters()) {
+      result.push_back(p.grad().clone());
+      p.mutable_grad().reset();
+    }
+    return result;
+  }
+
+  nn::Embedding table;
+  nn::Linear head;
+  PoissonSampler sampler;
+};
+
+void expect_equal(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(a[i].equal(b[i])) << "parameter " << i;
+}
+
+TEST_P(PrivacyEngineTableTest, SummedBlockByBlockAsItIsNoisedHasTheBitsOfTheSumThatIsNoised) {
+  PrivacyEngine at_once = engine(1), summed = engine(1);
+  for (int step = 0; step < 4; ++step) {  // the first proves the graph
+    const Tensor x = words();
+    const auto with_one_lost = [&] {
+      Tensor all = losses(x);
+      if (step == 2) {  // one sample is not finite and adds nothing
+        Tensor factors = torch::ones({16}, GetParam());
+        factors[5] = std::numeric_limits<double>::infinity();
+        all = all * factors;
+      }
+      return all;
+    };
+    summed.accumulate(with_one_lost());
+    summed.finish_step();
+    const std::vector<Tensor> expected = taken_grads();
+    at_once.backward(with_one_lost());
+    expect_equal(taken_grads(), expected);
+  }
+  // The same for gradients that stay where they are and lend their storage to the next step.
+  for (int step = 0; step < 3; ++step) {
+    const Tensor x = words();
+    at_once.backward(losses(x));
+    std::vector<Tensor> found;
+    for (const Tensor& p : parameters()) found.push_back(p.grad().clone());
+    summed.accumulate(losses(x));
+    summed.finish_step();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      EXPECT_TRUE(parameters()[i].grad().equal(found[i])) << "parameter " << i;
+    }
+  }
+}
+
+TEST_P(PrivacyEngineTableTest, EveryElementIsNoisedOnceWhetherLookedUpOrNot) {
+  constexpr double kNoiseMultiplier = 1.5;
+  PrivacyEngine quiet = engine(0), noisy = engine(kNoiseMultiplier);
+  const Tensor x = words();
+  for (std::uint64_t step = 0; step < 2; ++step) {
+    quiet.backward(losses(x));
+    const Tensor sum = taken_grads()[0].to(torch::kDouble) * sampler.expected_batch_size();
+    EXPECT_EQ(sum.ne(0).any(1).sum().item<std::int64_t>(), std::get<0>(at::_unique2(x)).numel());
+    noisy.backward(losses(x));
+    const Tensor noise = taken_grads()[0].to(torch::kDouble) * sampler.expected_batch_size() - sum;
+    Tensor draws = torch::empty({kRows, kWidth}, torch::kDouble);
+    kernels::gaussian_fill(kernels::Span<double>(draws.data_ptr<double>(), draws.numel()), kKey,
+                           {kernels::Purpose::kGradientNoise, 0, step, 0},
+                           kernels::Stream::serial());
+    const double roundoff = GetParam() == torch::kDouble ? 0x1p-50 : 0x1p-20;
+    EXPECT_LE((noise - draws * (kNoiseMultiplier * kClippingNorm)).abs().max().item<double>(),
+              8 * roundoff);
+  }
+}
+
+/// Writes over the batch while the release is asked for, as a loader does that reads ahead.
+struct OverwritingGuard final : ReleaseGuard {
+  void before_release(const Mechanism& /*mechanism*/, std::string_view /*label*/) override {
+    words.fill_(kFiller);
+  }
+  static constexpr std::int64_t kFiller = std::int64_t{1} << 40;
+  Tensor words;
+};
+
+TEST_P(PrivacyEngineTableTest, ABatchOverwrittenAfterItsClippingChangesNothing) {
+  const auto guard = std::make_shared<OverwritingGuard>();
+  PrivacyEngine guarded = engine(1, guard), plain = engine(1);
+  for (int step = 0; step < 2; ++step) {
+    const Tensor x = words();
+    plain.backward(losses(x));
+    const std::vector<Tensor> expected = taken_grads();
+    guard->words = x.clone();
+    guarded.backward(losses(guard->words));
+    EXPECT_TRUE(guard->words.eq(OverwritingGuard::kFiller).all().item<bool>());
+    expect_equal(taken_grads(), expected);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, PrivacyEngineTableTest,
+                         ::testing::Values(torch::kFloat, torch::kDouble),
                          [](const ::testing::TestParamInfo<at::ScalarType>& type) {
                            return std::string(c10::toString(type.param));
                          });
