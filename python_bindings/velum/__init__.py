@@ -17,6 +17,8 @@ Train an unmodified torch.nn model under differential privacy, and say what was 
     per_sample_gradients   the gradient of every single loss, from the autograd graph
     per_sample_norms       their norms, without the gradients
     explain                how these are taken for your model, and at what cost
+    plot                   figures of budgets, accuracies, norms and noise
+    progress               a bar around the loader, with the epsilon so far
     he                     computing on encrypted numbers
     kernels                the arithmetic below, on NumPy arrays
 
@@ -30,9 +32,10 @@ from . import _torch as _torch  # first: refuses another torch before the extens
 
 # isort: on
 from . import _html as _html
-from . import accounting, he, kernels, ledger
+from . import accounting, he, kernels, ledger, plot
 from ._build_info import VERSION as __version__
 from ._core import BackendUnavailable, Clipping, CudaError, built_with_cuda
+from ._progress import progress
 from .data import PoissonDataLoader
 from .dpsgd import explain, per_sample_gradients, per_sample_norms
 from .privacy_engine import BatchMemoryManager, PrivacyEngine, clipped_step
@@ -54,4 +57,6 @@ __all__ = [
     "ledger",
     "per_sample_gradients",
     "per_sample_norms",
+    "plot",
+    "progress",
 ]

@@ -3,6 +3,7 @@
 from html import escape
 
 from ._core.accounting import PrivacyStatement, TrainingReport
+from ._rounding import rounded_up
 
 
 def _table(title: str, rows: list[tuple[str, str]], text: str) -> str:
@@ -21,7 +22,7 @@ def _table(title: str, rows: list[tuple[str, str]], text: str) -> str:
 def statement_html(statement: PrivacyStatement) -> str:
     """A PrivacyStatement as a table, with its text behind a fold."""
     rows = [
-        ("epsilon", f"{statement.epsilon:.4f}"),
+        ("epsilon", rounded_up(statement.epsilon, 4)),
         ("delta", f"{statement.delta:g}"),
         ("protects", f"one {statement.unit}"),
         ("accountant", f"{statement.accountant}: {statement.method}"),
@@ -36,7 +37,7 @@ def report_html(report: TrainingReport) -> str:
     """A TrainingReport as a table, with its text behind a fold."""
     guarantee = report.guarantee
     rows = [
-        ("epsilon", f"{guarantee.epsilon:.4f}"),
+        ("epsilon", rounded_up(guarantee.epsilon, 4)),
         ("delta", f"{guarantee.delta:g}"),
         ("accountant", f"{report.accountant}: {guarantee.method}"),
         ("model", report.model),
