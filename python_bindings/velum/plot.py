@@ -352,8 +352,8 @@ def private_norm_histogram(
         raise ValueError(f"{where}: bins = {bins}, expected >= 1")
 
     largest = max(float(values.max()), clipping_norm)
-    below = max(1, round(bins * clipping_norm / largest))  # bars up to C
-    above = min(math.ceil((largest / clipping_norm - 1) * below), bins * below)
+    below = max(1, round(bins * (clipping_norm / largest)))  # bars up to C
+    above = math.ceil(min(largest / clipping_norm - 1, bins) * below)
     edges = clipping_norm * (np.arange(below + above + 1) / below)
     edges[below] = clipping_norm
     cut = float(edges[-1])

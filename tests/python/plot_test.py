@@ -221,6 +221,13 @@ def test_a_histogram_keeps_outliers_in_its_last_bar_and_says_so():
     assert is_drawn(ax)
 
 
+def test_a_histogram_takes_norms_of_any_magnitude():
+    for norms, clipping_norm in [([1e300, 0.0], 1e-300), ([1e-300, 0.0], 1e300), ([0.0], 1.0)]:
+        ax = plot.private_norm_histogram(norms, clipping_norm=clipping_norm, bins=10)
+        assert sum(bar[3] for bar in bars(ax)) == len(norms)
+        assert f"{int(norms[0] > clipping_norm)} of {len(norms)} are clipped" in texts(ax)[0]
+
+
 def test_a_histogram_takes_tensors_and_norms_that_are_all_small():
     norms = torch.tensor([0.25, 0.5], dtype=torch.bfloat16, requires_grad=True)
     ax = plot.private_norm_histogram(norms, clipping_norm=1.0, bins=4)
@@ -358,6 +365,23 @@ def test_progress_hands_out_every_batch_and_ends_with_the_epsilon_spent(capsys):
     epsilon = float(shown.split("ε ≤ ")[1].split(" ")[0])
     assert engine.get_epsilon(1e-5) <= epsilon < engine.get_epsilon(1e-5) + 1e-3
     assert "at δ = 1e-05" in shown
+
+
+def test_progress_around_physical_batches_and_a_loop_that_is_broken_off(capsys):
+    pytest.importorskip("tqdm")
+    engine, loader, step = make_training()
+    with velum.BatchMemoryManager(data_loader=loader, max_physical_batch_size=3) as small:
+        for x, y in velum.progress(small, engine, delta=1e-5):
+            assert len(x) <= 3
+            step(x, y)
+    epsilon = float(capsys.readouterr().err.split("ε ≤ ")[-1].split(" ")[0])
+    assert engine.get_epsilon(1e-5) <= epsilon < engine.get_epsilon(1e-5) + 1e-3
+    for _ in velum.progress(loader, engine, delta=1e-5):
+        break
+    for x, y in velum.progress(loader, engine, delta=1e-5):
+        step(x, y)
+    assert "4/4" in capsys.readouterr().err.split("\r")[-1]
+    assert engine.report(delta=1e-5).steps == 8
 
 
 def test_progress_without_tqdm_is_the_loader_alone(capsys, monkeypatch):
