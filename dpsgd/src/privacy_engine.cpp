@@ -11,12 +11,10 @@
 #include <set>
 #include <sstream>
 #include <stdexcept>
-#include <type_traits>
 #include <utility>
 
 #include "clipper.h"
 #include "tape/arithmetic.h"
-#include "tape/operand_parts.h"
 #include "tape/tape.h"
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/release_guard.h"
@@ -66,12 +64,6 @@ void require_full_precision() {
       "(torch.set_float32_matmul_precision in Python)");
 }
 
-/// Rows of a table with their factors: a sum that is made only as it is noised.
-struct RowsOfTable {
-  std::shared_ptr<const detail::EmbeddingGradient> rows;
-  detail::SampleFactors factors;
-};
-
 }  // namespace
 
 struct PrivacyEngine::Impl {
@@ -90,7 +82,6 @@ struct PrivacyEngine::Impl {
                                                   : kernels::secure_random_key()),
         tape(parameters, options.allow_slow_rules, {}, options.method_overrides),
         sums(parameters.size()),
-        rows(parameters.size()),
         spare(parameters.size()),
         written(parameters.size()) {
     if (accountant->composition().neighbouring() != PoissonSampler::neighbouring()) {
@@ -101,9 +92,7 @@ struct PrivacyEngine::Impl {
   }
   ~Impl() { kernels::wipe(key); }
 
-  /// @param whole  these are all losses of the step, which is finished right afterwards.
-  void accumulate(const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names,
-                  bool whole = false);
+  void accumulate(const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names);
   std::optional<detail::SampleGroups> users_of(
       const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names) const;
   const char* label() const { return by_user ? "training, by user" : "training"; }
@@ -111,8 +100,6 @@ struct PrivacyEngine::Impl {
   void begin_step();
   void resume(const EngineState& state);
   void require_no_open_step() const;
-  StepStatistics backward(const at::Tensor& losses,
-                          std::optional<c10::ArrayRef<std::int64_t>> user_names);
   void adapt(double centred_count, std::uint64_t position_step);
 
   std::vector<at::Tensor> parameters;
@@ -129,10 +116,9 @@ struct PrivacyEngine::Impl {
   std::int64_t step = 0;
   std::uint32_t key_epoch = 0;
   bool in_step = false;
-  std::vector<at::Tensor> sums;  // of the running step; undefined: zero so far. Never released.
-  std::vector<std::optional<RowsOfTable>> rows;  // in place of a sum, from `backward` alone
-  std::vector<at::Tensor> spare;          // storage of earlier gradients that nobody holds any more
-  double count = 0;                       // of the running step, centred: only of adaptive clipping
+  std::vector<at::Tensor> sums;   // of the running step; undefined: zero so far. Never released.
+  std::vector<at::Tensor> spare;  // storage of earlier gradients that nobody holds any more
+  double count = 0;               // of the running step, centred: only of adaptive clipping
   std::vector<c10::TensorImpl*> written;  // what finish_step left in .grad, only to be compared
   std::set<std::string> slow_nodes;
   std::vector<std::weak_ptr<torch::autograd::Node>> added;  // graphs of the running step
@@ -177,8 +163,7 @@ std::optional<detail::SampleGroups> PrivacyEngine::Impl::users_of(
 }
 
 void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
-                                     std::optional<c10::ArrayRef<std::int64_t>> user_names,
-                                     bool whole) {
+                                     std::optional<c10::ArrayRef<std::int64_t>> user_names) {
   detail::check_losses("PrivacyEngine::accumulate", losses);
   fork_guard.require_same_process("PrivacyEngine::accumulate");
   const std::optional<detail::SampleGroups> groups = users_of(losses, user_names);
@@ -210,7 +195,6 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
   const bool adaptive = options.clipping.kind() == Clipping::Kind::kAdaptive;
   const at::ScalarType type = gradients.summed_type();
   std::vector<at::Tensor> batch_sums(parameters.size());
-  std::vector<std::optional<RowsOfTable>> batch_rows(parameters.size());
   at::Tensor squared_norms;  // over all groups
   double batch_count = 0;
   for (const detail::Clipper::Group& group : clipper.groups()) {
@@ -236,13 +220,7 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
     for (const std::size_t i : by_size) {
       detail::ParameterGradient& gradient = gradients.parameter(i);
       if (!all_finite) gradient.exclude(excluded);
-      std::shared_ptr<const detail::EmbeddingGradient> table;
-      if (whole) table = gradient.looked_up_rows();
-      if (table != nullptr) {
-        batch_rows[i] = RowsOfTable{std::move(table), factors};
-      } else {
-        batch_sums[i] = gradient.weighted_sum(factors, std::exchange(spare[i], {}));
-      }
+      batch_sums[i] = gradient.weighted_sum(factors, std::exchange(spare[i], {}));
       gradient.release();  // before the next group is measured
     }
     squared_norms = squared_norms.defined() ? squared_norms.add(squares) : squares;
@@ -265,7 +243,6 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
   begin_step();
   added = std::move(all_added);
   users = std::move(all_users);
-  rows = std::move(batch_rows);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (sums[i].defined()) {
       sums[i].add_(batch_sums[i]);
@@ -296,8 +273,6 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   const c10::AutoGradMode no_grad(false);
   begin_step();
   std::vector<at::Tensor> released = std::exchange(sums, std::vector<at::Tensor>(sums.size()));
-  std::vector<std::optional<RowsOfTable>> tables =
-      std::exchange(rows, std::vector<std::optional<RowsOfTable>>(rows.size()));
   const double released_count = std::exchange(count, 0.0);
   in_step = false;
 
@@ -316,32 +291,16 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   const kernels::Stream stream = stream_for(parameters.front().device());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     at::Tensor& sum = released[i];
-    if (tables[i].has_value()) {
-      sum = detail::usable(std::exchange(spare[i], {}), parameters[i].sizes(),
-                           detail::math_options(parameters[i]));
-    } else if (!sum.defined()) {
-      sum = at::zeros(parameters[i].sizes(), detail::math_options(parameters[i]));
-    }
+    if (!sum.defined()) sum = at::zeros(parameters[i].sizes(), detail::math_options(parameters[i]));
     if (sum.is_view()) sum = sum.variable_data();  // zero_grad detaches a gradient in place
     const kernels::RandomPosition position{kernels::Purpose::kGradientNoise, key_epoch,
                                            position_step, static_cast<std::uint32_t>(i)};
-    const auto add_noise = [&](const auto whole) {
-      using Part = std::remove_const_t<decltype(whole)>;
-      if (!tables[i].has_value()) {
-        kernels::add_gaussian_noise(whole, standard_deviation, divisor, key, position, stream);
-        return;
-      }
-      tables[i]->rows->weighted_sum_by_blocks(
-          tables[i]->factors, sum, [&](std::int64_t begin, std::int64_t end) {
-            kernels::add_gaussian_noise(Part(whole.data() + begin, end - begin), standard_deviation,
-                                        divisor, key, position, begin, kernels::Stream::serial());
-          });
-      tables[i].reset();
-    };
     if (sum.scalar_type() == at::kDouble) {
-      add_noise(span_of<double>(sum));
+      kernels::add_gaussian_noise(span_of<double>(sum), standard_deviation, divisor, key, position,
+                                  stream);
     } else {
-      add_noise(span_of<float>(sum));
+      kernels::add_gaussian_noise(span_of<float>(sum), standard_deviation, divisor, key, position,
+                                  stream);
     }
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -429,7 +388,6 @@ StepStatistics PrivacyEngine::finish_step() { return impl_->finish_step(); }
 void PrivacyEngine::abandon_step() {
   impl_->begin_step();
   std::fill(impl_->sums.begin(), impl_->sums.end(), at::Tensor());
-  std::fill(impl_->rows.begin(), impl_->rows.end(), std::nullopt);
   impl_->count = 0;
   impl_->in_step = false;
 }
@@ -440,20 +398,17 @@ void PrivacyEngine::Impl::require_no_open_step() const {
       "PrivacyEngine::backward: a logical batch is open; call accumulate and then finish_step");
 }
 
-StepStatistics PrivacyEngine::Impl::backward(
-    const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names) {
-  require_no_open_step();
-  accumulate(losses, user_names, /*whole=*/true);
-  return finish_step();
-}
-
 StepStatistics PrivacyEngine::backward(const at::Tensor& losses) {
-  return impl_->backward(losses, std::nullopt);
+  impl_->require_no_open_step();
+  impl_->accumulate(losses, std::nullopt);
+  return impl_->finish_step();
 }
 
 StepStatistics PrivacyEngine::backward(const at::Tensor& losses,
                                        c10::ArrayRef<std::int64_t> users) {
-  return impl_->backward(losses, users);
+  impl_->require_no_open_step();
+  impl_->accumulate(losses, users);
+  return impl_->finish_step();
 }
 
 Accountant& PrivacyEngine::accountant() { return *impl_->accountant; }

@@ -423,7 +423,7 @@ void expect_equal(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(a[i].equal(b[i])) << "parameter " << i;
 }
 
-TEST_P(PrivacyEngineTableTest, SummedBlockByBlockAsItIsNoisedHasTheBitsOfTheSumThatIsNoised) {
+TEST_P(PrivacyEngineTableTest, BackwardGivesTheBitsOfAccumulateAndFinishStep) {
   PrivacyEngine at_once = engine(1), summed = engine(1);
   for (int step = 0; step < 4; ++step) {  // the first proves the graph
     const Tensor x = words();

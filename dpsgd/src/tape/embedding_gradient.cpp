@@ -4,7 +4,6 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <vector>
 
@@ -180,9 +179,7 @@ at::Tensor EmbeddingGradient::per_sample(std::int64_t begin, std::int64_t end) {
 }
 
 template <typename T>
-void EmbeddingGradient::add_on_cpu(
-    const at::Tensor& factors, const at::Tensor& out,
-    const std::function<void(std::int64_t, std::int64_t)>& written) const {
+void EmbeddingGradient::add_on_cpu(const at::Tensor& factors, const at::Tensor& out) const {
   const at::Tensor grads = rows_.grads.contiguous(), indices = rows_.indices.contiguous();
   const at::Tensor samples = rows_.samples.contiguous(), weights = factors.contiguous();
   const auto* const index = indices.const_data_ptr<std::int64_t>();
@@ -197,12 +194,9 @@ void EmbeddingGradient::add_on_cpu(
       std::max<std::int64_t>(1, kBlockBytes / std::max<std::int64_t>(1, width * sizeof(T)));
   const std::int64_t blocks = (rows + block - 1) / block;
   const Buckets of_block(index, count, blocks, block);
-  // Each thread takes the next block that is left: one that is held up leaves more to the others.
-  std::atomic<std::int64_t> next{0};
-  at::parallel_for(0, at::get_num_threads(), 1, [&](std::int64_t, std::int64_t) {
-    for (std::int64_t b = next++; b < blocks; b = next++) {
-      const std::int64_t first = b * block * width, last = std::min(rows, (b + 1) * block) * width;
-      std::fill(sum + first, sum + last, T{0});
+  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t b = begin; b < end; ++b) {
+      std::fill(sum + b * block * width, sum + std::min(rows, (b + 1) * block) * width, T{0});
       for (const auto* at = of_block.begin(b); at != of_block.end(b); ++at) {
         const std::int64_t position = *at;
         const T factor = weight[sample[position]];
@@ -210,7 +204,6 @@ void EmbeddingGradient::add_on_cpu(
         T* const to = sum + index[position] * width;
         for (std::int64_t c = 0; c < width; ++c) to[c] += factor * from[c];
       }
-      if (written) written(first, last);
     }
   });
 }
@@ -219,7 +212,8 @@ at::Tensor EmbeddingGradient::weighted_sum(const SampleFactors& factors, at::Ten
   out = usable(out, sizes(), options());
   const at::Tensor& weights = factors.as(options().dtype().toScalarType());
   if (options().device().is_cpu()) {
-    weighted_sum_by_blocks(factors, out, nullptr);
+    options().dtype().toScalarType() == at::kDouble ? add_on_cpu<double>(weights, out)
+                                                    : add_on_cpu<float>(weights, out);
     return out;
   }
   if (rows_.grads.is_cuda()) {  // index_add_ would add in any order
@@ -228,14 +222,6 @@ at::Tensor EmbeddingGradient::weighted_sum(const SampleFactors& factors, at::Ten
   }
   const at::Tensor row_factors = weights.index_select(0, rows_.samples);
   return out.zero_().index_add_(0, rows_.indices, rows_.grads.mul(row_factors.unsqueeze(1)));
-}
-
-void EmbeddingGradient::weighted_sum_by_blocks(
-    const SampleFactors& factors, const at::Tensor& out,
-    const std::function<void(std::int64_t, std::int64_t)>& written) const {
-  const at::ScalarType type = options().dtype().toScalarType();
-  type == at::kDouble ? add_on_cpu<double>(factors.as(type), out, written)
-                      : add_on_cpu<float>(factors.as(type), out, written);
 }
 
 void EmbeddingGradient::exclude(const at::Tensor& excluded) {

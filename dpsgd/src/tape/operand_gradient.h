@@ -254,11 +254,6 @@ class EmbeddingGradient final : public OperandGradient {
   at::Tensor squared_magnitudes() override;
   at::Tensor per_sample(std::int64_t begin, std::int64_t end) override;
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
-  /// As `weighted_sum` on the CPU, a block of rows at a time: written(begin, end) is called as soon
-  /// as elements [begin, end) of `out` are there, while they are in the cache, from several
-  /// threads; the calls together have every element once.
-  void weighted_sum_by_blocks(const SampleFactors& factors, const at::Tensor& out,
-                              const std::function<void(std::int64_t, std::int64_t)>& written) const;
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
   GradientMethod method() const override { return GradientMethod::kSegments; }
@@ -271,8 +266,7 @@ class EmbeddingGradient final : public OperandGradient {
   template <typename T>
   void measure_on_cpu();
   template <typename T>
-  void add_on_cpu(const at::Tensor& factors, const at::Tensor& out,
-                  const std::function<void(std::int64_t, std::int64_t)>& written) const;
+  void add_on_cpu(const at::Tensor& factors, const at::Tensor& out) const;
 
   LookedUpRows rows_;
   at::Tensor squared_norms_, squared_magnitudes_;  // on the CPU, once measured

@@ -254,22 +254,6 @@ at::Tensor ParameterGradient::weighted_sum(const SampleFactors& factors, at::Ten
   return sum;
 }
 
-std::shared_ptr<const EmbeddingGradient> ParameterGradient::looked_up_rows() const {
-  if (uses_.size() != 1 || !separate_ ||
-      uses_.front().path->kind() != ParameterPath::Kind::kIdentity) {
-    return nullptr;
-  }
-  const auto* const table = dynamic_cast<const EmbeddingGradient*>(uses_.front().operand.get());
-  if (table == nullptr || !table->options().device().is_cpu() ||
-      table->sizes() != parameter_.sizes().vec() ||
-      table->options().dtype() != math_type(parameter_.scalar_type())) {
-    return nullptr;
-  }
-  const LookedUpRows& rows = table->rows();
-  return std::make_shared<const EmbeddingGradient>(
-      LookedUpRows{rows.indices.clone(), rows.samples, rows.grads}, batch_, table->sizes()[0]);
-}
-
 void ParameterGradient::exclude(const at::Tensor& excluded) {
   for (const Use& use : uses_) use.operand->exclude(excluded);
   if (kept_.defined()) {

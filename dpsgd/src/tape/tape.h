@@ -44,9 +44,6 @@ class ParameterGradient {
   /// sum_b factors[b] * g_b, contiguous, in the math type of the parameter; in `out` where that
   /// has the right shape and type.
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out);
-  /// Where the sum is that of the rows of one table on the CPU, which can be written a block at a
-  /// time: their gradient, with indices that nobody else can change. Else null.
-  std::shared_ptr<const EmbeddingGradient> looked_up_rows() const;
   void exclude(const at::Tensor& excluded);
   /// Frees what the per-sample gradients take. Nothing else may be asked afterwards.
   void release();

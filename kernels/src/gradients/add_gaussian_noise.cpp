@@ -11,11 +11,9 @@ constexpr const char* kName = "add_gaussian_noise";
 
 template <typename In, typename Out>
 void add_noise(Span<const In> sum, double standard_deviation, double divisor, const RandomKey& key,
-               const RandomPosition& position, Span<Out> out, const Stream& stream,
-               std::int64_t first_element = 0) {
+               const RandomPosition& position, Span<Out> out, const Stream& stream) {
   const AddGaussianNoiseBody<In, Out> body{
-      checked_noise(kName, standard_deviation, divisor, key, position, out.size(), first_element),
-      sum, out, first_element};
+      checked_noise(kName, standard_deviation, divisor, key, position, out.size()), sum, out};
   VELUM_DISPATCH(stream, add_gaussian_noise_cpu(body, stream),
                  add_gaussian_noise_cuda(body, stream));
 }
@@ -32,20 +30,6 @@ void add_gaussian_noise(Span<double> sum, double standard_deviation, double divi
                         const RandomKey& key, const RandomPosition& position,
                         const Stream& stream) {
   add_noise(Span<const double>(sum), standard_deviation, divisor, key, position, sum, stream);
-}
-
-void add_gaussian_noise(Span<float> sum, double standard_deviation, double divisor,
-                        const RandomKey& key, const RandomPosition& position,
-                        std::int64_t first_element, const Stream& stream) {
-  add_noise(Span<const float>(sum), standard_deviation, divisor, key, position, sum, stream,
-            first_element);
-}
-
-void add_gaussian_noise(Span<double> sum, double standard_deviation, double divisor,
-                        const RandomKey& key, const RandomPosition& position,
-                        std::int64_t first_element, const Stream& stream) {
-  add_noise(Span<const double>(sum), standard_deviation, divisor, key, position, sum, stream,
-            first_element);
 }
 
 void add_gaussian_noise(Span<const double> sum, double standard_deviation, double divisor,

@@ -21,24 +21,25 @@ struct NoiseAndScale {
   }
 };
 
-/// Coordinates whose draws come from one keystream block. Index i is the block, counted from the
-/// first one of GaussianBlocks.
+/// The coordinates whose draws come from keystream block `block`.
 template <typename In, typename Out>
 struct AddGaussianNoiseBody {
   NoiseAndScale noise;
-  Span<const In> sum;              // [params]
-  Span<Out> out;                   // [params]; may be `sum`
-  std::int64_t first_element = 0;  // the draw of out[0]
+  Span<const In> sum;  // [params]
+  Span<Out> out;       // [params]; may be `sum`
 
-  VELUM_HOST_DEVICE constexpr GaussianBlocks blocks() const { return {first_element, out.size()}; }
-  VELUM_HOST_DEVICE void operator()(std::int64_t i) const {
-    const std::int64_t block = blocks().first() + i;
+  VELUM_HOST_DEVICE constexpr std::int64_t block_count() const {
+    const std::int64_t groups =
+        (out.size() + GaussianLayout::kDrawsPerGroup - 1) / GaussianLayout::kDrawsPerGroup;
+    return groups * GaussianLayout::kBlocksPerGroup;
+  }
+  VELUM_HOST_DEVICE void operator()(std::int64_t block) const {
     double draws[GaussianLayout::kDrawsPerBlock];
     normals_of_block(chacha20_block(noise.stream, static_cast<std::uint32_t>(block)), draws);
     for (int slot = 0; slot < GaussianLayout::kDrawsPerBlock; ++slot) {
-      const std::int64_t index = GaussianLayout::element_of(block, slot) - first_element;
-      if (index >= 0 && index < out.size()) {
-        out[index] = static_cast<Out>(noise(static_cast<double>(sum[index]), draws[slot]));
+      const std::int64_t i = GaussianLayout::element_of(block, slot);
+      if (i < out.size()) {
+        out[i] = static_cast<Out>(noise(static_cast<double>(sum[i]), draws[slot]));
       }
     }
   }

@@ -106,15 +106,13 @@ void combine(const NoiseAndScale& noise, const double* draws, const double* sums
   HWY_DYNAMIC_DISPATCH(combine_to_float)(noise, draws, sums, out, count);
 }
 
-/// out[j] = noise(sums[j], draw first_element + j).
+/// out[j] = noise(sums[j], draw first_element + j), first_element a multiple of kNoiseTile.
 template <typename In, typename Out>
 void add_noise(const NoiseAndScale& noise, std::int64_t first_element, Span<const In> sums,
                Span<Out> out) {
   HWY_ALIGN_MAX double draws[kNoiseTile];
-  // Tiles end where a group of draws does.
-  std::int64_t end = kNoiseTile - first_element % GaussianLayout::kDrawsPerGroup;
-  for (std::int64_t begin = 0; begin < out.size(); begin = end, end += kNoiseTile) {
-    const std::int64_t count = std::min(end, out.size()) - begin;
+  for (std::int64_t begin = 0; begin < out.size(); begin += kNoiseTile) {
+    const std::int64_t count = std::min(kNoiseTile, out.size() - begin);
     gaussian_chunk(noise.stream, first_element + begin, Span<double>(draws, count));
     combine(noise, draws, sums.data() + begin, out.data() + begin, count);
   }
@@ -131,12 +129,11 @@ void add_noise_and_divide(const NoiseAndScale& noise, std::int64_t first_element
 
 template <typename In, typename Out>
 void add_gaussian_noise_cpu(const AddGaussianNoiseBody<In, Out>& body, const Stream& stream) {
-  stream.parallel_for().run(body.out.size(), cpu::kNoiseTile,
-                            [&body](std::int64_t begin, std::int64_t end) {
-                              cpu::add_noise(body.noise, body.first_element + begin,
-                                             Span<const In>(body.sum.data() + begin, end - begin),
-                                             Span<Out>(body.out.data() + begin, end - begin));
-                            });
+  stream.parallel_for().run(
+      body.out.size(), cpu::kNoiseTile, [&body](std::int64_t begin, std::int64_t end) {
+        cpu::add_noise(body.noise, begin, Span<const In>(body.sum.data() + begin, end - begin),
+                       Span<Out>(body.out.data() + begin, end - begin));
+      });
 }
 
 template void add_gaussian_noise_cpu(const AddGaussianNoiseBody<float, float>&, const Stream&);

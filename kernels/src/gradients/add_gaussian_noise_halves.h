@@ -19,7 +19,8 @@ namespace cpu {
 /// of a first-level cache.
 inline constexpr std::int64_t kNoiseTile = 8 * GaussianLayout::kDrawsPerGroup;
 
-/// sums[j] becomes noise(sums[j], draw first_element + j), on the calling thread.
+/// sums[j] becomes noise(sums[j], draw first_element + j), on the calling thread. first_element is
+/// a multiple of kNoiseTile.
 void add_noise_and_divide(const NoiseAndScale& noise, std::int64_t first_element,
                           Span<double> sums);
 

@@ -69,7 +69,7 @@ void check_bound(const char* function, const ClippingBound& bound) {
 
 NoiseAndScale checked_noise(const char* function, double standard_deviation, double divisor,
                             const RandomKey& key, const RandomPosition& position,
-                            std::int64_t params, std::int64_t first_element) {
+                            std::int64_t params) {
   if (!(std::isfinite(standard_deviation) && standard_deviation >= 0)) {
     throw std::invalid_argument(std::string(function) + ": standard_deviation = " +
                                 text(standard_deviation) + ", expected finite and >= 0");
@@ -78,7 +78,7 @@ NoiseAndScale checked_noise(const char* function, double standard_deviation, dou
     throw std::invalid_argument(std::string(function) + ": divisor = " + text(divisor) +
                                 ", expected finite and > 0");
   }
-  check_element_range(function, first_element, params, GaussianLayout::kMaxElements);
+  check_element_range(function, 0, params, GaussianLayout::kMaxElements);
   return {stream_state(key, position, DrawKind::kGaussian), standard_deviation, divisor};
 }
 

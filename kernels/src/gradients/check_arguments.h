@@ -27,11 +27,11 @@ void check_matrix(const char* function, std::int64_t rows, std::int64_t cols,
                   std::int64_t row_stride);
 void check_bound(const char* function, const ClippingBound& bound);
 
-/// The noise for `params` coordinates from draw `first_element` on, its arguments checked.
-/// @throws also std::out_of_range, for the position and unless the draws lie in [0, 2^35).
+/// The noise for `params` coordinates, its arguments checked.
+/// @throws also std::out_of_range, for the position and for params > 2^35.
 NoiseAndScale checked_noise(const char* function, double standard_deviation, double divisor,
                             const RandomKey& key, const RandomPosition& position,
-                            std::int64_t params, std::int64_t first_element = 0);
+                            std::int64_t params);
 
 template <typename T>
 void check_matrix(const char* function, const MatrixView<T>& grads) {

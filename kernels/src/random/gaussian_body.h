@@ -161,31 +161,25 @@ VELUM_HOST_DEVICE inline void normals_of_block(const ChaCha20State& block, T (&d
   }
 }
 
-/// The blocks that hold the draws first_element .. first_element + size - 1: whole groups.
-struct GaussianBlocks {
-  std::int64_t first_element;
-  std::int64_t size;
-
-  VELUM_HOST_DEVICE constexpr std::int64_t first() const {
-    return first_element / GaussianLayout::kDrawsPerGroup * GaussianLayout::kBlocksPerGroup;
-  }
-  VELUM_HOST_DEVICE constexpr std::int64_t count() const {
-    const std::int64_t end = first_element + size + GaussianLayout::kDrawsPerGroup - 1;
-    return end / GaussianLayout::kDrawsPerGroup * GaussianLayout::kBlocksPerGroup - first();
-  }
-};
-
 /// Writes the draws of one block that lie in [first_element, first_element + out.size()).
-/// Index i is the block, counted from the first one of GaussianBlocks.
+/// Index i is the block, counted from that of the group that holds first_element.
 template <typename T>
 struct GaussianFillBody {
   ChaCha20State state;
   std::int64_t first_element;
   Span<T> out;
 
-  VELUM_HOST_DEVICE constexpr GaussianBlocks blocks() const { return {first_element, out.size()}; }
+  VELUM_HOST_DEVICE static constexpr std::int64_t first_group(std::int64_t first_element) {
+    return first_element / GaussianLayout::kDrawsPerGroup;
+  }
+  /// How many blocks the fill computes: whole groups.
+  VELUM_HOST_DEVICE constexpr std::int64_t block_count() const {
+    const std::int64_t end = first_element + out.size() + GaussianLayout::kDrawsPerGroup - 1;
+    return (end / GaussianLayout::kDrawsPerGroup - first_group(first_element)) *
+           GaussianLayout::kBlocksPerGroup;
+  }
   VELUM_HOST_DEVICE void operator()(std::int64_t i) const {
-    const std::int64_t block = blocks().first() + i;
+    const std::int64_t block = first_group(first_element) * GaussianLayout::kBlocksPerGroup + i;
     T draws[GaussianLayout::kDrawsPerBlock];
     normals_of_block(chacha20_block(state, static_cast<std::uint32_t>(block)), draws);
     for (int slot = 0; slot < GaussianLayout::kDrawsPerBlock; ++slot) {

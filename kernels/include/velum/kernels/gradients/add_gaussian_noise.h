@@ -32,20 +32,6 @@ void add_gaussian_noise(Span<float> sum, double standard_deviation, double divis
 void add_gaussian_noise(Span<double> sum, double standard_deviation, double divisor,
                         const RandomKey& key, const RandomPosition& position, const Stream& stream);
 
-/// As above, of a part of a sum: sum[i] takes z[first_element + i]. Parts that cover a tensor, each
-/// noised once, are the whole noised at once, to the bit.
-///
-/// @param sum            [any size]: elements first_element .. first_element + sum.size() - 1.
-/// @param first_element  >= 0; first_element + sum.size() <= 2^35. On the CPU, parts that begin and
-///                       end at multiples of 128 waste nothing.
-/// @throws std::out_of_range also if the elements are.
-void add_gaussian_noise(Span<float> sum, double standard_deviation, double divisor,
-                        const RandomKey& key, const RandomPosition& position,
-                        std::int64_t first_element, const Stream& stream);
-void add_gaussian_noise(Span<double> sum, double standard_deviation, double divisor,
-                        const RandomKey& key, const RandomPosition& position,
-                        std::int64_t first_element, const Stream& stream);
-
 /// As above, from a sum in double into `out` [params], which must not overlap it: for float
 /// gradients whose micro-batches were summed in double.
 /// @throws std::invalid_argument also if the sizes differ.
