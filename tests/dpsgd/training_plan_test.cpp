@@ -317,7 +317,11 @@ TEST(TrainingPlan, TextThatIsNoPlanIsRefused) {
   EXPECT_THROW(TrainingPlan::from_json("{}"), std::invalid_argument);
   for (const auto& [from, to] :
        {std::pair("\"format\": 1", "\"format\": 2"), std::pair("scatter-linear", "vit"),
-        std::pair("\"steps\": 60", "\"steps\": \"60\""), std::pair("\"delta\"", "\"gamma\"")}) {
+        std::pair("\"steps\": 60", "\"steps\": \"60\""), std::pair("\"delta\"", "\"gamma\""),
+        // Integers are integers, of 64 bits: nothing is cut off or wrapped.
+        std::pair("\"steps\": 60", "\"steps\": 60.5"),
+        std::pair("\"steps\": 60", "\"steps\": 1e36"),
+        std::pair("\"steps\": 60", "\"steps\": 9223372036854775808")}) {
     std::string bad = good;
     ASSERT_NE(bad.find(from), std::string::npos) << from;
     bad.replace(bad.find(from), std::string(from).size(), to);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -182,6 +183,21 @@ void price(TrainingPlan& plan, double noise_multiplier) {
   }
 }
 
+[[noreturn]] void refuse_integer(const char* key) {
+  throw std::invalid_argument(std::string("not the plan of a run: ") + key +
+                              " is no integer of 64 bits");
+}
+
+/// The JSON library would convert a number with a fraction, of any size.
+std::int64_t integer(const Json& object, const char* key) {
+  const Json& value = object.at(key);
+  if (!value.is_number_integer() ||
+      (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)) {
+    refuse_integer(key);
+  }
+  return value.get<std::int64_t>();
+}
+
 }  // namespace
 
 std::string_view to_string(ModelKind model) {
@@ -317,12 +333,12 @@ std::string TrainingPlan::to_json() const {
 TrainingPlan TrainingPlan::from_json(std::string_view text) {
   try {
     const Json json = Json::parse(text);
-    const int format = json.at("format").get<int>();
+    const std::int64_t format = integer(json, "format");
     if (format < kPlanFormat || format > kUsersPlanFormat) refuse("format", format, "1 to 5");
     TrainingPlan plan;
     json.at("dataset").get_to(plan.dataset);
     plan.data_directory = json.at("data_directory").get<std::string>();
-    json.at("dataset_size").get_to(plan.dataset_size);
+    plan.dataset_size = integer(json, "dataset_size");
     plan.model = model_kind_from_string(json.at("model").get<std::string>());
     plan.recipe = feature_recipe_from_string(json.at("recipe").get<std::string>());
     json.at("epsilon").get_to(plan.epsilon);
@@ -334,28 +350,29 @@ TrainingPlan TrainingPlan::from_json(std::string_view text) {
     json.at("noise_multiplier").get_to(plan.noise_multiplier);
     json.at("moment_floor").get_to(plan.moment_floor);
     json.at("sampling_rate").get_to(plan.sampling_rate);
-    json.at("steps").get_to(plan.steps);
-    json.at("steps_per_epoch").get_to(plan.steps_per_epoch);
+    plan.steps = integer(json, "steps");
+    plan.steps_per_epoch = integer(json, "steps_per_epoch");
     json.at("clipping_norm").get_to(plan.clipping_norm);
     json.at("learning_rate").get_to(plan.learning_rate);
     json.at("momentum").get_to(plan.momentum);
-    json.at("physical_batch_size").get_to(plan.physical_batch_size);
+    plan.physical_batch_size = integer(json, "physical_batch_size");
     if (!json.at("insecure_seed").is_null()) {
+      if (!json.at("insecure_seed").is_number_unsigned()) refuse_integer("insecure_seed");
       plan.insecure_seed = json.at("insecure_seed").get<std::uint64_t>();
     }
     plan.clipping = format >= kClippingPlanFormat ? Clipping::from_json(json.at("clipping").dump())
                                                   : Clipping::flat(plan.clipping_norm);
     if (format >= kViewsPlanFormat) {
-      json.at("views").get_to(plan.views);
+      plan.views = integer(json, "views");
       json.at("average_decay").get_to(plan.average_decay);
       json.at("centre_pixels").get_to(plan.centre_pixels);
-      json.at("held_out").get_to(plan.held_out);
+      plan.held_out = integer(json, "held_out");
     }
     if (format >= kUsersPlanFormat) {
       plan.users_file = json.at("users_file").get<std::string>();
-      plan.user_count = json.at("user_count").get<std::int64_t>();
+      plan.user_count = integer(json, "user_count");
       if (!json.at("max_samples_per_user").is_null()) {
-        plan.max_samples_per_user = json.at("max_samples_per_user").get<std::int64_t>();
+        plan.max_samples_per_user = integer(json, "max_samples_per_user");
       }
     }
     if (format == kLedgerPlanFormat || json.contains("ledger")) {
