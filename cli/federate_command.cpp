@@ -264,12 +264,6 @@ class Members {
     }
   }
 
-  bool there(int number) const { return process(number).has_value(); }
-  int count() const {
-    return static_cast<int>(
-        std::count_if(processes_.begin(), processes_.end(), [](const auto& p) { return !!p; }));
-  }
-
   /// Does something with every owner's channel. An owner who is gone stays gone: `left` is told.
   void each(const std::function<void(int, MessageChannel&)>& work,
             const std::function<void(int)>& left) {
@@ -295,17 +289,13 @@ class Members {
     std::uint64_t all = bytes_;
     for (const auto& process : processes_) {
       if (!process) continue;
-      auto& channel = const_cast<ChildProcess&>(*process).channel();
+      const MessageChannel& channel = process->channel();
       all += channel.bytes_sent() + channel.bytes_received();
     }
     return all;
   }
 
  private:
-  const std::optional<ChildProcess>& process(int number) const {
-    return processes_[static_cast<std::size_t>(number - 1)];
-  }
-
   std::vector<std::optional<ChildProcess>> processes_;
   std::uint64_t bytes_ = 0;
 };

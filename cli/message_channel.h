@@ -59,6 +59,7 @@ class ChildProcess {
   ~ChildProcess();
 
   MessageChannel& channel() { return *channel_; }
+  const MessageChannel& channel() const { return *channel_; }
   /// Waits for its end. @return its exit status, or 128 + the signal that ended it.
   int wait();
 
