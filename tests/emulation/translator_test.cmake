@@ -49,6 +49,7 @@ expect_refusal(unknown_register "add.s32 %r1, %r2, %x;" "'%x' is not a register"
 expect_refusal(narrow_register "add.s32 %r1, %h1, %r2;" "'%h1' has 16 bits, fewer than .s32")
 expect_refusal(unknown_label "bra nowhere;" "'nowhere' is no label")
 expect_refusal(unknown_function "call.uni elsewhere, (%r1);" "call of an unknown function")
+expect_refusal(call_without_prototype "call (%r1), %d1, ();" "indirect call without a prototype")
 expect_refusal(unknown_directive ".callprototype _ ();" "unknown directive")
 expect_refusal(unknown_pragma ".pragma \"frobnicate\";" "unknown pragma")
 expect_refusal(parameter_bounds "ld.param.u64 %d1, [q];" "'q' is not a register")

@@ -2,6 +2,7 @@
 // link; what is not supported returns an error and says so.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -117,6 +118,13 @@ cudaError_t enqueue_set(Device& device, void* to, int value, std::size_t bytes,
   return cudaSuccess;
 }
 
+constexpr u32 kSharedPerBlock = 48 << 10;  // static and dynamic, unless a kernel opts in to more
+
+u32 allowed_dynamic_shared(const HostKernel& host_kernel, const Kernel& kernel) {
+  return host_kernel.max_dynamic_shared.value_or(kSharedPerBlock -
+                                                 std::min(kSharedPerBlock, kernel.shared_bytes));
+}
+
 cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 grid, dim3 block,
                            void** arguments, std::size_t shared, cudaStream_t handle) {
   if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
@@ -136,12 +144,13 @@ cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 g
                   host_kernel->name + " is bound to " + std::to_string(kernel->max_threads) +
                       " threads per block and launched with " + std::to_string(threads));
   }
-  if (shared + kernel->shared_bytes > host_kernel->max_dynamic_shared) {
+  if (shared > allowed_dynamic_shared(*host_kernel, *kernel)) {
     return refuse(device, cudaErrorInvalidValue,
                   host_kernel->name + " is launched with " + std::to_string(shared) +
                       " bytes of dynamic shared memory beside " +
                       std::to_string(kernel->shared_bytes) + " static ones; allowed are " +
-                      std::to_string(host_kernel->max_dynamic_shared));
+                      std::to_string(allowed_dynamic_shared(*host_kernel, *kernel)) +
+                      " unless cudaFuncAttributeMaxDynamicSharedMemorySize allows more");
   }
   std::vector<u8> parameters(kernel->parameter_bytes + 16);
   for (u32 i = 0; i < kernel->parameter_count; ++i) {
@@ -178,6 +187,8 @@ constexpr ErrorText kErrorTexts[] = {
     {cudaErrorLaunchTimeout, "cudaErrorLaunchTimeout", "the launch timed out and was terminated"},
     {cudaErrorMisalignedAddress, "cudaErrorMisalignedAddress", "misaligned address"},
     {cudaErrorAssert, "cudaErrorAssert", "device-side assert triggered"},
+    {cudaErrorHardwareStackError, "cudaErrorHardwareStackError", "hardware stack error"},
+    {cudaErrorInvalidPc, "cudaErrorInvalidPc", "invalid program counter"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
     {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
     {cudaErrorUnknown, "cudaErrorUnknown", "unknown error"},
@@ -200,7 +211,6 @@ double now_milliseconds() {
 constexpr int kMultiprocessors = 4;  // few, so that grids sized by it stay small
 constexpr int kThreadsPerMultiprocessor = 2048;
 constexpr int kSharedPerMultiprocessor = 228 << 10;
-constexpr int kSharedPerBlock = 48 << 10;
 constexpr int kComputeMajor = 9;
 constexpr int kComputeMinor = 0;
 
@@ -212,7 +222,7 @@ constexpr DeviceAttribute kDeviceAttributes[] = {
     {cudaDevAttrMultiProcessorCount, kMultiprocessors},
     {cudaDevAttrMaxThreadsPerBlock, Machine::kMaxThreadsPerBlock},
     {cudaDevAttrMaxThreadsPerMultiProcessor, kThreadsPerMultiprocessor},
-    {cudaDevAttrMaxSharedMemoryPerBlock, kSharedPerBlock},
+    {cudaDevAttrMaxSharedMemoryPerBlock, static_cast<int>(kSharedPerBlock)},
     {cudaDevAttrMaxSharedMemoryPerBlockOptin, Machine::kMaxSharedBytes},
     {cudaDevAttrMaxSharedMemoryPerMultiprocessor, kSharedPerMultiprocessor},
     {cudaDevAttrReservedSharedMemoryPerBlock, 1024},
@@ -330,7 +340,8 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
     attributes->numRegs = 32;
     attributes->ptxVersion = static_cast<int>(kernel->module->architecture);
     attributes->binaryVersion = static_cast<int>(kernel->module->architecture);
-    attributes->maxDynamicSharedSizeBytes = static_cast<int>(host_kernel->max_dynamic_shared);
+    attributes->maxDynamicSharedSizeBytes =
+        static_cast<int>(allowed_dynamic_shared(*host_kernel, *kernel));
     return cudaSuccess;
   });
 }
@@ -339,8 +350,15 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
     HostKernel* const host_kernel = device.find_host_kernel(function);
     if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
     if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize) {
-      if (value < 0 || static_cast<u32>(value) > Machine::kMaxSharedBytes) {
-        return cudaErrorInvalidValue;
+      const Kernel* const kernel = device.find_kernel(host_kernel->name);
+      if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+      if (value < 0 ||
+          static_cast<u64>(value) + kernel->shared_bytes > u64{Machine::kMaxSharedBytes}) {
+        return refuse(device, cudaErrorInvalidValue,
+                      std::to_string(value) + " bytes of dynamic shared memory for " +
+                          host_kernel->name + " beside " + std::to_string(kernel->shared_bytes) +
+                          " static ones, expected at most " +
+                          std::to_string(Machine::kMaxSharedBytes) + " together");
       }
       host_kernel->max_dynamic_shared = static_cast<u32>(value);
       return cudaSuccess;

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <unordered_set>
 
 #include "emulation.h"
 
@@ -15,6 +16,12 @@ std::vector<const Module*>& registered_modules() {
   return modules;
 }
 
+/// Indirect calls find their functions here: a function has one address in all modules.
+std::unordered_set<const Function*>& registered_functions() {
+  static std::unordered_set<const Function*> functions;
+  return functions;
+}
+
 cudaError_t to_cuda_error(FaultKind kind) {
   switch (kind) {
     case FaultKind::illegal_address:
@@ -25,6 +32,10 @@ cudaError_t to_cuda_error(FaultKind kind) {
       return cudaErrorLaunchTimeout;
     case FaultKind::assertion:
       return cudaErrorAssert;
+    case FaultKind::stack_overflow:
+      return cudaErrorHardwareStackError;
+    case FaultKind::bad_call:
+      return cudaErrorInvalidPc;
     case FaultKind::uninitialised_read:
     case FaultKind::shared_memory_race:
     case FaultKind::warp_misuse:
@@ -40,6 +51,12 @@ cudaError_t to_cuda_error(FaultKind kind) {
 
 ModuleRegistration::ModuleRegistration(const Module& module) {
   registered_modules().push_back(&module);
+  registered_functions().insert(module.functions, module.functions + module.function_count);
+}
+
+const Function* find_function(u64 address) {
+  const auto* const function = reinterpret_cast<const Function*>(address);
+  return registered_functions().contains(function) ? function : nullptr;
 }
 
 Device& Device::instance() {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ namespace velum::emulation {
 /// A kernel as the host program knows it: the stub that nvcc made, and what was set for it.
 struct HostKernel {
   std::string name;
-  u32 max_dynamic_shared = 48 << 10;
+  /// Dynamic shared memory that the program has allowed; not given: what is left of 48 KB.
+  std::optional<u32> max_dynamic_shared;
 };
 
 struct Event {

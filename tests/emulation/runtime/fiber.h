@@ -15,6 +15,7 @@ void switch_stack(void** save, void* to);
 class FiberStacks {
  public:
   static constexpr std::size_t kMaxStacks = 1024;
+  static constexpr std::size_t kStackBytes = std::size_t{64} << 10;
 
   /// @throws std::bad_alloc.
   FiberStacks();
@@ -24,11 +25,12 @@ class FiberStacks {
 
   /// A stack pointer for `switch_stack` that starts `entry` on stack `index`; it must not return.
   void* start(std::size_t index, void (*entry)());
+  /// Where stack `index` ends; it grows down to there.
+  const char* end(std::size_t index) const { return memory_ + index * kStackBytes; }
   /// Whether the mark at the end of stack `index` is as `start` left it.
   bool is_intact(std::size_t index) const;
 
  private:
-  static constexpr std::size_t kStackBytes = std::size_t{64} << 10;
   char* memory_;
 };
 

@@ -61,6 +61,10 @@ const char* to_text(FaultKind kind) {
       return "trap";
     case FaultKind::assertion:
       return "assertion";
+    case FaultKind::stack_overflow:
+      return "stack overflow";
+    case FaultKind::bad_call:
+      return "call of what is no such function";
     case FaultKind::unsupported:
       return "not supported by the emulation";
   }
@@ -154,6 +158,7 @@ void Machine::reset_thread(Grid& grid, Block& block, u32 index) {
   t.local_ = local_.data() + index * kLocalBytes;
   t.local_end_ = Thread::kFirstLocal;
   t.state_ = Thread::State::runnable;
+  t.gathering_site_ = Thread::kNotGathering;
 }
 
 void Machine::run_block(Grid& grid, Block& block) {
@@ -171,11 +176,15 @@ void Machine::run_block(Grid& grid, Block& block) {
 void Machine::run_in_turn(Grid& grid, Block& block) {
   const u32 count = grid.threads_per_block();
   const u32 start = random_.below(count);
+  // As much stack as a fiber has.
+  const char* const stack_limit = static_cast<const char*>(__builtin_frame_address(0)) -
+                                  FiberStacks::kStackBytes + Thread::kStackReserve;
   for (u32 i = 0; i < count && !fault_;) {
     try {
       for (; i < count; ++i) {
         const u32 at = start + i < count ? start + i : start + i - count;
         reset_thread(grid, block, order_[at]);
+        threads_[order_[at]].stack_limit_ = stack_limit;
         grid.kernel->body(threads_[order_[at]]);
       }
     } catch (const ThreadStopped&) {
@@ -203,6 +212,7 @@ void Machine::run_as_fibers(Grid& grid, Block& block) {
   for (u32 i = 0; i < count; ++i) {
     reset_thread(grid, block, i);
     threads_[i].stack_pointer_ = stacks_.start(i, &fiber_entry);
+    threads_[i].stack_limit_ = stacks_.end(i) + Thread::kStackReserve;
     runnable_.push_back(&threads_[i]);
   }
   while (block.live > 0 && !fault_) {
@@ -371,6 +381,29 @@ u32 Thread::elect(u32 mask, u32 site) {
     }
   });
   return static_cast<u32>(result_);
+}
+
+u32 Thread::active_mask(u32 site) {
+  // Whoever is resumed first takes all that have come here so far along.
+  gathering_site_ = site;
+  Machine& machine = *grid->machine;
+  if (machine.has_runnable()) {
+    machine.runnable_.push_back(this);
+    machine.yield(*this);
+  }
+  if (gathering_site_ == kNotGathering) return static_cast<u32>(result_);
+  Thread* const warp = block->threads + (index & ~31U);
+  u32 lanes = 0;
+  for (u32 rest = block->warps[this->warp()].live; rest != 0; rest &= rest - 1) {
+    const u32 lane = static_cast<u32>(std::countr_zero(rest));
+    if (warp[lane].gathering_site_ == site) lanes |= u32{1} << lane;
+  }
+  for (u32 rest = lanes; rest != 0; rest &= rest - 1) {
+    Thread& other = warp[std::countr_zero(rest)];
+    other.gathering_site_ = kNotGathering;
+    other.result_ = lanes;
+  }
+  return lanes;
 }
 
 void Thread::warp_barrier(u32 mask, u32 site) { wait_for_warp(mask, site, &complete_warp_barrier); }
@@ -618,6 +651,33 @@ LocalFrame::LocalFrame(Thread& thread, u32 bytes) : base(thread.local_end_), thr
                 "more than " + std::to_string(Machine::kLocalBytes) + " bytes of local memory");
   }
   thread.local_end_ += bytes;
+}
+
+// Functions
+
+[[gnu::noinline]] void Thread::enter_function(u32 site) {
+  const auto* const here = static_cast<const char*>(__builtin_frame_address(0));
+  if (here < stack_limit_) {
+    fail(FaultKind::stack_overflow, site,
+         "the functions that this thread is in need more than " +
+             std::to_string((FiberStacks::kStackBytes - kStackReserve) >> 10) +
+             " KB of the emulation's stack; is a recursion without an end?");
+  }
+}
+
+const Function& Thread::function(u64 address, const u32* sizes, u32 result_count,
+                                 u32 parameter_count, u32 site) {
+  const Function* const found = find_function(address);
+  if (found == nullptr) {
+    fail(FaultKind::bad_call, site, "indirect call of " + hex(address) + ", which is no function");
+  }
+  if (found->result_count != result_count || found->parameter_count != parameter_count ||
+      !std::equal(sizes, sizes + result_count + parameter_count, found->sizes)) {
+    fail(FaultKind::bad_call, site,
+         "indirect call of " + demangled(found->name) +
+             ", whose results and parameters have other sizes");
+  }
+  return *found;
 }
 
 u64 Thread::clock() { return ++grid->machine->clock_; }

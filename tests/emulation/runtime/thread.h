@@ -22,6 +22,8 @@ enum class FaultKind {
   division_by_zero,
   trap,
   assertion,
+  stack_overflow,
+  bad_call,
   unsupported,
 };
 
@@ -144,12 +146,23 @@ class alignas(64) Thread {
     return static_cast<T>(static_cast<u32>(result_));
   }
   u32 elect(u32 mask, u32 site);
+  /// A random set of the lanes of the warp that have reached this place, the caller among them: the
+  /// ISA promises no more, as lanes need not be converged.
+  u32 active_mask(u32 site);
   void warp_barrier(u32 mask, u32 site);
   void block_barrier(u32 barrier, u32 count, u32 site);
   /// A barrier; gives the number of threads with a true predicate.
   u32 block_vote(u32 barrier, u32 count, bool predicate, u32 site);
   /// Lets other threads run: after an instruction that a loop may spin on.
   void poll(u32 site);
+
+  // Functions
+
+  /// At the start of a function that is not inlined: bounds the depth of calls.
+  void enter_function(u32 site);
+  /// The function at an address, for an indirect call with results and parameters of these sizes.
+  const Function& function(u64 address, const u32* sizes, u32 result_count, u32 parameter_count,
+                           u32 site);
 
   // The ends of a thread
 
@@ -217,11 +230,16 @@ class alignas(64) Thread {
   static void complete_warp_barrier(Thread* warp, u32 mask, u32 site);
 
   static constexpr u64 kFirstLocal = 16;
+  static constexpr u32 kNotGathering = ~u32{0};
+  /// Stack that a function may need after its `enter_function`, for the report of a fault.
+  static constexpr std::size_t kStackReserve = std::size_t{20} << 10;
 
   u8* local_ = nullptr;
   u64 local_end_ = 0;
   void* stack_pointer_ = nullptr;
   Complete complete_ = nullptr;
+  const char* stack_limit_ = nullptr;
+  u32 gathering_site_ = kNotGathering;
   u64 operand_ = 0;
   u64 result_ = 0;
   u32 wait_mask_ = 0;
@@ -353,6 +371,9 @@ inline T remainder(T a, T b, Thread& t, u32 site) {
   }
   return static_cast<T>(a % b);
 }
+
+/// The function whose device address this is; nullptr if there is none.
+const Function* find_function(u64 address);
 
 /// The functions that device code may call without a body of its own: printf and assert.
 void device_printf(Thread& t, u32 site, u8* const* results, u8* const* args);

@@ -61,6 +61,16 @@ struct Variable {
   u64* address;
 };
 
+/// A function that an indirect call may reach; its device address is that of this entry. `sizes`
+/// are those of the results, then those of the parameters.
+struct Function {
+  const char* name;
+  void (*body)(Thread&, u8* const* results, u8* const* args);
+  const u32* sizes;
+  u32 result_count;
+  u32 parameter_count;
+};
+
 struct Kernel {
   const char* name;
   void (*body)(Thread&);
@@ -85,6 +95,8 @@ struct Module {
   u32 variable_count;
   const Kernel* kernels;
   u32 kernel_count;
+  const Function* const* functions;
+  u32 function_count;
 };
 
 /// Puts a module in the registry, at static initialisation.

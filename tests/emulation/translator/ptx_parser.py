@@ -66,6 +66,14 @@ class BranchTargets:
     labels: list
 
 
+@dataclass
+class CallPrototype:
+    """What an indirect call expects of the function that it calls."""
+
+    returns: list
+    params: list
+
+
 class Scope:
     """The names declared between a pair of braces; looked up from the inside out."""
 
@@ -317,6 +325,8 @@ class Parser:
                 if self.at(r"\.branchtargets\b"):
                     targets = self.take_until(";")[len(".branchtargets") :]
                     scope.declare(name, BranchTargets(split_operands(targets)), line)
+                elif self.at(r"\.callprototype\b"):
+                    scope.declare(name, self.parse_prototype(self.take_until(";"), line), line)
                 else:
                     label = Label(name)
                     scope.declare(name, label, line)
@@ -324,6 +334,19 @@ class Parser:
             else:
                 self.parse_statement(function, scope, self.take_until(";"), line)
                 self.position += 1
+
+    def parse_prototype(self, text, line):
+        match = re.match(
+            r"\.callprototype\s*(?:\((?P<returns>[^)]*)\)\s*)?_\s*(?:\((?P<params>[^)]*)\))?"
+            r"\s*(?:\.noreturn)?$",
+            text,
+        )
+        if not match:
+            raise PtxError(line, f"unknown call prototype: {text}")
+        return CallPrototype(
+            self.parse_parameters(match["returns"] or "", line),
+            self.parse_parameters(match["params"] or "", line),
+        )
 
     def parse_location(self, text, line):
         match = re.match(

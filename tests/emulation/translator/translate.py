@@ -18,6 +18,7 @@ from fatbin import FatbinError, embedded_ptx
 from ptx_parser import (
     BITS,
     BranchTargets,
+    CallPrototype,
     Instruction,
     Label,
     PtxError,
@@ -46,6 +47,7 @@ _DEVICE_FUNCTIONS = {"vprintf": "device_printf", "__assertfail": "device_assert"
 # Instructions that wait for other threads: their kernels run with one fiber per thread.
 _WAITING = {
     "barrier", "barrier_reduce", "warp_barrier", "shuffle", "vote", "match", "redux", "elect", "sleep",
+    "active_mask",
 }  # fmt: skip
 
 _COMPARISONS = {
@@ -84,6 +86,7 @@ class Properties:
         self.waits = False
         self.polls = False
         self.calls = set()
+        self.calls_indirectly = False
         self.shared_granule = 16
 
     def absorb(self, other):
@@ -102,6 +105,7 @@ class ModuleEmitter:
         for function in module.functions:
             if function.is_defined and function.name not in self.function_index:
                 self.function_index[function.name] = len(self.function_index)
+        self.address_taken = set()  # functions that an indirect call may reach
         self.globals = []
         self.shared_offsets = {}
         self.shared_end = 0
@@ -136,6 +140,10 @@ class ModuleEmitter:
                 emitter = FunctionEmitter(self, function)
                 bodies.append(emitter.emit())
                 emitters[function.name] = emitter
+        initial = [self.initial_bytes(variable) for variable in self.globals]
+        for emitter in emitters.values():
+            if emitter.properties.calls_indirectly:
+                emitter.properties.calls |= self.address_taken
         for emitter in emitters.values():
             reached, open_ = set(), list(emitter.properties.calls)
             while open_:
@@ -161,12 +169,36 @@ class ModuleEmitter:
                 out.append(
                     f"void body_{index}(Thread& t, u8* const* results, u8* const* args);  // {name}"
                 )
+        out += self.emit_functions()
         out += bodies
-        out += self.emit_tables(emitters)
+        out += self.emit_tables(emitters, initial)
         out += ["", "}  // namespace", "}  // namespace velum::emulation", ""]
         return "\n".join(out)
 
-    def emit_tables(self, emitters):
+    def function_address(self, name):
+        """The C++ name of the address of a function with a body; None if there is none."""
+        function = self.functions.get(name)
+        if function is None or function.is_entry or not function.is_defined:
+            return None
+        self.address_taken.add(name)
+        return f"function_{self.function_index[name]}"
+
+    def emit_functions(self):
+        """The functions whose addresses are taken; an address is that of an entry of the table."""
+        out = []
+        for i, name in enumerate(sorted(self.address_taken)):
+            function = self.functions[name]
+            index = self.function_index[name]
+            sizes = ", ".join(str(v.size) for v in function.returns + function.params)
+            out.append(f"const u32 kSizes_{index}[] = {{{sizes or '0'}}};")
+            out.append(
+                f"const Function kFunction_{index} = {{{_c_string(name)}, &body_{index}, kSizes_{index}, "
+                f"{len(function.returns)}, {len(function.params)}}};"
+            )
+            out.append(f"const u64 function_{index} = reinterpret_cast<u64>(&kFunction_{index});")
+        return out
+
+    def emit_tables(self, emitters, initial_bytes):
         files = sorted(self.module.files.items())
         file_index = {number: i for i, (number, _) in enumerate(files)}
         out = ["", "const char* const kFiles[] = {"]
@@ -184,8 +216,12 @@ class ModuleEmitter:
             out.append("    {0, -1, 0, -1, 0},")
         out.append("};")
         variables = []
+        functions = [
+            f"&kFunction_{self.function_index[name]}" for name in sorted(self.address_taken)
+        ]
+        out.append(f"const Function* const kFunctions[] = {{{', '.join(functions) or 'nullptr'}}};")
         for i, variable in enumerate(self.globals):
-            data, relocations = self.initial_bytes(variable)
+            data, relocations = initial_bytes[i]
             initial, relocation = "nullptr", "nullptr"
             if data is not None:
                 initial = f"kInitial_{i}"
@@ -193,7 +229,7 @@ class ModuleEmitter:
             if relocations:
                 relocation = f"kRelocations_{i}"
                 rows = ", ".join(
-                    f"{{{at}, &global_{target}, {addend}}}" for at, target, addend in relocations
+                    f"{{{at}, &{target}, {addend}}}" for at, target, addend in relocations
                 )
                 out.append(f"const Relocation {relocation}[] = {{{rows}}};")
             constant = "true" if variable.space == "const" else "false"
@@ -229,7 +265,7 @@ class ModuleEmitter:
         out += [
             "};",
             f"const Module kModule = {{{_c_string(self.ptx_path)}, {architecture}, kFiles, kSites, kVariables, "
-            f"{len(variables)}, kKernels, {len(kernels)}}};",
+            f"{len(variables)}, kKernels, {len(kernels)}, kFunctions, {len(functions)}}};",
             "const ModuleRegistration registration(kModule);",
         ]
         return out
@@ -244,8 +280,14 @@ class ModuleEmitter:
             symbol = re.match(
                 r"(?:generic\(\s*([\w$]+)\s*\)|([A-Za-z_$][\w$]*))\s*(?:\+\s*(\d+))?$", item
             )
-            if symbol and size == 8 and (symbol[1] or symbol[2]) in self.global_index:
-                target = self.global_index[symbol[1] or symbol[2]]
+            target = None
+            if symbol and size == 8:
+                name = symbol[1] or symbol[2]
+                if name in self.global_index:
+                    target = f"global_{self.global_index[name]}"
+                else:
+                    target = self.function_address(name)
+            if target is not None:
                 relocations.append((len(data), target, int(symbol[3] or 0)))
                 data += bytes(8)
             elif re.match(r"[-+]?(0[xX][0-9a-fA-F]+|\d+)U?$", item):
@@ -353,6 +395,9 @@ class FunctionEmitter:
                 if address is None:
                     self.fail(f"the address of '{match[1]}' is not supported")
                 return f"read<{type_}>({address[1]} + {int(match[2] or 0)})"
+            function = self.module.function_address(match[1]) if found is None else None
+            if function is not None and match[2] is None:
+                return f"read<{type_}>({function})"
         if operand == "_":
             self.fail("'_' is read")
         name, declared = self.register(operand)
@@ -431,6 +476,10 @@ class FunctionEmitter:
                 out.append(
                     f"  alignas(16) u8 p{scope.index}_{_c_name(variable.name)}[{variable.size}] = {{}};"
                 )
+        first = next((x for x in function.body if isinstance(x, Instruction)), None)
+        if not function.is_entry and first is not None:
+            self.instruction = first
+            out.append(f"  t.enter_function({self.site()});")
         if self.local_end:
             out.append(f"  const LocalFrame frame(t, {_round_up(self.local_end, 16)});")
         for item in function.body:
@@ -668,16 +717,26 @@ class FunctionEmitter:
         return f"switch ({self.value(index, 'u32')}) {{ {cases} default: t.fail_branch({self.site()}); }}"
 
     def emit_call(self, g):
-        operands = list(self.operands(1, 2, 3))
+        operands = list(self.operands(1, 2, 3, 4))
         results = []
         if operands[0].startswith("("):
             results = split_operands(operands.pop(0)[1:-1])
         name = operands.pop(0)
-        arguments = split_operands(operands.pop(0)[1:-1]) if operands else []
-        callee = self.module.functions.get(name)
-        if callee is None:
-            self.fail("call of an unknown function")
-        if len(results) != len(callee.returns) or len(arguments) != len(callee.params):
+        arguments = []
+        if operands and operands[0].startswith("("):
+            arguments = split_operands(operands.pop(0)[1:-1])
+        found, _ = self.lookup(name)
+        if isinstance(found, Register):
+            prototype = self.lookup(operands.pop(0))[0] if operands else None
+            if not isinstance(prototype, CallPrototype):
+                self.fail("indirect call without a prototype")
+        else:
+            prototype = self.module.functions.get(name)
+            if prototype is None:
+                self.fail("call of an unknown function")
+        if operands:
+            self.fail(f"'{operands[0]}' after the arguments of a call")
+        if len(results) != len(prototype.returns) or len(arguments) != len(prototype.params):
             self.fail("call with the wrong number of parameters")
 
         def storage(names, declared):
@@ -691,9 +750,17 @@ class FunctionEmitter:
                 out.append(self.parameter_storage(found, 0, found.size))
             return "{" + ", ".join(out or ["nullptr"]) + "}"
 
-        code = f"{{ u8* const results_[] = {storage(results, callee.returns)}; "
-        code += f"u8* const args_[] = {storage(arguments, callee.params)}; "
-        if callee.is_defined:
+        code = f"{{ u8* const results_[] = {storage(results, prototype.returns)}; "
+        code += f"u8* const args_[] = {storage(arguments, prototype.params)}; "
+        if isinstance(found, Register):
+            self.properties.calls_indirectly = True
+            sizes = ", ".join(str(v.size) for v in prototype.returns + prototype.params)
+            return (
+                f"{code}static constexpr u32 sizes_[] = {{{sizes or '0'}}}; "
+                f"t.function({self.value(name, 'u64')}, sizes_, {len(results)}, {len(arguments)}, "
+                f"{self.site()}).body(t, results_, args_); }}"
+            )
+        if prototype.is_defined:
             self.properties.calls.add(name)
             return code + f"body_{self.module.function_index[name]}(t, results_, args_); }}"
         if name not in _DEVICE_FUNCTIONS:
@@ -787,7 +854,7 @@ class FunctionEmitter:
 
     def emit_active_mask(self, g):
         (target,) = self.operands(1)
-        return self.assign(target, "t.lane_mask_eq()", "u32")
+        return self.assign(target, f"t.active_mask({self.site()})", "u32")
 
 
 def main():
