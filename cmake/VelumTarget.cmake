@@ -95,13 +95,14 @@ function(velum_add_test name)
     set_target_properties(${name}_emulated PROPERTIES VELUM_EMULATED_CUDA ON)
     target_link_libraries(${name}_emulated PRIVATE velum_flags ${ARG_LIBRARIES} GTest::gtest_main
                           GTest::gmock velum_cuda_emulation)
-    # A second time with a grid of three blocks, so that small cases take the loops of large ones.
+    # A second time with a grid of three blocks, so that small cases take the loops of large ones, and in
+    # another order.
     # A program in which every case skips itself, or none is selected, has shown nothing.
     add_test(NAME ${name}_emulated COMMAND ${name}_emulated --gtest_filter=*Cuda*:*cuda*)
     add_test(NAME ${name}_emulated_small_grid
              COMMAND ${name}_emulated --gtest_filter=*Cuda*:*cuda*)
     set_tests_properties(${name}_emulated_small_grid PROPERTIES
-                         ENVIRONMENT "VELUM_CUDA_MAX_BLOCKS=3")
+                         ENVIRONMENT "VELUM_CUDA_MAX_BLOCKS=3;VELUM_EMULATION_SEED=2")
     set_tests_properties(${name}_emulated ${name}_emulated_small_grid PROPERTIES
                          TIMEOUT ${ARG_TIMEOUT} LABELS "emulated;${ARG_LABELS}"
                          FAIL_REGULAR_EXPRESSION "no CUDA device;Running 0 tests")

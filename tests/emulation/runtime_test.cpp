@@ -3,7 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <algorithm>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -32,73 +33,426 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
+/// An event for a test.
+class EventHandle {
+ public:
+  explicit EventHandle(unsigned flags = cudaEventDisableTiming) {
+    EXPECT_EQ(cudaEventCreateWithFlags(&event_, flags), cudaSuccess);
+  }
+  EventHandle(const EventHandle&) = delete;
+  EventHandle& operator=(const EventHandle&) = delete;
+  ~EventHandle() { static_cast<void>(cudaEventDestroy(event_)); }
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 constexpr std::size_t kBytes = 4 * sizeof(int);
+
+/// Four integers in page-locked host memory: copies read and write them when they run.
+class Pinned {
+ public:
+  explicit Pinned(int value = 0) {
+    EXPECT_EQ(cudaMallocHost(reinterpret_cast<void**>(&data_), kBytes), cudaSuccess);
+    std::fill_n(data_, 4, value);
+  }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+  ~Pinned() { static_cast<void>(cudaFreeHost(data_)); }
+  int* data() const { return data_; }
+  int& operator[](int i) const { return data_[i]; }
+
+ private:
+  int* data_ = nullptr;
+};
 
 cudaError_t enqueue_set(const DeviceArray<int>& array, int byte, cudaStream_t stream) {
   return cudaMemsetAsync(array.data(), byte, kBytes, stream);
 }
-cudaError_t enqueue_read(const DeviceArray<int>& array, std::vector<int>& host,
-                         cudaStream_t stream) {
+cudaError_t enqueue_read(const DeviceArray<int>& array, const Pinned& host, cudaStream_t stream) {
   return cudaMemcpyAsync(host.data(), array.data(), kBytes, cudaMemcpyDeviceToHost, stream);
 }
+cudaError_t enqueue_write(const DeviceArray<int>& array, const Pinned& host, cudaStream_t stream) {
+  return cudaMemcpyAsync(array.data(), host.data(), kBytes, cudaMemcpyHostToDevice, stream);
+}
 
-TEST_F(Runtime, WorkRunsWhenSomebodyWaitsForIt) {
+/// The seeds of the tests below: a program that is right gives the same under each of them, one
+/// that is wrong gives something else under some of them.
+constexpr std::uint64_t kSeeds = 20;
+
+/// What `program` gives under each of the seeds.
+template <typename Program>
+std::set<int> results_of(Program program) {
+  std::set<int> results;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    set_seed(seed);
+    results.insert(program());
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  }
+  return results;
+}
+
+TEST_F(Runtime, APinnedTargetIsWrittenWhenTheCopyRuns) {
+  const auto program = [](bool wait) {
+    const Stream stream;
+    const DeviceArray<int> array(4);
+    const Pinned host(7);
+    EXPECT_EQ(enqueue_set(array, 0, stream.get()), cudaSuccess);
+    EXPECT_EQ(enqueue_read(array, host, stream.get()), cudaSuccess);
+    if (wait) {
+      EXPECT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+    }
+    return host[0];
+  };
+  EXPECT_EQ(results_of([&] { return program(true); }), (std::set<int>{0}));
+  EXPECT_EQ(results_of([&] { return program(false); }), (std::set<int>{0, 7}));
+}
+
+TEST_F(Runtime, APinnedSourceIsReadWhenTheCopyRuns) {
+  const auto program = [](bool wait) {
+    const Stream stream;
+    const DeviceArray<int> array(4);
+    const Pinned host(1);
+    EXPECT_EQ(enqueue_write(array, host, stream.get()), cudaSuccess);
+    if (wait) {
+      EXPECT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+    }
+    host[0] = 2;
+    EXPECT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+    return array.to_host()[0];
+  };
+  EXPECT_EQ(results_of([&] { return program(true); }), (std::set<int>{1}));
+  EXPECT_EQ(results_of([&] { return program(false); }), (std::set<int>{1, 2}));
+}
+
+TEST_F(Runtime, APageableSourceMayChangeAfterTheCall) {
+  EXPECT_EQ(results_of([] {
+              const Stream stream;
+              const DeviceArray<int> array(4);
+              std::vector<int> host(4, 1);
+              EXPECT_EQ(cudaMemcpyAsync(array.data(), host.data(), kBytes, cudaMemcpyDefault,
+                                        stream.get()),
+                        cudaSuccess);
+              host.assign(4, 2);
+              EXPECT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+              return array.to_host()[0];
+            }),
+            (std::set<int>{1}));
+}
+
+TEST_F(Runtime, APageableTargetIsWrittenWhenTheCallReturns) {
+  EXPECT_EQ(results_of([] {
+              const Stream stream;
+              const DeviceArray<int> array(4);
+              std::vector<int> host(4, 7);
+              EXPECT_EQ(enqueue_set(array, 0, stream.get()), cudaSuccess);
+              EXPECT_EQ(cudaMemcpyAsync(host.data(), array.data(), kBytes, cudaMemcpyDefault,
+                                        stream.get()),
+                        cudaSuccess);
+              return host[0];
+            }),
+            (std::set<int>{0}));
+}
+
+TEST_F(Runtime, ABlockingCopyFromPageableMemoryMayReachTheDeviceLater) {
+  const auto program = [](unsigned flags) {
+    const Stream stream(flags);
+    const DeviceArray<int> array(std::vector<int>(4, 5));
+    const Pinned host;
+    const std::vector<int> values(4, 6);
+    EXPECT_EQ(cudaMemcpy(array.data(), values.data(), kBytes, cudaMemcpyDefault), cudaSuccess);
+    EXPECT_EQ(enqueue_read(array, host, stream.get()), cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+    return host[0];
+  };
+  EXPECT_EQ(results_of([&] { return program(cudaStreamDefault); }), (std::set<int>{6}));
+  EXPECT_EQ(results_of([&] { return program(cudaStreamNonBlocking); }), (std::set<int>{5, 6}));
+}
+
+TEST_F(Runtime, RegisteredHostMemoryIsPinned) {
+  int host = 7;
+  cudaPointerAttributes attributes{};
+  ASSERT_EQ(cudaPointerGetAttributes(&attributes, &host), cudaSuccess);
+  EXPECT_EQ(attributes.type, cudaMemoryTypeUnregistered);
+  ASSERT_EQ(cudaHostRegister(&host, sizeof host, cudaHostRegisterDefault), cudaSuccess);
+  ASSERT_EQ(cudaPointerGetAttributes(&attributes, &host), cudaSuccess);
+  EXPECT_EQ(attributes.type, cudaMemoryTypeHost);
+  EXPECT_EQ(cudaHostRegister(&host, sizeof host, cudaHostRegisterDefault),
+            cudaErrorHostMemoryAlreadyRegistered);
+  ASSERT_EQ(cudaHostUnregister(&host), cudaSuccess);
+  EXPECT_EQ(cudaHostUnregister(&host), cudaErrorHostMemoryNotRegistered);
+}
+
+TEST_F(Runtime, AMissingEventBetweenTwoStreamsIsSeen) {
+  const auto program = [](bool with_event) {
+    const Stream writer;
+    const Stream reader;
+    const EventHandle event;
+    const DeviceArray<int> array(std::vector<int>(4, 5));
+    const Pinned host;
+    EXPECT_EQ(enqueue_set(array, 0, writer.get()), cudaSuccess);
+    EXPECT_EQ(cudaEventRecord(event.get(), writer.get()), cudaSuccess);
+    if (with_event) {
+      EXPECT_EQ(cudaStreamWaitEvent(reader.get(), event.get(), 0), cudaSuccess);
+    }
+    EXPECT_EQ(enqueue_read(array, host, reader.get()), cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(reader.get()), cudaSuccess);
+    return host[0];
+  };
+  EXPECT_EQ(results_of([&] { return program(true); }), (std::set<int>{0}));
+  EXPECT_EQ(results_of([&] { return program(false); }), (std::set<int>{0, 5}));
+}
+
+TEST_F(Runtime, AnEventIsWhatItIsWhenAStreamStartsToWaitForIt) {
+  // The event is recorded again, behind work that waits for the reader: nobody waits for that.
+  EXPECT_EQ(results_of([] {
+              const Stream writer;
+              const Stream reader;
+              const EventHandle event;
+              const EventHandle read;
+              const DeviceArray<int> array(std::vector<int>(4, 5));
+              const Pinned host;
+              EXPECT_EQ(enqueue_set(array, 0, writer.get()), cudaSuccess);
+              EXPECT_EQ(cudaEventRecord(event.get(), writer.get()), cudaSuccess);
+              EXPECT_EQ(cudaStreamWaitEvent(reader.get(), event.get(), 0), cudaSuccess);
+              EXPECT_EQ(enqueue_read(array, host, reader.get()), cudaSuccess);
+              EXPECT_EQ(cudaEventRecord(read.get(), reader.get()), cudaSuccess);
+              EXPECT_EQ(cudaStreamWaitEvent(writer.get(), read.get(), 0), cudaSuccess);
+              EXPECT_EQ(enqueue_set(array, 1, writer.get()), cudaSuccess);
+              EXPECT_EQ(cudaEventRecord(event.get(), writer.get()), cudaSuccess);
+              EXPECT_EQ(cudaStreamSynchronize(reader.get()), cudaSuccess);
+              return host[0];
+            }),
+            (std::set<int>{0}));
+}
+
+TEST_F(Runtime, AnEventThatWasNeverRecordedOrdersNothing) {
   const Stream stream;
-  const DeviceArray<int> array(4);
-  std::vector<int> host(4, 7);
-  ASSERT_EQ(enqueue_set(array, 0, stream.get()), cudaSuccess);
-  ASSERT_EQ(enqueue_read(array, host, stream.get()), cudaSuccess);
-  EXPECT_EQ(host[0], 7);  // nobody has waited: a program that reads here reads too early
-  ASSERT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
-  EXPECT_EQ(host[0], 0);
+  const EventHandle event;
+  EXPECT_EQ(cudaStreamWaitEvent(stream.get(), event.get(), 0), cudaSuccess);
+  EXPECT_EQ(cudaEventQuery(event.get()), cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(event.get()), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
 }
 
-TEST_F(Runtime, AStreamThatDoesNotWaitForAnotherRunsAlone) {
-  const Stream writer;
-  const Stream reader;
-  const DeviceArray<int> array(std::vector<int>(4, 5));
-  std::vector<int> host(4);
-  ASSERT_EQ(enqueue_set(array, 0, writer.get()), cudaSuccess);
-  ASSERT_EQ(enqueue_read(array, host, reader.get()), cudaSuccess);
-  ASSERT_EQ(cudaStreamSynchronize(reader.get()), cudaSuccess);
-  EXPECT_EQ(host[0], 5);  // the missing event is seen as an old value
-}
-
-TEST_F(Runtime, AnEventOrdersTwoStreams) {
-  const Stream writer;
-  const Stream reader;
-  const DeviceArray<int> array(std::vector<int>(4, 5));
-  std::vector<int> host(4);
-  cudaEvent_t event = nullptr;
-  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
-  ASSERT_EQ(enqueue_set(array, 0, writer.get()), cudaSuccess);
-  ASSERT_EQ(cudaEventRecord(event, writer.get()), cudaSuccess);
-  ASSERT_EQ(enqueue_set(array, 0xFF, writer.get()), cudaSuccess);  // after the event
-  ASSERT_EQ(cudaStreamWaitEvent(reader.get(), event, 0), cudaSuccess);
-  ASSERT_EQ(enqueue_read(array, host, reader.get()), cudaSuccess);
-  ASSERT_EQ(cudaStreamSynchronize(reader.get()), cudaSuccess);
-  EXPECT_EQ(host[0], 0);
-  ASSERT_EQ(cudaEventDestroy(event), cudaSuccess);
+TEST_F(Runtime, WorkBehindAnEventNeedNotRunBeforeTheEventIsWaitedFor) {
+  EXPECT_EQ(results_of([] {
+              const Stream stream;
+              const EventHandle event;
+              const DeviceArray<int> array(std::vector<int>(4, 5));
+              const Pinned host;
+              EXPECT_EQ(enqueue_read(array, host, stream.get()), cudaSuccess);
+              EXPECT_EQ(cudaEventRecord(event.get(), stream.get()), cudaSuccess);
+              EXPECT_EQ(enqueue_set(array, 0, stream.get()), cudaSuccess);
+              EXPECT_EQ(enqueue_read(array, host, stream.get()), cudaSuccess);
+              EXPECT_EQ(cudaEventSynchronize(event.get()), cudaSuccess);
+              return host[0];
+            }),
+            (std::set<int>{0, 5}));
 }
 
 TEST_F(Runtime, TheDefaultStreamIsOrderedWithBlockingStreams) {
-  const Stream blocking(cudaStreamDefault);
-  const DeviceArray<int> array(std::vector<int>(4, 5));
-  std::vector<int> host(4);
-  ASSERT_EQ(enqueue_set(array, 0, blocking.get()), cudaSuccess);
-  ASSERT_EQ(enqueue_read(array, host, nullptr), cudaSuccess);
-  ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
-  EXPECT_EQ(host[0], 0);
+  const auto program = [](unsigned flags) {
+    const Stream stream(flags);
+    const DeviceArray<int> array(std::vector<int>(4, 5));
+    const Pinned first;
+    const Pinned second;
+    EXPECT_EQ(enqueue_set(array, 0, stream.get()), cudaSuccess);
+    EXPECT_EQ(enqueue_read(array, first, nullptr), cudaSuccess);
+    EXPECT_EQ(enqueue_set(array, 1, nullptr), cudaSuccess);
+    EXPECT_EQ(enqueue_read(array, second, stream.get()), cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
+    return first[0] == 0 && second[0] == 0x01010101 ? 1 : 0;
+  };
+  EXPECT_EQ(results_of([&] { return program(cudaStreamDefault); }), (std::set<int>{1}));
+  EXPECT_EQ(results_of([&] { return program(cudaStreamNonBlocking); }), (std::set<int>{0, 1}));
+}
 
-  ASSERT_EQ(enqueue_set(array, 1, nullptr), cudaSuccess);
-  ASSERT_EQ(enqueue_read(array, host, blocking.get()), cudaSuccess);
-  ASSERT_EQ(cudaStreamSynchronize(blocking.get()), cudaSuccess);
-  EXPECT_EQ(host[0], 0x01010101);
+TEST_F(Runtime, TheDefaultStreamOfAThreadIsABlockingStreamOfItsOwn) {
+  const auto program = [](cudaStream_t other) {
+    const DeviceArray<int> array(std::vector<int>(4, 5));
+    const Pinned host;
+    EXPECT_EQ(enqueue_set(array, 0, cudaStreamPerThread), cudaSuccess);
+    std::thread([&] {
+      EXPECT_EQ(enqueue_read(array, host, other), cudaSuccess);
+      EXPECT_EQ(cudaStreamSynchronize(other), cudaSuccess);
+    }).join();
+    return host[0];
+  };
+  EXPECT_EQ(results_of([&] { return program(cudaStreamPerThread); }), (std::set<int>{0, 5}));
+  EXPECT_EQ(results_of([&] { return program(cudaStreamLegacy); }), (std::set<int>{0}));
+  EXPECT_EQ(cudaStreamDestroy(cudaStreamPerThread), cudaErrorInvalidResourceHandle);
+}
+
+TEST_F(Runtime, QueriesSayWhetherWorkHasRun) {
+  EXPECT_EQ(results_of([] {
+              const Stream stream;
+              const EventHandle event;
+              const DeviceArray<int> array(4);
+              const Pinned host(7);
+              EXPECT_EQ(enqueue_set(array, 0, stream.get()), cudaSuccess);
+              EXPECT_EQ(enqueue_read(array, host, stream.get()), cudaSuccess);
+              EXPECT_EQ(cudaEventRecord(event.get(), stream.get()), cudaSuccess);
+              const cudaError_t first = cudaEventQuery(event.get());
+              EXPECT_TRUE(first == cudaSuccess || first == cudaErrorNotReady);
+              while (cudaEventQuery(event.get()) == cudaErrorNotReady) {
+              }
+              EXPECT_EQ(host[0], 0);
+              while (cudaStreamQuery(stream.get()) == cudaErrorNotReady) {
+              }
+              EXPECT_EQ(cudaStreamQuery(stream.get()), cudaSuccess);
+              static_cast<void>(cudaGetLastError());
+              return static_cast<int>(first);
+            }),
+            (std::set<int>{cudaSuccess, cudaErrorNotReady}));
+}
+
+TEST_F(Runtime, AStreamRunsItsWorkAfterItsDestruction) {
+  EXPECT_EQ(results_of([] {
+              const DeviceArray<int> array(std::vector<int>(4, 5));
+              const Pinned host;
+              const EventHandle event;
+              cudaStream_t stream = nullptr;
+              EXPECT_EQ(cudaStreamCreate(&stream), cudaSuccess);
+              EXPECT_EQ(enqueue_read(array, host, stream), cudaSuccess);
+              EXPECT_EQ(cudaEventRecord(event.get(), stream), cudaSuccess);
+              EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+              EXPECT_EQ(cudaStreamSynchronize(stream), cudaErrorInvalidResourceHandle);
+              EXPECT_EQ(cudaEventSynchronize(event.get()), cudaSuccess);
+              return host[0];
+            }),
+            (std::set<int>{5}));
+}
+
+TEST_F(Runtime, AHostFunctionRunsInItsPlaceInTheStream) {
+  struct Seen {
+    int* host;
+    int first = -1;
+    cudaError_t call = cudaSuccess;
+  };
+  const Stream stream;
+  const DeviceArray<int> array(std::vector<int>(4, 5));
+  const Pinned host;
+  Seen seen{host.data()};
+  ASSERT_EQ(enqueue_read(array, host, stream.get()), cudaSuccess);
+  ASSERT_EQ(cudaLaunchHostFunc(
+                stream.get(),
+                [](void* data) {
+                  Seen& to = *static_cast<Seen*>(data);
+                  to.first = to.host[0];
+                  to.call = cudaDeviceSynchronize();
+                },
+                &seen),
+            cudaSuccess);
+  ASSERT_EQ(enqueue_set(array, 0, stream.get()), cudaSuccess);
+  ASSERT_EQ(enqueue_read(array, host, stream.get()), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+  EXPECT_EQ(seen.first, 5);
+  EXPECT_EQ(seen.call, cudaErrorNotPermitted);
+  EXPECT_EQ(host[0], 0);
+}
+
+TEST_F(Runtime, AHostFunctionDoesNotRunAfterAnErrorAndACallbackDoes) {
+  int callbacks = 0;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    set_seed(seed);
+    int function_runs = 0;
+    cudaError_t status = cudaSuccess;
+    faults::stop();
+    // If the kernel has run already, the calls return its error and enqueue nothing.
+    static_cast<void>(cudaLaunchHostFunc(
+        nullptr, [](void* data) { ++*static_cast<int*>(data); }, &function_runs));
+    const cudaError_t added = cudaStreamAddCallback(
+        nullptr,
+        [](cudaStream_t, cudaError_t error, void* data) {
+          *static_cast<cudaError_t*>(data) = error;
+        },
+        &status, 0);
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorLaunchFailure);
+    EXPECT_EQ(function_runs, 0);
+    EXPECT_EQ(status, added == cudaSuccess ? cudaErrorLaunchFailure : cudaSuccess);
+    callbacks += added == cudaSuccess ? 1 : 0;
+    reset();
+  }
+  EXPECT_GT(callbacks, 0);
+}
+
+TEST_F(Runtime, MemoryOfAStreamLivesFromItsAllocationToItsRelease) {
+  const Stream stream;
+  int* memory = nullptr;
+  const Pinned host;
+  ASSERT_EQ(cudaMallocAsync(reinterpret_cast<void**>(&memory), kBytes, stream.get()), cudaSuccess);
+  ASSERT_EQ(cudaMemsetAsync(memory, 1, kBytes, stream.get()), cudaSuccess);
+  ASSERT_EQ(cudaMemcpyAsync(host.data(), memory, kBytes, cudaMemcpyDefault, stream.get()),
+            cudaSuccess);
+  ASSERT_EQ(cudaFreeAsync(memory, stream.get()), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+  EXPECT_EQ(host[3], 0x01010101);
+  EXPECT_EQ(cudaFreeAsync(memory, stream.get()), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream.get()), cudaErrorInvalidValue);
+  EXPECT_THAT(last_report(), HasSubstr("no live allocation"));
+}
+
+TEST_F(Runtime, MemoryOfAStreamUsedByAnotherIsSeen) {
+  // Before the allocation has run, or after the release has.
+  for (const bool release : {false, true}) {
+    std::set<cudaError_t> errors;
+    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+      set_seed(seed);
+      {
+        const Stream owner;
+        const Stream other;
+        int* memory = nullptr;
+        ASSERT_EQ(cudaMallocAsync(reinterpret_cast<void**>(&memory), kBytes, owner.get()),
+                  cudaSuccess);
+        if (release) {
+          ASSERT_EQ(cudaStreamSynchronize(owner.get()), cudaSuccess);
+          ASSERT_EQ(cudaMemsetAsync(memory, 1, kBytes, other.get()), cudaSuccess);
+          static_cast<void>(cudaFreeAsync(memory, owner.get()));
+        } else {
+          static_cast<void>(cudaMemsetAsync(memory, 1, kBytes, other.get()));
+        }
+        errors.insert(cudaDeviceSynchronize());
+      }
+      reset();
+    }
+    EXPECT_EQ(errors, (std::set<cudaError_t>{cudaSuccess, cudaErrorIllegalAddress}));
+  }
+}
+
+TEST_F(Runtime, TimeIsKnownWhenBothEventsHaveRun) {
+  const Stream stream;
+  const EventHandle begin(cudaEventDefault);
+  const EventHandle end(cudaEventDefault);
+  const EventHandle without_timing;
+  float milliseconds = -1;
+  ASSERT_EQ(cudaEventRecord(begin.get(), stream.get()), cudaSuccess);
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()),
+            cudaErrorInvalidResourceHandle);
+  ASSERT_EQ(cudaEventRecord(end.get(), stream.get()), cudaSuccess);
+  ASSERT_EQ(cudaEventSynchronize(end.get()), cudaSuccess);
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), cudaSuccess);
+  EXPECT_GE(milliseconds, 0);
+  ASSERT_EQ(cudaEventRecord(without_timing.get(), stream.get()), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream.get()), cudaSuccess);
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, begin.get(), without_timing.get()),
+            cudaErrorInvalidResourceHandle);
+}
+
+TEST_F(Runtime, WhatIsNotSupportedIsRefused) {
+  void* memory = nullptr;
+  EXPECT_EQ(cudaHostAlloc(&memory, 4, cudaHostAllocMapped), cudaErrorNotSupported);
+  EXPECT_THAT(last_report(), HasSubstr("mapped host memory"));
+  cudaEvent_t event = nullptr;
+  EXPECT_EQ(cudaEventCreateWithFlags(&event, cudaEventInterprocess | cudaEventDisableTiming),
+            cudaErrorNotSupported);
 }
 
 TEST_F(Runtime, FreeingWaitsForTheDevice) {
   int* memory = nullptr;
-  std::vector<int> host(4);
+  const Pinned host;
   const Stream stream;
   ASSERT_EQ(cudaMalloc(reinterpret_cast<void**>(&memory), kBytes), cudaSuccess);
   ASSERT_EQ(cudaMemsetAsync(memory, 1, kBytes, stream.get()), cudaSuccess);

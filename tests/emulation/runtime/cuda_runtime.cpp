@@ -28,18 +28,39 @@ cudaError_t remember(cudaError_t error) {
   return error;
 }
 
+cudaError_t refuse(Device& device, cudaError_t error, const std::string& text) {
+  device.report("velum emulation: " + text);
+  return error;
+}
+
+/// Whether a host function that a stream runs is the caller: the lock is held and work runs.
+bool refuse_in_host_function(Device& device) {
+  if (!device.streams().is_running()) return false;
+  refuse(device, cudaErrorNotPermitted,
+         "a host function that a stream runs calls the CUDA runtime");
+  return true;
+}
+
 /// Runs the body of a call under the device's lock; a sticky error comes before everything.
 template <typename Body>
 cudaError_t call(Body body) {
   Device& device = Device::instance();
   const std::lock_guard lock(device.mutex());
-  if (device.sticky_error() != cudaSuccess) return remember(device.sticky_error());
+  if (refuse_in_host_function(device)) return remember(cudaErrorNotPermitted);
+  if (device.sticky_error() != cudaSuccess) {
+    device.streams().wait_for_all();  // nothing of it runs but callbacks
+    return remember(device.sticky_error());
+  }
   return remember(body(device));
 }
 
-cudaError_t refuse(Device& device, cudaError_t error, const std::string& text) {
-  device.report("velum emulation: " + text);
-  return error;
+/// The same for what concerns a live stream.
+template <typename Body>
+cudaError_t call_on(cudaStream_t handle, Body body) {
+  return call([&](Device& device) {
+    StreamQueue* const stream = device.streams().find(handle);
+    return stream == nullptr ? cudaErrorInvalidResourceHandle : body(device, *stream);
+  });
 }
 
 Extent to_extent(dim3 d) { return {d.x, d.y, d.z}; }
@@ -72,7 +93,19 @@ bool matches_kind(const void* to, const void* from, cudaMemcpyKind kind) {
   return false;
 }
 
-void copy_bytes(void* to, const void* from, std::size_t bytes) {
+/// The part of device memory that a copy or a set touches must be allocated when it runs, too.
+bool is_usable_range(Device& device, const void* pointer, std::size_t bytes) {
+  const u64 address = to_address(pointer);
+  if (!DeviceMemory::contains(address) || DeviceMemory::is_usable(address, bytes)) return true;
+  device.set_sticky(cudaErrorIllegalAddress,
+                    "velum emulation: illegal address: a copy or a set of " +
+                        std::to_string(bytes) + " bytes runs on memory that is freed by then, or " +
+                        "that is not allocated yet: " + device.memory().describe(address));
+  return false;
+}
+
+void copy_bytes(Device& device, void* to, const void* from, std::size_t bytes) {
+  if (!is_usable_range(device, from, bytes) || !is_usable_range(device, to, bytes)) return;
   const u64 target = to_address(to);
   const u64 source = to_address(from);
   const bool to_device = DeviceMemory::contains(target);
@@ -88,30 +121,52 @@ void copy_bytes(void* to, const void* from, std::size_t bytes) {
   }
 }
 
+/// A copy in a stream. When the host side is read or written, and what the call waits for, is what
+/// "API synchronization behavior" in the manual of the CUDA runtime API says; where it allows two
+/// ways, the seed chooses. `blocks`: the form without Async in its name.
 cudaError_t enqueue_copy(Device& device, void* to, const void* from, std::size_t bytes,
-                         cudaMemcpyKind kind, cudaStream_t handle) {
-  StreamQueue* const stream = device.find_stream(handle);
-  if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+                         cudaMemcpyKind kind, StreamQueue& stream, bool blocks) {
   if (bytes == 0) return cudaSuccess;
   if (!matches_kind(to, from, kind)) return cudaErrorInvalidMemcpyDirection;
   if (!is_valid_range(device, from, bytes, "copy from device memory") ||
       !is_valid_range(device, to, bytes, "copy to device memory")) {
     return cudaErrorInvalidValue;
   }
-  device.enqueue(*stream, [=] { copy_bytes(to, from, bytes); });
+  Streams& streams = device.streams();
+  const bool to_device = DeviceMemory::contains(to_address(to));
+  const bool from_device = DeviceMemory::contains(to_address(from));
+  if (to_device && !from_device && !device.is_pinned(from, bytes)) {
+    // The bytes are read before the call returns; they reach the device later.
+    if (blocks || streams.flip()) {
+      streams.wait_for(streams.end_of(stream));
+      if (device.sticky_error() != cudaSuccess) return device.sticky_error();
+    }
+    const u8* const begin = static_cast<const u8*>(from);
+    device.enqueue(stream, [&device, to, staged = std::vector<u8>(begin, begin + bytes)] {
+      copy_bytes(device, to, staged.data(), staged.size());
+    });
+    return cudaSuccess;
+  }
+  const StreamPoint end =
+      device.enqueue(stream, [&device, to, from, bytes] { copy_bytes(device, to, from, bytes); });
+  const bool pageable =
+      !to_device && !device.is_pinned(to, bytes) && (from_device || !device.is_pinned(from, bytes));
+  if (pageable || (blocks && !(to_device && from_device))) {
+    streams.wait_for(end);
+    return device.sticky_error();
+  }
   return cudaSuccess;
 }
 
 cudaError_t enqueue_set(Device& device, void* to, int value, std::size_t bytes,
-                        cudaStream_t handle) {
-  StreamQueue* const stream = device.find_stream(handle);
-  if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+                        StreamQueue& stream) {
   if (bytes == 0) return cudaSuccess;
   if (!DeviceMemory::contains(to_address(to)) ||
       !is_valid_range(device, to, bytes, "set of device memory")) {
     return cudaErrorInvalidValue;
   }
-  device.enqueue(*stream, [=] {
+  device.enqueue(stream, [&device, to, value, bytes] {
+    if (!is_usable_range(device, to, bytes)) return;
     std::memset(storage_of(to_address(to)), value, bytes);
     std::memset(state_of(to_address(to)), kAllocated | kInitialised, bytes);
   });
@@ -125,12 +180,43 @@ u32 allowed_dynamic_shared(const HostKernel& host_kernel, const Kernel& kernel) 
                                                  std::min(kSharedPerBlock, kernel.shared_bytes));
 }
 
+/// `symbol` at `offset`, as an address; an error if so many bytes do not lie in it.
+cudaError_t find_symbol(Device& device, const void* symbol, std::size_t bytes, std::size_t offset,
+                        void** address) {
+  const Variable* const variable = device.find_variable(symbol);
+  if (variable == nullptr) return cudaErrorInvalidSymbol;
+  if (offset > variable->size || bytes > variable->size - offset) return cudaErrorInvalidValue;
+  *address = reinterpret_cast<void*>(*variable->address + offset);
+  return cudaSuccess;
+}
+
+cudaError_t copy_to_symbol(const void* symbol, const void* from, std::size_t bytes,
+                           std::size_t offset, cudaMemcpyKind kind, cudaStream_t handle,
+                           bool blocks) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    void* to = nullptr;
+    const cudaError_t error = find_symbol(device, symbol, bytes, offset, &to);
+    if (error != cudaSuccess) return error;
+    return enqueue_copy(device, to, from, bytes, kind, stream, blocks);
+  });
+}
+
+cudaError_t copy_from_symbol(void* to, const void* symbol, std::size_t bytes, std::size_t offset,
+                             cudaMemcpyKind kind, cudaStream_t handle, bool blocks) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    void* from = nullptr;
+    const cudaError_t error = find_symbol(device, symbol, bytes, offset, &from);
+    if (error != cudaSuccess) return error;
+    return enqueue_copy(device, to, from, bytes, kind, stream, blocks);
+  });
+}
+
 cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 grid, dim3 block,
                            void** arguments, std::size_t shared, cudaStream_t handle) {
   if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
   const Kernel* const kernel = device.find_kernel(host_kernel->name);
   if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
-  StreamQueue* const stream = device.find_stream(handle);
+  StreamQueue* const stream = device.streams().find(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
   const Extent grid_extent = to_extent(grid);
   const Extent block_extent = to_extent(block);
@@ -182,6 +268,11 @@ constexpr ErrorText kErrorTexts[] = {
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorNotPermitted, "cudaErrorNotPermitted", "operation not permitted"},
+    {cudaErrorHostMemoryAlreadyRegistered, "cudaErrorHostMemoryAlreadyRegistered",
+     "part or all of the requested memory range is already mapped"},
+    {cudaErrorHostMemoryNotRegistered, "cudaErrorHostMemoryNotRegistered",
+     "pointer does not correspond to a registered memory region"},
     {cudaErrorIllegalAddress, "cudaErrorIllegalAddress",
      "an illegal memory access was encountered"},
     {cudaErrorLaunchTimeout, "cudaErrorLaunchTimeout", "the launch timed out and was terminated"},
@@ -403,21 +494,28 @@ cudaError_t cudaFree(void* pointer) {
   // Memory is given back even after a sticky error, and the error is returned as well.
   Device& device = Device::instance();
   const std::lock_guard lock(device.mutex());
-  device.wait_for_all();
+  if (refuse_in_host_function(device)) return remember(cudaErrorNotPermitted);
+  device.streams().wait_for_all();
   if (pointer != nullptr && !device.memory().free(to_address(pointer))) {
     return remember(
         refuse(device, cudaErrorInvalidValue, "cudaFree of what is no live allocation"));
   }
   return remember(device.sticky_error());
 }
-cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t) {
-  return cudaMalloc(pointer, bytes);
+cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t handle) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    *pointer = nullptr;
+    if (bytes == 0) return cudaSuccess;
+    const u64 address = device.memory().reserve(bytes);
+    if (address == 0) return cudaErrorMemoryAllocation;
+    *pointer = reinterpret_cast<void*>(address);
+    device.enqueue(stream, [&device, address] { device.memory().commit(address); });
+    return cudaSuccess;
+  });
 }
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) {
-  return call([&](Device& device) {
-    StreamQueue* const stream = device.find_stream(handle);
-    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-    device.enqueue(*stream, [&device, pointer] {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    device.enqueue(stream, [&device, pointer] {
       if (pointer != nullptr && !device.memory().free(to_address(pointer))) {
         device.set_sticky(cudaErrorInvalidValue,
                           "velum emulation: cudaFreeAsync of what is no live allocation");
@@ -426,14 +524,49 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) {
     return cudaSuccess;
   });
 }
+cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned flags) {
+  return call([&](Device& device) {
+    *pointer = nullptr;
+    if ((flags & ~unsigned{cudaHostAllocPortable | cudaHostAllocWriteCombined}) != 0) {
+      return refuse(device, cudaErrorNotSupported, "mapped host memory is not supported");
+    }
+    if (bytes == 0) return cudaSuccess;
+    *pointer = ::operator new (bytes, std::align_val_t{256}, std::nothrow);
+    if (*pointer == nullptr) return cudaErrorMemoryAllocation;
+    device.add_pinned(*pointer, bytes);
+    return cudaSuccess;
+  });
+}
 cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
-  *pointer = ::operator new (bytes == 0 ? 1 : bytes, std::align_val_t{256}, std::nothrow);
-  return remember(*pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+  return cudaHostAlloc(pointer, bytes, cudaHostAllocDefault);
 }
 cudaError_t cudaFreeHost(void* pointer) {
   return call([&](Device& device) {
-    device.wait_for_all();
+    device.streams().wait_for_all();
+    if (pointer == nullptr) return device.sticky_error();
+    if (!device.remove_pinned(pointer)) {
+      return refuse(device, cudaErrorInvalidValue,
+                    "cudaFreeHost of what is no live allocation of page-locked memory");
+    }
     ::operator delete (pointer, std::align_val_t{256});
+    return device.sticky_error();
+  });
+}
+cudaError_t cudaHostRegister(void* pointer, std::size_t bytes, unsigned flags) {
+  return call([&](Device& device) {
+    if (flags != cudaHostRegisterDefault && flags != cudaHostRegisterPortable) {
+      return refuse(device, cudaErrorNotSupported, "mapped host memory is not supported");
+    }
+    if (pointer == nullptr || bytes == 0) return cudaErrorInvalidValue;
+    if (device.is_pinned(pointer, 1)) return cudaErrorHostMemoryAlreadyRegistered;
+    device.add_pinned(pointer, bytes);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaHostUnregister(void* pointer) {
+  return call([&](Device& device) {
+    device.streams().wait_for_all();
+    if (!device.remove_pinned(pointer)) return cudaErrorHostMemoryNotRegistered;
     return device.sticky_error();
   });
 }
@@ -448,38 +581,37 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   return call([&](Device& device) {
     *attributes = {};
     const bool on_device = device.memory().is_allocated(to_address(pointer), 1);
-    attributes->type = on_device ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
-    attributes->device = on_device ? 0 : -2;
+    const bool pinned = device.is_pinned(pointer, 1);
+    attributes->type = on_device ? cudaMemoryTypeDevice
+                       : pinned  ? cudaMemoryTypeHost
+                                 : cudaMemoryTypeUnregistered;
+    attributes->device = on_device || pinned ? 0 : -2;
     attributes->devicePointer = on_device ? const_cast<void*>(pointer) : nullptr;
     attributes->hostPointer = on_device ? nullptr : const_cast<void*>(pointer);
     return cudaSuccess;
   });
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-  return call([&](Device& device) { return enqueue_copy(device, to, from, bytes, kind, stream); });
-}
-cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-  return call([&](Device& device) {
-    const cudaError_t error = enqueue_copy(device, to, from, bytes, kind, nullptr);
-    if (error != cudaSuccess) return error;
-    device.wait_for(device.legacy_stream());
-    return device.sticky_error();
+                            cudaStream_t handle) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    return enqueue_copy(device, to, from, bytes, kind, stream, false);
   });
 }
-cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
-  return call([&](Device& device) { return enqueue_set(device, to, value, bytes, stream); });
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  return call_on(nullptr, [&](Device& device, StreamQueue& stream) {
+    return enqueue_copy(device, to, from, bytes, kind, stream, true);
+  });
+}
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t handle) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    return enqueue_set(device, to, value, bytes, stream);
+  });
 }
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
   return cudaMemsetAsync(to, value, bytes, nullptr);
 }
 cudaError_t cudaGetSymbolAddress(void** pointer, const void* symbol) {
-  return call([&](Device& device) {
-    const Variable* const variable = device.find_variable(symbol);
-    if (variable == nullptr) return cudaErrorInvalidSymbol;
-    *pointer = reinterpret_cast<void*>(*variable->address);
-    return cudaSuccess;
-  });
+  return call([&](Device& device) { return find_symbol(device, symbol, 0, 0, pointer); });
 }
 cudaError_t cudaGetSymbolSize(std::size_t* bytes, const void* symbol) {
   return call([&](Device& device) {
@@ -491,34 +623,20 @@ cudaError_t cudaGetSymbolSize(std::size_t* bytes, const void* symbol) {
 }
 cudaError_t cudaMemcpyToSymbolAsync(const void* symbol, const void* from, std::size_t bytes,
                                     std::size_t offset, cudaMemcpyKind kind, cudaStream_t stream) {
-  return call([&](Device& device) {
-    const Variable* const variable = device.find_variable(symbol);
-    if (variable == nullptr) return cudaErrorInvalidSymbol;
-    if (offset > variable->size || bytes > variable->size - offset) return cudaErrorInvalidValue;
-    void* const to = reinterpret_cast<void*>(*variable->address + offset);
-    return enqueue_copy(device, to, from, bytes, kind, stream);
-  });
+  return copy_to_symbol(symbol, from, bytes, offset, kind, stream, false);
 }
 cudaError_t cudaMemcpyToSymbol(const void* symbol, const void* from, std::size_t bytes,
                                std::size_t offset, cudaMemcpyKind kind) {
-  const cudaError_t error = cudaMemcpyToSymbolAsync(symbol, from, bytes, offset, kind, nullptr);
-  return error == cudaSuccess ? cudaStreamSynchronize(nullptr) : error;
+  return copy_to_symbol(symbol, from, bytes, offset, kind, nullptr, true);
 }
 cudaError_t cudaMemcpyFromSymbolAsync(void* to, const void* symbol, std::size_t bytes,
                                       std::size_t offset, cudaMemcpyKind kind,
                                       cudaStream_t stream) {
-  return call([&](Device& device) {
-    const Variable* const variable = device.find_variable(symbol);
-    if (variable == nullptr) return cudaErrorInvalidSymbol;
-    if (offset > variable->size || bytes > variable->size - offset) return cudaErrorInvalidValue;
-    const void* const from = reinterpret_cast<const void*>(*variable->address + offset);
-    return enqueue_copy(device, to, from, bytes, kind, stream);
-  });
+  return copy_from_symbol(to, symbol, bytes, offset, kind, stream, false);
 }
 cudaError_t cudaMemcpyFromSymbol(void* to, const void* symbol, std::size_t bytes,
                                  std::size_t offset, cudaMemcpyKind kind) {
-  const cudaError_t error = cudaMemcpyFromSymbolAsync(to, symbol, bytes, offset, kind, nullptr);
-  return error == cudaSuccess ? cudaStreamSynchronize(nullptr) : error;
+  return copy_from_symbol(to, symbol, bytes, offset, kind, nullptr, true);
 }
 
 // Streams and events
@@ -526,7 +644,7 @@ cudaError_t cudaMemcpyFromSymbol(void* to, const void* symbol, std::size_t bytes
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   return call([&](Device& device) {
     if (flags != cudaStreamDefault && flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
-    *stream = reinterpret_cast<cudaStream_t>(device.create_stream(flags == cudaStreamDefault));
+    *stream = reinterpret_cast<cudaStream_t>(device.streams().create(flags == cudaStreamDefault));
     return cudaSuccess;
   });
 }
@@ -536,41 +654,62 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
   return cudaStreamCreateWithFlags(stream, flags);
 }
+cudaError_t cudaStreamGetFlags(cudaStream_t handle, unsigned* flags) {
+  return call_on(handle, [&](Device&, StreamQueue& stream) {
+    *flags = stream.waits_for_legacy ? cudaStreamDefault : cudaStreamNonBlocking;
+    return cudaSuccess;
+  });
+}
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {
-  return call([&](Device& device) {
-    StreamQueue* const stream = device.find_stream(handle);
-    if (stream == nullptr || stream == &device.legacy_stream()) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    if (&stream == &device.streams().legacy() || handle == cudaStreamPerThread) {
       return cudaErrorInvalidResourceHandle;
     }
-    device.destroy_stream(stream);
-    return device.sticky_error();
+    device.streams().destroy(stream);
+    return cudaSuccess;
   });
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
-  return call([&](Device& device) {
-    StreamQueue* const stream = device.find_stream(handle);
-    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-    if (stream == &device.legacy_stream()) {
-      // The legacy stream also waits for the blocking streams.
-      device.enqueue(*stream, [] {});
-    }
-    device.wait_for(*stream);
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    device.streams().wait_for(device.streams().end_of(stream));
     return device.sticky_error();
   });
 }
-cudaError_t cudaStreamQuery(cudaStream_t handle) { return cudaStreamSynchronize(handle); }
-cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, unsigned) {
-  return call([&](Device& device) {
-    StreamQueue* const stream = device.find_stream(handle);
-    Event* const event = device.find_event(event_handle);
-    if (stream == nullptr || event == nullptr) return cudaErrorInvalidResourceHandle;
-    if (event->stream == nullptr) return cudaSuccess;
-    device.enqueue(*stream, [&device, source = event->stream, sequence = event->sequence] {
-      // A stream that was destroyed has run all of its work.
-      if (device.find_stream(reinterpret_cast<cudaStream_t>(source)) != nullptr ||
-          source == &device.legacy_stream()) {
-        device.wait_for(*source, sequence);
-      }
+cudaError_t cudaStreamQuery(cudaStream_t handle) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    const StreamPoint end = device.streams().end_of(stream);
+    device.streams().run_some();
+    if (device.sticky_error() != cudaSuccess) return device.sticky_error();
+    return Streams::is_done(end) ? cudaSuccess : cudaErrorNotReady;
+  });
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, unsigned flags) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    const Event* const event = device.streams().find(event_handle);
+    if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    if (flags != cudaEventWaitDefault) {
+      return refuse(device, cudaErrorNotSupported, "events outside of a graph are not supported");
+    }
+    // What the event is now: a later record of it changes nothing here.
+    device.enqueue(
+        stream, [] {}, event->recorded);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void* data) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    if (function == nullptr) return cudaErrorInvalidValue;
+    device.enqueue(stream, [function, data] { function(data); });
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamAddCallback(cudaStream_t handle, cudaStreamCallback_t callback, void* data,
+                                  unsigned flags) {
+  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    if (callback == nullptr || flags != 0) return cudaErrorInvalidValue;
+    // Unlike a host function it is called after an error, too.
+    device.streams().enqueue(stream, [&device, handle, callback, data] {
+      callback(handle, device.sticky_error(), data);
     });
     return cudaSuccess;
   });
@@ -583,9 +722,14 @@ cudaError_t cudaStreamGetDevice(cudaStream_t, int* device) {
   *device = 0;
   return cudaSuccess;
 }
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   return call([&](Device& device) {
-    *event = reinterpret_cast<cudaEvent_t>(device.create_event());
+    if ((flags & ~unsigned{cudaEventBlockingSync | cudaEventDisableTiming}) != 0) {
+      return refuse(device, cudaErrorNotSupported, "events between processes are not supported");
+    }
+    Event* const created = device.streams().create_event();
+    created->has_timing = (flags & cudaEventDisableTiming) == 0;
+    *event = reinterpret_cast<cudaEvent_t>(created);
     return cudaSuccess;
   });
 }
@@ -594,44 +738,57 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
 }
 cudaError_t cudaEventDestroy(cudaEvent_t handle) {
   return call([&](Device& device) {
-    Event* const event = device.find_event(handle);
+    Event* const event = device.streams().find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
-    device.destroy_event(event);
-    return device.sticky_error();
+    device.streams().destroy(*event);
+    return cudaSuccess;
   });
 }
 cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) {
-  return call([&](Device& device) {
-    Event* const event = device.find_event(handle);
-    StreamQueue* const stream = device.find_stream(stream_handle);
-    if (event == nullptr || stream == nullptr) return cudaErrorInvalidResourceHandle;
-    event->stream = stream;
-    event->recorded = true;
-    event->sequence = device.enqueue(*stream, [event, &device] {
-      if (device.find_event(reinterpret_cast<cudaEvent_t>(event)) != nullptr) {
-        event->milliseconds = now_milliseconds();
-      }
-    });
+  return call_on(stream_handle, [&](Device& device, StreamQueue& stream) {
+    Event* const event = device.streams().find(handle);
+    if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    event->recorded =
+        device.enqueue(stream, [time = event->milliseconds] { *time = now_milliseconds(); });
     return cudaSuccess;
+  });
+}
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+  if (flags == cudaEventRecordDefault) return cudaEventRecord(event, stream);
+  return call([&](Device& device) {
+    return refuse(device, cudaErrorNotSupported, "events outside of a graph are not supported");
   });
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   return call([&](Device& device) {
-    Event* const event = device.find_event(handle);
+    const Event* const event = device.streams().find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
-    if (event->stream != nullptr) device.wait_for(*event->stream, event->sequence);
+    device.streams().wait_for(event->recorded);
     return device.sticky_error();
   });
 }
-cudaError_t cudaEventQuery(cudaEvent_t handle) { return cudaEventSynchronize(handle); }
+cudaError_t cudaEventQuery(cudaEvent_t handle) {
+  return call([&](Device& device) {
+    const Event* const event = device.streams().find(handle);
+    if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    device.streams().run_some();
+    if (device.sticky_error() != cudaSuccess) return device.sticky_error();
+    return Streams::is_done(event->recorded) ? cudaSuccess : cudaErrorNotReady;
+  });
+}
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   return call([&](Device& device) {
-    const Event* const first = device.find_event(start);
-    const Event* const second = device.find_event(end);
-    if (first == nullptr || second == nullptr || !first->recorded || !second->recorded) {
-      return cudaErrorInvalidResourceHandle;
+    const Event* const first = device.streams().find(start);
+    const Event* const second = device.streams().find(end);
+    for (const Event* const event : {first, second}) {
+      if (event == nullptr || !event->has_timing || event->recorded.stream == nullptr) {
+        return cudaErrorInvalidResourceHandle;
+      }
     }
-    *milliseconds = static_cast<float>(second->milliseconds - first->milliseconds);
+    if (!Streams::is_done(first->recorded) || !Streams::is_done(second->recorded)) {
+      return cudaErrorNotReady;
+    }
+    *milliseconds = static_cast<float>(*second->milliseconds - *first->milliseconds);
     return cudaSuccess;
   });
 }
@@ -651,7 +808,7 @@ cudaError_t cudaSetDevice(int device) {
 }
 cudaError_t cudaDeviceSynchronize() {
   return call([](Device& device) {
-    device.wait_for_all();
+    device.streams().wait_for_all();
     return device.sticky_error();
   });
 }

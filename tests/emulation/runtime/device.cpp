@@ -67,7 +67,7 @@ Device& Device::instance() {
 
 Device::Device() : machine_(memory_) {
   if (const char* const text = std::getenv("VELUM_EMULATION_SEED")) {
-    seed_ = std::strtoull(text, nullptr, 0);
+    set_seed(std::strtoull(text, nullptr, 0));
   }
   for (const Module* const module : registered_modules()) load(*module);
 }
@@ -134,70 +134,34 @@ const Variable* Device::find_variable(const void* host_variable) {
   return it == variables_.end() ? nullptr : it->second;
 }
 
-StreamQueue* Device::find_stream(cudaStream_t handle) {
-  if (handle == nullptr || handle == cudaStreamLegacy) return &legacy_;
-  const auto it = streams_.find(reinterpret_cast<StreamQueue*>(handle));
-  return it == streams_.end() ? nullptr : it->first;
+StreamPoint Device::enqueue(StreamQueue& stream, std::function<void()> run, StreamPoint after) {
+  return streams_.enqueue(
+      stream,
+      [this, body = std::move(run)] {
+        if (sticky_ == cudaSuccess) body();
+      },
+      after);
 }
 
-StreamQueue* Device::create_stream(bool waits_for_legacy) {
-  auto stream = std::make_unique<StreamQueue>();
-  stream->waits_for_legacy = waits_for_legacy;
-  StreamQueue* const key = stream.get();
-  streams_[key] = std::move(stream);
-  return key;
+void Device::add_pinned(const void* pointer, std::size_t bytes) {
+  pinned_[reinterpret_cast<u64>(pointer)] = bytes;
 }
 
-void Device::destroy_stream(StreamQueue* stream) {
-  wait_for(*stream);
-  for (auto& [event, owned] : events_) {
-    if (event->stream == stream) event->stream = nullptr;
-  }
-  streams_.erase(stream);
+bool Device::remove_pinned(const void* pointer) {
+  return pinned_.erase(reinterpret_cast<u64>(pointer)) != 0;
 }
 
-Event* Device::find_event(cudaEvent_t handle) {
-  const auto it = events_.find(reinterpret_cast<Event*>(handle));
-  return it == events_.end() ? nullptr : it->first;
+bool Device::is_pinned(const void* pointer, std::size_t bytes) const {
+  const u64 address = reinterpret_cast<u64>(pointer);
+  const auto next = pinned_.upper_bound(address);
+  if (next == pinned_.begin()) return false;
+  const auto& [start, size] = *std::prev(next);
+  return address - start <= size && bytes <= size - (address - start);
 }
 
-Event* Device::create_event() {
-  auto event = std::make_unique<Event>();
-  Event* const key = event.get();
-  events_[key] = std::move(event);
-  return key;
-}
-
-void Device::destroy_event(Event* event) {
-  if (event->stream != nullptr) wait_for(*event->stream, event->sequence);
-  events_.erase(event);
-}
-
-u64 Device::enqueue(StreamQueue& stream, std::function<void()> run) {
-  stream.work.push_back({++sequence_, std::move(run)});
-  return sequence_;
-}
-
-// Work of the legacy stream and of a blocking stream is ordered by the time when it was enqueued.
-// What a piece of work waits for was always enqueued before it, so the recursion ends.
-void Device::wait_for(StreamQueue& stream, u64 sequence) {
-  while (!stream.work.empty() && stream.work.front().sequence <= sequence) {
-    const Work work = std::move(stream.work.front());
-    stream.work.pop_front();
-    if (&stream == &legacy_) {
-      for (auto& [other, owned] : streams_) {
-        if (other->waits_for_legacy) wait_for(*other, work.sequence);
-      }
-    } else if (stream.waits_for_legacy) {
-      wait_for(legacy_, work.sequence);
-    }
-    if (sticky_ == cudaSuccess) work.run();
-  }
-}
-
-void Device::wait_for_all() {
-  wait_for(legacy_);
-  for (auto& [stream, owned] : streams_) wait_for(*stream);
+void Device::set_seed(u64 seed) {
+  seed_ = seed;
+  streams_.set_seed(seed);
 }
 
 void Device::launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic_shared,
@@ -222,8 +186,7 @@ void Device::report(const std::string& text) {
 }
 
 void Device::reset() {
-  legacy_.work.clear();
-  for (auto& [stream, owned] : streams_) stream->work.clear();
+  streams_.clear();
   sticky_ = cudaSuccess;
   report_.clear();
 }

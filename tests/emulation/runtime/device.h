@@ -2,7 +2,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "runtime/machine.h"
+#include "runtime/streams.h"
 
 namespace velum::emulation {
 
@@ -20,25 +20,6 @@ struct HostKernel {
   std::string name;
   /// Dynamic shared memory that the program has allowed; not given: what is left of 48 KB.
   std::optional<u32> max_dynamic_shared;
-};
-
-struct Event {
-  struct StreamQueue* stream = nullptr;
-  u64 sequence = 0;  // of the last record
-  double milliseconds = 0;
-  bool recorded = false;
-};
-
-/// Enqueued work. It runs when somebody waits for it, so that a program which forgets to wait sees
-/// old values.
-struct Work {
-  u64 sequence;
-  std::function<void()> run;
-};
-
-struct StreamQueue {
-  std::deque<Work> work;
-  bool waits_for_legacy = true;
 };
 
 /// The emulated device: its memory, its queues, its errors.
@@ -61,17 +42,13 @@ class Device {
   const Variable* find_variable(const void* host_variable);
 
   // Work
-  StreamQueue& legacy_stream() { return legacy_; }
-  /// nullptr if the handle is none of a live stream.
-  StreamQueue* find_stream(cudaStream_t handle);
-  StreamQueue* create_stream(bool waits_for_legacy);
-  void destroy_stream(StreamQueue* stream);
-  Event* find_event(cudaEvent_t handle);
-  Event* create_event();
-  void destroy_event(Event* event);
-  u64 enqueue(StreamQueue& stream, std::function<void()> run);
-  void wait_for(StreamQueue& stream, u64 sequence = ~u64{0});
-  void wait_for_all();
+  Streams& streams() { return streams_; }
+  /// Adds work; it is left out after a sticky error.
+  StreamPoint enqueue(StreamQueue& stream, std::function<void()> run, StreamPoint after = {});
+  /// Page-locked host memory, which copies read and write late.
+  void add_pinned(const void* pointer, std::size_t bytes);
+  bool remove_pinned(const void* pointer);
+  bool is_pinned(const void* pointer, std::size_t bytes) const;
 
   void launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic_shared,
               std::vector<u8> parameters);
@@ -85,7 +62,7 @@ class Device {
 
   DeviceMemory& memory() { return memory_; }
   u64 seed() const { return seed_; }
-  void set_seed(u64 seed) { seed_ = seed; }
+  void set_seed(u64 seed);
 
  private:
   Device();
@@ -98,12 +75,10 @@ class Device {
   std::map<std::string, const Variable*> variables_;
   std::map<const void*, std::unique_ptr<HostKernel>> host_kernels_;
   std::map<const void*, std::string> host_variables_;
-  StreamQueue legacy_;
-  std::map<StreamQueue*, std::unique_ptr<StreamQueue>> streams_;
-  std::map<Event*, std::unique_ptr<Event>> events_;
-  u64 sequence_ = 0;
+  std::map<u64, std::size_t> pinned_;
   u64 launches_ = 0;
   u64 seed_ = 1;
+  Streams streams_{seed_};
   cudaError_t sticky_ = cudaSuccess;
   std::string report_;
 };

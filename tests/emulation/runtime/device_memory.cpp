@@ -13,7 +13,7 @@ constexpr u64 kPage = 4096;
 constexpr u64 kGuard = 256;
 constexpr u64 kAlignment = 256;
 
-void reserve(u64 address, u64 bytes, int protection) {
+void map_range(u64 address, u64 bytes, int protection) {
   void* const wanted = reinterpret_cast<void*>(address);
   void* const got = mmap(wanted, bytes, protection,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
@@ -32,12 +32,18 @@ void release_pages(u64 begin, u64 end) {
 }  // namespace
 
 DeviceMemory::DeviceMemory() {
-  reserve(kGlobalBase, kGlobalSize, PROT_NONE);
-  reserve(kGlobalStorage, kGlobalSize, PROT_READ | PROT_WRITE);
-  reserve(kGlobalState, kGlobalSize, PROT_READ | PROT_WRITE);
+  map_range(kGlobalBase, kGlobalSize, PROT_NONE);
+  map_range(kGlobalStorage, kGlobalSize, PROT_READ | PROT_WRITE);
+  map_range(kGlobalState, kGlobalSize, PROT_READ | PROT_WRITE);
 }
 
 u64 DeviceMemory::allocate(u64 bytes) {
+  const u64 address = reserve(bytes);
+  if (address != 0) commit(address);
+  return address;
+}
+
+u64 DeviceMemory::reserve(u64 bytes) {
   if (bytes > free_bytes()) return 0;
   const u64 address = next_;
   const u64 end = address + bytes + kGuard;
@@ -46,10 +52,22 @@ u64 DeviceMemory::allocate(u64 bytes) {
   next_ = next;
   allocated_ += bytes;
   allocations_[address] = {bytes, false};
+  return address;
+}
+
+void DeviceMemory::commit(u64 address) {
+  const auto& [bytes, freed] = allocations_.at(address);
+  if (freed) return;  // by work of another stream, which did not wait for the allocation
   std::memset(state_of(address), kAllocated, bytes);
   // A pattern that is a NaN as a float and out of range as an index.
   std::memset(storage_of(address), 0xFF, bytes);
-  return address;
+}
+
+bool DeviceMemory::is_usable(u64 address, u64 bytes) {
+  const u8* const state = state_of(address);
+  u8 common = kAllocated;
+  for (u64 i = 0; i < bytes; ++i) common &= state[i];
+  return common != 0;
 }
 
 bool DeviceMemory::free(u64 address) {

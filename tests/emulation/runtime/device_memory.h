@@ -19,14 +19,19 @@ class DeviceMemory {
 
   static constexpr u64 kTotalBytes = u64{8} << 30;
 
-  /// The address, or 0 if there is not enough memory.
+  /// The address of memory that can be used from now on, or 0 if there is not enough.
   u64 allocate(u64 bytes);
+  /// The same in two steps: until `commit`, an access is an access of unallocated memory.
+  u64 reserve(u64 bytes);
+  void commit(u64 address);
   /// Whether `address` was the start of an allocation.
   bool free(u64 address);
   u64 free_bytes() const { return kTotalBytes - allocated_; }
 
   static bool contains(u64 address) { return address - kGlobalBase < kGlobalSize; }
-  /// Whether the bytes lie in one allocation.
+  /// Whether all bytes can be used now.
+  static bool is_usable(u64 address, u64 bytes);
+  /// Whether the bytes lie in one allocation, committed or not.
   bool is_allocated(u64 address, u64 bytes) const;
   /// "byte 4000 of an allocation of 4000 bytes at 0x2000..." and the like.
   std::string describe(u64 address) const;
