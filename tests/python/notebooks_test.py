@@ -36,6 +36,10 @@ def test_the_pair_is_the_same_notebook(name):
     assert [(c.cell_type, c.source) for c in shown.cells] == [
         (c.cell_type, c.source) for c in source.cells
     ], f"bring it up to date by: jupytext --update --to ipynb {name}.py"
+    # Jupyter opens it without asking for a kernel.
+    for notebook in (source, shown):
+        kernel = notebook.metadata["kernelspec"]
+        assert (kernel["name"], kernel["language"]) == ("python3", "python")
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
