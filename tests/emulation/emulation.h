@@ -23,4 +23,8 @@ const void* kernel(const char* name);
 void set_seed(std::uint64_t seed);
 std::uint64_t seed();
 
+/// The label of the launches that are enqueued from now on, in the profile that the program writes
+/// to the file in the environment variable VELUM_EMULATION_PROFILE. Empty at the start.
+void profile_label(const char* label);
+
 }  // namespace velum::emulation

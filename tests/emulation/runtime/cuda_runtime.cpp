@@ -243,10 +243,10 @@ cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 g
     const Parameter& parameter = kernel->parameters[i];
     std::memcpy(parameters.data() + parameter.offset, arguments[i], parameter.size);
   }
-  device.enqueue(
-      *stream, [&device, kernel, grid_extent, block_extent, shared, bytes = std::move(parameters)] {
-        device.launch(*kernel, grid_extent, block_extent, static_cast<u32>(shared), bytes);
-      });
+  device.enqueue(*stream, [&device, kernel, grid_extent, block_extent, shared,
+                           bytes = std::move(parameters), &label = device.profile_label()] {
+    device.launch(*kernel, grid_extent, block_extent, static_cast<u32>(shared), bytes, label);
+  });
   return cudaSuccess;
 }
 

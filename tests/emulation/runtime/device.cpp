@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <unordered_set>
 
 #include "emulation.h"
@@ -47,6 +48,22 @@ cudaError_t to_cuda_error(FaultKind kind) {
   return cudaErrorUnknown;
 }
 
+/// nullptr if the variable is not set, or empty.
+const char* environment(const char* name) {
+  const char* const text = std::getenv(name);
+  return text == nullptr || *text == '\0' ? nullptr : text;
+}
+
+constexpr const char* kProfileVariable = "VELUM_EMULATION_PROFILE";
+constexpr const char* kExecutedVariable = "VELUM_EMULATION_EXECUTED";
+
+void write_file(const char* path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file) std::fprintf(stderr, "velum emulation: cannot write %s\n", path);
+}
+
 }  // namespace
 
 ModuleRegistration::ModuleRegistration(const Module& module) {
@@ -70,6 +87,27 @@ Device::Device() : machine_(memory_) {
     set_seed(std::strtoull(text, nullptr, 0));
   }
   for (const Module* const module : registered_modules()) load(*module);
+  if (environment(kProfileVariable) != nullptr) profiler();
+  std::atexit([] { instance().write_files(); });
+}
+
+void Device::write_files() const {
+  if (const char* const path = environment(kProfileVariable)) {
+    write_file(path, profiler_->to_json());
+  }
+  if (const char* const path = environment(kExecutedVariable)) {
+    std::string names;
+    for (const std::string& name : executed_) names += name + "\n";
+    write_file(path, names);
+  }
+}
+
+Profiler& Device::profiler() {
+  if (profiler_ == nullptr) {
+    profiler_ = std::make_unique<Profiler>();
+    machine_.set_profiler(profiler_.get());
+  }
+  return *profiler_;
 }
 
 void Device::load(const Module& module) {
@@ -165,13 +203,16 @@ void Device::set_seed(u64 seed) {
 }
 
 void Device::launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic_shared,
-                    std::vector<u8> parameters) {
+                    std::vector<u8> parameters, const std::string& label) {
   // Each launch has an order of its own, and all of them follow from the seed.
   const u64 seed = seed_ + 0x632BE59BD9B4E019 * launches_++;
+  if (profiler_ != nullptr) profiler_->set_label(label);
   if (const auto fault =
           machine_.run(kernel, grid, block, dynamic_shared, parameters.data(), seed)) {
     set_sticky(to_cuda_error(fault->kind),
                fault->report + "\n  VELUM_EMULATION_SEED=" + std::to_string(seed_));
+  } else {
+    executed_.insert(kernel.name);
   }
 }
 
@@ -206,6 +247,11 @@ const void* kernel(const char* name) {
   Device& device = Device::instance();
   const std::lock_guard lock(device.mutex());
   return device.register_named_kernel(name);
+}
+void profile_label(const char* label) {
+  Device& device = Device::instance();
+  const std::lock_guard lock(device.mutex());
+  device.set_profile_label(label);
 }
 void set_seed(std::uint64_t value) {
   Device& device = Device::instance();

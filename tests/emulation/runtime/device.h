@@ -7,10 +7,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "runtime/machine.h"
+#include "runtime/profile.h"
 #include "runtime/streams.h"
 
 namespace velum::emulation {
@@ -50,8 +52,16 @@ class Device {
   bool remove_pinned(const void* pointer);
   bool is_pinned(const void* pointer, std::size_t bytes) const;
 
+  /// `label` is what the profile calls the launch: one of those that `profile_label` gave.
   void launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic_shared,
-              std::vector<u8> parameters);
+              std::vector<u8> parameters, const std::string& label);
+
+  // The profile
+  /// Starts to count launches, unless it has begun.
+  Profiler& profiler();
+  /// The label of launches that are enqueued now. It stays valid.
+  const std::string& profile_label() const { return *label_; }
+  void set_profile_label(const std::string& label) { label_ = &*labels_.insert(label).first; }
 
   // Errors
   cudaError_t sticky_error() const { return sticky_; }
@@ -67,6 +77,8 @@ class Device {
  private:
   Device();
   void load(const Module& module);
+  /// Writes what the environment asks for, at the program's end.
+  void write_files() const;
 
   std::recursive_mutex mutex_;
   DeviceMemory memory_;
@@ -81,6 +93,10 @@ class Device {
   Streams streams_{seed_};
   cudaError_t sticky_ = cudaSuccess;
   std::string report_;
+  std::unique_ptr<Profiler> profiler_;
+  std::set<std::string> labels_{""};
+  const std::string* label_ = &*labels_.begin();
+  std::set<std::string> executed_;  // kernels, without a fault
 };
 
 }  // namespace velum::emulation

@@ -10,6 +10,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "runtime/profile.h"
+
 namespace velum::emulation {
 namespace {
 
@@ -128,6 +130,7 @@ std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Exte
   // a kernel polls memory that other blocks write: such kernels (a scan with look-back) may rely on
   // lower blocks having been started.
   const u64 blocks = grid_extent.count();
+  if (profiler_ != nullptr) profiler_->start_launch(grid);
   u64 stride = 1;
   u64 start = 0;
   if (!kernel.polls && blocks > 1) {
@@ -142,9 +145,11 @@ std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Exte
                    static_cast<u32>(position / grid_extent.x % grid_extent.y),
                    static_cast<u32>(position / grid_extent.x / grid_extent.y)};
     run_block(grid, block);
+    if (profiler_ != nullptr && !fault_) profiler_->finish_block(grid);
     position += stride;
     if (position >= blocks) position -= blocks;
   }
+  if (profiler_ != nullptr && !fault_) profiler_->finish_launch(grid);
   return fault_;
 }
 
@@ -155,6 +160,7 @@ void Machine::reset_thread(Grid& grid, Block& block, u32 index) {
   const Extent& e = grid.block_extent;
   t.tid = {index % e.x, index / e.x % e.y, index / e.x / e.y};
   t.index = index;
+  t.counts = profiler_ != nullptr ? profiler_->counts(t) : nullptr;
   t.local_ = local_.data() + index * kLocalBytes;
   t.local_end_ = Thread::kFirstLocal;
   t.state_ = Thread::State::runnable;
@@ -626,6 +632,10 @@ u8* Machine::shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 u
     }
   }
   return shared_.data() + address;
+}
+
+void Thread::record(u64 address, u32 bytes, Access access, u32 site) {
+  grid->machine->profiler_->record(*this, address, bytes, access, site);
 }
 
 void Thread::fail_local(u64 address, u32 bytes, u32 site) {

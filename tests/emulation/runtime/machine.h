@@ -27,6 +27,8 @@ class Machine {
   /// Runs the whole grid, or stops at the first fault.
   std::optional<Fault> run(const Kernel& kernel, Extent grid_extent, Extent block_extent,
                            u32 dynamic_shared_bytes, const u8* parameters, u64 seed);
+  /// Counts the launches that follow; nullptr: no longer.
+  void set_profiler(Profiler* profiler) { profiler_ = profiler; }
 
  private:
   friend class Thread;
@@ -97,6 +99,7 @@ class Machine {
   ScheduleRandom random_{0};
   void* scheduler_stack_ = nullptr;
   std::optional<Fault> fault_;
+  Profiler* profiler_ = nullptr;
 };
 
 }  // namespace velum::emulation

@@ -38,6 +38,7 @@ struct Extent {
 };
 
 class Machine;
+class Profiler;
 struct Block;
 
 /// What the lanes of a warp do, and how far each has seen the others by warp barriers.
@@ -71,6 +72,8 @@ class alignas(64) Thread {
   Block* block = nullptr;
   Extent tid;
   u32 index = 0;
+  /// Executions by basic block, for the profile; nullptr if they are not counted.
+  u32* counts = nullptr;
 
   u32 lane() const { return index & 31; }
   u32 warp() const { return index >> 5; }
@@ -87,6 +90,10 @@ class alignas(64) Thread {
   /// are 0 may be uninitialised.
   template <Space S, Access A, u32 Bytes, u32 Element, u32 Used = 0xFFFFFFFF>
   u8* access(u64 address, u32 site) {
+    if constexpr (S == Space::global_ || S == Space::shared_ || S == Space::generic_) {
+      if (counts != nullptr) [[unlikely]]
+        record(address + window(S), Bytes, A, site);
+    }
     if constexpr (S == Space::global_) {
       return global<A, Bytes, Element, Used>(address, site);
     } else if constexpr (S == Space::shared_) {
@@ -219,6 +226,7 @@ class alignas(64) Thread {
   }
   u8* global_checked(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site);
   u8* shared(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site);
+  void record(u64 address, u32 bytes, Access access, u32 site);
   [[noreturn]] void fail_local(u64 address, u32 bytes, u32 site);
   [[noreturn]] void fail_parameter(u64 address, u32 bytes, u32 site);
 

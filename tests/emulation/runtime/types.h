@@ -71,6 +71,15 @@ struct Function {
   u32 parameter_count;
 };
 
+/// Instructions of a basic block that stand on one line of the source. Blocks are numbered from 0
+/// in each kernel; `file` is as in Site.
+struct BlockLine {
+  u32 block;
+  s32 file;
+  u32 line;
+  u32 instructions;
+};
+
 struct Kernel {
   const char* name;
   void (*body)(Thread&);
@@ -84,6 +93,9 @@ struct Kernel {
   u32 shared_granule;  // log2 of the narrowest access to shared memory
   bool waits;          // for other threads: one fiber per thread
   bool polls;          // reads what other blocks may write while it runs: blocks in ascending order
+  u32 basic_blocks;
+  const BlockLine* lines;
+  u32 line_count;
 };
 
 struct Module {

@@ -11,6 +11,7 @@ import argparse
 import re
 import struct
 import sys
+from collections import Counter
 from pathlib import Path
 
 import instruction_forms
@@ -49,6 +50,9 @@ _WAITING = {
     "barrier", "barrier_reduce", "warp_barrier", "shuffle", "vote", "match", "redux", "elect", "sleep",
     "active_mask",
 }  # fmt: skip
+
+# Instructions after which a basic block ends.
+_ENDS_BLOCK = {"branch", "branch_indexed", "leave", "leave_kernel", "trap", "call"}
 
 _COMPARISONS = {
     "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "ls": "<=", "hi": ">", "hs": ">=",
@@ -153,6 +157,16 @@ class ModuleEmitter:
                     open_ += emitters[name].properties.calls
             for name in reached:
                 emitter.properties.absorb(emitters[name].properties)
+            emitter.reached = [emitters[name] for name in sorted(reached)]
+        # Basic blocks of the functions come first, so that a kernel's numbers hold for those it calls.
+        function_blocks = 0
+        for emitter in emitters.values():
+            if not emitter.function.is_entry:
+                emitter.first_block = function_blocks
+                function_blocks += len(emitter.blocks)
+        for emitter in emitters.values():
+            if emitter.function.is_entry:
+                emitter.first_block = function_blocks
         out = [
             '#include "runtime/generated_code.h"',
             "",
@@ -170,6 +184,8 @@ class ModuleEmitter:
                     f"void body_{index}(Thread& t, u8* const* results, u8* const* args);  // {name}"
                 )
         out += self.emit_functions()
+        for name, index in self.function_index.items():
+            out.append(f"constexpr u32 kFirstBlock_{index} = {emitters[name].first_block};")
         out += bodies
         out += self.emit_tables(emitters, initial)
         out += ["", "}  // namespace", "}  // namespace velum::emulation", ""]
@@ -247,19 +263,27 @@ class ModuleEmitter:
             out.append(f"const Parameter kParameters_{index}[] = {{{rows or '{0, 0}'}}};")
             emitter = emitters[name]
             properties = emitter.properties
+            lines = [
+                f"    {{{block}, {file_index.get(file, -1)}, {line}, {instructions}}},"
+                for each in emitter.reached + [emitter]
+                for block, (file, line), instructions in each.block_lines()
+            ]
+            out += [f"const BlockLine kLines_{index}[] = {{", *lines, "};"]
             flags = ", ".join(
                 "true" if x else "false" for x in (properties.waits, properties.polls)
             )
             kernels.append(
                 f"    {{{_c_string(name)}, &body_{index}, &kModule, kParameters_{index}, {len(function.params)}, "
                 f"{size}, {emitter.shared_end}, {emitter.dynamic_align}, {function.max_threads}, "
-                f"{properties.shared_granule.bit_length() - 1}, {flags}}},"
+                f"{properties.shared_granule.bit_length() - 1}, {flags}, "
+                f"{emitter.first_block + len(emitter.blocks)}, kLines_{index}, {len(lines)}}},"
             )
         out += ["extern const Module kModule;", "const Variable kVariables[] = {"]
         out += variables or ["    {nullptr, 0, 1, false, nullptr, nullptr, 0, nullptr},"]
         out += ["};", "const Kernel kKernels[] = {"]
         out += kernels or [
-            "    {nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 1, 0, 0, false, false},"
+            "    {nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 1, 0, 0, false, false, "
+            "0, nullptr, 0},"
         ]
         architecture = int(re.sub(r"\D", "", self.module.target) or 0)
         out += [
@@ -306,6 +330,7 @@ class FunctionEmitter:
         self.function = function
         self.properties = Properties()
         self.instruction = None
+        self.kind = None  # of its form
         self.shared_offsets = dict(module.shared_offsets)
         self.shared_end = module.shared_end
         self.local_offsets = {}
@@ -324,6 +349,15 @@ class FunctionEmitter:
                 self.local_offsets[id(variable)] = self.local_end
                 self.local_end += variable.size
         self.param_offsets, _ = _layout(function.params)
+        self.blocks = []  # basic blocks: instructions by place in the source
+        self.first_block = 0
+        self.reached = []  # by calls
+
+    def block_lines(self):
+        """(number, (file, line), instructions) of the basic blocks."""
+        for i, places in enumerate(self.blocks):
+            for place, instructions in places.items():
+                yield self.first_block + i, place, instructions
 
     def fail(self, message):
         raise PtxError(self.instruction.line, f"{message}: {self.instruction}")
@@ -463,6 +497,7 @@ class FunctionEmitter:
         else:
             head = f"void body_{index}(Thread& t, u8* const* results, u8* const* args) {{"
         out = ["", head, "  bool cc = false;", "  static_cast<void>(cc);"]
+        out.append("  u32* const counts = t.counts;")
         for scope in function.scopes:
             by_type = {}
             for name, what in scope.names.items():
@@ -482,15 +517,24 @@ class FunctionEmitter:
             out.append(f"  t.enter_function({self.site()});")
         if self.local_end:
             out.append(f"  const LocalFrame frame(t, {_round_up(self.local_end, 16)});")
+        in_block = False
         for item in function.body:
             if isinstance(item, Instruction):
                 self.instruction = item
+                if not in_block:
+                    count = f"counts[kFirstBlock_{index} + {len(self.blocks)}]"
+                    out.append(f"  if (counts != nullptr) [[unlikely]] ++{count};")
+                    self.blocks.append(Counter())
+                location = item.location
+                self.blocks[-1][(location.file, location.line) if location else (-1, 0)] += 1
                 code = self.emit_instruction(item)
+                in_block = self.kind not in _ENDS_BLOCK
                 if item.guard:
                     code = f"if ({self.value(item.guard, 'pred')}) {{ {code} }}"
                 out.append("  " + code)
             else:
                 label, scope = item
+                in_block = False
                 out.append(f" L{scope.index}_{_c_name(label.name)}:;")
         out.append("}")
         return "\n".join(out)
@@ -499,6 +543,7 @@ class FunctionEmitter:
         form, groups = instruction_forms.find(instruction.opcode)
         if form is None:
             self.fail(groups)
+        self.kind = form.kind
         if form.kind in _WAITING:
             self.properties.waits = True
         if form.kind == "expression":
