@@ -12,6 +12,7 @@ sass_report = importlib.util.module_from_spec(
     importlib.util.spec_from_loader("sass_report", loader)
 )
 loader.exec_module(sass_report)
+from sass import class_of  # noqa: E402  (found by the script)
 
 RESOURCES = """
 Fatbin elf code:
@@ -142,9 +143,10 @@ class Reading(unittest.TestCase):
             ("ULDC.64", "constant"),
             ("BAR.SYNC.DEFER_BLOCKING", "bar"),
             ("MUFU.RCP", "xu"),
+            ("DSETP.GT.AND", "fp64"),
             ("QQQ", "other"),
         ]:
-            self.assertEqual(sass_report.class_of(opcode), name, opcode)
+            self.assertEqual(class_of(opcode), name, opcode)
 
     def test_butterflies_are_counted_in_their_stretch_alone(self):
         # From the label 0x30 to the branch: two products, two minima; 5 of 7 instructions are

@@ -1,0 +1,673 @@
+#include "kernel_cases.h"
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "velum/kernels/buffer.h"
+#include "velum/kernels/gradients/add_gaussian_noise.h"
+#include "velum/kernels/gradients/clip_and_sum.h"
+#include "velum/kernels/gradients/clip_sum_noise_scale.h"
+#include "velum/kernels/gradients/conv_squared_norms.h"
+#include "velum/kernels/gradients/linear_squared_norms.h"
+#include "velum/kernels/gradients/per_sample_norms.h"
+#include "velum/kernels/gradients/segment_sums.h"
+#include "velum/kernels/polynomial/automorphism.h"
+#include "velum/kernels/polynomial/base_conversion.h"
+#include "velum/kernels/polynomial/elementwise.h"
+#include "velum/kernels/polynomial/inner_product.h"
+#include "velum/kernels/polynomial/ntt.h"
+#include "velum/kernels/polynomial/ntt_tables.h"
+#include "velum/kernels/random/discrete_gaussian.h"
+#include "velum/kernels/random/gaussian.h"
+#include "velum/kernels/random/residues.h"
+#include "velum/kernels/random/skellam.h"
+#include "velum/kernels/random/small_polynomial.h"
+#include "velum/kernels/random/uniform.h"
+
+namespace velum::benchmarking {
+namespace {
+
+using namespace kernels;
+
+using Operation = std::function<void()>;
+
+const RandomKey kKey = insecure_key_from_seed(1);
+constexpr RandomPosition kPosition{Purpose::kTest, 0, 0, 0};
+
+template <typename Word>
+constexpr std::int64_t kWordBytes = static_cast<std::int64_t>(sizeof(Word));
+
+std::string word_name(std::int64_t bytes) { return "/word:" + std::to_string(8 * bytes); }
+
+/// The host's memory in that of a stream; waits.
+template <typename T>
+Buffer<T> resident(Span<const T> host, const Stream& stream) {
+  Buffer<T> buffer(host.size(), stream);
+  copy(host, buffer.span(), stream);
+  synchronize(stream);
+  return buffer;
+}
+
+template <typename T>
+Buffer<T> gaussian_values(std::int64_t size, const Stream& stream) {
+  const Buffer<T> host(size, Stream::serial());
+  gaussian_fill(host.span(), kKey, kPosition, Stream::serial());
+  return resident(Span<const T>(host.span()), stream);
+}
+
+// ---- Polynomials ----
+
+/// Residues of a chain, made on the host: kernels that run here would be counted with the case.
+template <typename Word>
+Buffer<Word> residues(const std::vector<Word>& moduli, std::int64_t polys, const LimbIndices& limbs,
+                      std::int64_t degree, const Stream& stream) {
+  const ModulusChain<Word> chain(moduli, Stream::serial());
+  const Buffer<Word> host(polys * limbs.count * degree, Stream::serial());
+  uniform_residues_fill(RnsView<Word>(host.data(), polys, limbs.count, degree), limbs, chain, kKey,
+                        kPosition, Stream::serial());
+  return resident(Span<const Word>(host.span()), stream);
+}
+
+template <typename Word>
+std::vector<Word> primes(int log_n, int count) {
+  return find_ntt_primes<Word>(WordTraits<Word>::kModulusBits, log_n, count);
+}
+
+template <typename Word>
+ShoupFactor<Word> some_factor(Word q) {
+  return shoup_factor(static_cast<Word>(q / 3), q);
+}
+
+/// Polynomials of N = 2^log_n over as many primes as there are rows, with tables and a factor each.
+template <typename Word>
+struct Ring {
+  Ring(int log_n, std::int64_t rows, const Stream& stream_)
+      : stream(stream_),
+        degree(std::int64_t{1} << log_n),
+        limbs(LimbIndices::range(0, static_cast<int>(rows))),
+        moduli(primes<Word>(log_n, limbs.count)),
+        chain(moduli, stream),
+        factors(limbs.count, stream) {
+    std::vector<ShoupFactor<Word>> host;
+    host.reserve(moduli.size());
+    for (const Word q : moduli) host.push_back(some_factor(q));
+    copy(Span<const ShoupFactor<Word>>(host), factors.span(), stream);
+    synchronize(stream);
+  }
+  Buffer<Word> random(std::int64_t polys) const {
+    return residues(moduli, polys, limbs, degree, stream);
+  }
+  RnsView<Word> view(const Buffer<Word>& buffer, std::int64_t polys) const {
+    return {buffer.data(), polys, limbs.count, degree};
+  }
+
+  Stream stream;
+  std::int64_t degree;
+  LimbIndices limbs;
+  std::vector<Word> moduli;
+  ModulusChain<Word> chain;
+  Buffer<ShoupFactor<Word>> factors;
+};
+
+/// An operation of up to four operands, each of some polynomials of the ring.
+template <typename Word, std::size_t kOperands>
+struct RingState {
+  RingState(int log_n, std::int64_t rows, const std::array<std::int64_t, kOperands>& polys_,
+            bool transforms, const Stream& stream)
+      : ring(log_n, rows, stream), polys(polys_) {
+    if (transforms) tables.emplace(log_n, ring.moduli, stream);
+    for (const std::int64_t count : polys) operands.push_back(ring.random(count));
+  }
+  RnsView<Word> operator[](std::size_t i) const { return ring.view(operands[i], polys[i]); }
+
+  Ring<Word> ring;
+  std::array<std::int64_t, kOperands> polys;
+  std::optional<NttTables<Word>> tables;
+  std::vector<Buffer<Word>> operands;
+};
+
+/// A case whose rows are limbs: `run(state)` on `polys` polynomials for each operand.
+template <typename Word, std::size_t kOperands, typename Run>
+auto over_limbs(int log_n, std::array<std::int64_t, kOperands> polys, bool transforms, Run run) {
+  return [=](std::int64_t rows, const Stream& stream) -> Operation {
+    const auto state =
+        std::make_shared<RingState<Word, kOperands>>(log_n, rows, polys, transforms, stream);
+    return [state, run] { run(*state); };
+  };
+}
+
+LeastWork with(LeastWork work, const LeastWork& more) {
+  work.bytes += more.bytes;
+  work.multiply += more.multiply;
+  work.wide += more.wide;
+  work.alu += more.alu;
+  work.fp32 += more.fp32;
+  work.fp64 += more.fp64;
+  return work;
+}
+
+// What residues ask for, in machine instructions. Words of 64 bits: a high word of a product is
+// four IMAD.WIDE and the sums between them, a low word one and two IMAD.
+
+/// Shoup's: the high word of one product; q times that and the low word of the other.
+LeastWork least_of_product(bool narrow) {
+  return narrow ? LeastWork{.multiply = 2, .wide = 1}
+                : LeastWork{.multiply = 4, .wide = 6, .alu = 4};
+}
+/// Products added in two words.
+LeastWork least_of_sum(double products, bool narrow) {
+  return narrow ? LeastWork{.wide = products}
+                : LeastWork{.wide = 4 * products, .alu = 4.5 * products};
+}
+/// Two words to a residue.
+LeastWork least_of_reduction(bool narrow) {
+  return narrow ? LeastWork{.multiply = 1, .wide = 2, .alu = 2}
+                : LeastWork{.multiply = 4, .wide = 8, .alu = 10};
+}
+/// A butterfly: Shoup's product; by Harvey's ranges x - 2q and a minimum, a sum, 2q + u and a
+/// difference.
+LeastWork least_of_transform(int log_n, std::int64_t word_bytes) {
+  const double butterflies = log_n / 2.0;  // of a coefficient
+  const bool narrow = word_bytes == 4;
+  LeastWork least = with(least_of_product(narrow), {.alu = narrow ? 5.0 : 12.0});
+  // A limb of 2^16 exceeds the shared memory of a block: it crosses the device's memory twice.
+  const double passes = log_n >= (narrow ? 16 : 15) ? 2 : 1;
+  return {.bytes = 2.0 * passes * static_cast<double>(word_bytes),
+          .multiply = butterflies * least.multiply,
+          .wide = butterflies * least.wide,
+          .alu = butterflies * least.alu};
+}
+
+/// `polys` polynomials; with 66 of them and two rows there is a limb for every multiprocessor, and
+/// a limb is a block's.
+template <typename Word>
+void add_transforms(std::vector<KernelCase>& cases, int log_n, std::int64_t polys,
+                    std::int64_t rows, std::int64_t emulated_rows) {
+  const std::string size = word_name(kWordBytes<Word>) + "/log_n:" + std::to_string(log_n) +
+                           "/polys:" + std::to_string(polys);
+  const LeastWork least = least_of_transform(log_n, kWordBytes<Word>);
+  const std::int64_t coefficients = polys << log_n;
+  using State = RingState<Word, 1>;
+  cases.push_back({"ntt_forward" + size, "coefficient", coefficients, rows, emulated_rows, least,
+                   over_limbs<Word, 1>(log_n, {polys}, true, [](const State& s) {
+                     ntt_forward_inplace(s[0], s.ring.limbs, *s.tables, s.ring.stream);
+                   })});
+  cases.push_back({"ntt_inverse" + size, "coefficient", coefficients, rows, emulated_rows, least,
+                   over_limbs<Word, 1>(log_n, {polys}, true, [](const State& s) {
+                     ntt_inverse_inplace(s[0], s.ring.limbs, *s.tables, s.ring.stream);
+                   })});
+}
+
+/// The ends of a division and of a digit's key switching, fused into their transforms.
+template <typename Word>
+void add_fused_transforms(std::vector<KernelCase>& cases, int log_n, std::int64_t rows) {
+  const std::string size = word_name(kWordBytes<Word>) + "/log_n:" + std::to_string(log_n);
+  const auto bytes = static_cast<double>(kWordBytes<Word>);
+  constexpr bool kNarrow = kWordBytes<Word> == 4;
+  LeastWork least = with(least_of_transform(log_n, kWordBytes<Word>), least_of_product(kNarrow));
+  least.bytes += bytes;  // the minuend
+  least.alu += 4;        // the difference, reductions
+  cases.push_back({"ntt_forward_subtract_multiply" + size, "coefficient", std::int64_t{2} << log_n,
+                   rows, 1, least,
+                   over_limbs<Word, 2>(log_n, {2, 2}, true, [](const RingState<Word, 2>& s) {
+                     ntt_forward_subtract_multiply(s[0], s[1], s.ring.limbs, s.ring.factors.span(),
+                                                   *s.tables, s.ring.stream);
+                   })});
+  least = least_of_transform(log_n, kWordBytes<Word>);
+  least.bytes += 5 * bytes;  // two of the key, two accumulators read and written, no digit written
+  for (int k = 0; k < 2; ++k) {
+    least = with(least, with(least_of_sum(1, kNarrow), least_of_reduction(kNarrow)));
+  }
+  cases.push_back(
+      {"ntt_forward_inner_product" + size, "coefficient", std::int64_t{1} << log_n, rows, 1, least,
+       over_limbs<Word, 3>(log_n, {1, 2, 2}, true, [](const RingState<Word, 3>& s) {
+         ntt_forward_inner_product(s[0], s[1], s[2], false, s.ring.limbs, *s.tables, s.ring.stream);
+       })});
+}
+
+/// `polys` polynomials from `from` moduli to `to` others. A row is 2^10 coefficients of each: the
+/// number of rows is a power of two.
+template <typename Word>
+KernelCase base_conversion(const std::string& name, int from, int to, std::int64_t polys,
+                           Correction correction) {
+  struct State {
+    State(std::int64_t degree_, int sources_, int targets, std::int64_t count,
+          const Stream& stream_)
+        : stream(stream_),
+          degree(degree_),
+          moduli(primes<Word>(10, sources_ + targets)),
+          conversion(ModulusChain<Word>(moduli, stream), LimbIndices::range(0, sources_),
+                     LimbIndices::range(sources_, targets), stream),
+          in(residues(moduli, count, LimbIndices::range(0, sources_), degree, stream)),
+          out(count * targets * degree, stream) {}
+    Stream stream;
+    std::int64_t degree;
+    std::vector<Word> moduli;
+    BaseConversion<Word> conversion;
+    Buffer<Word> in;
+    Buffer<Word> out;
+  };
+  const double sources = static_cast<double>(from) / to;  // of a result
+  const bool centred = correction == Correction::kCentred;
+  const bool narrow = kWordBytes<Word> == 4;
+  return {name + word_name(kWordBytes<Word>) + "/from:" + std::to_string(from) +
+              "/to:" + std::to_string(to),
+          "residue", polys * to * 1024, 64, 2,
+          // A product for each source and the reduction; for the correction one more, and a
+          // fraction of two products for each source.
+          with(with(least_of_sum(from + (centred ? 1 + 2 * sources : 0), narrow),
+                    least_of_reduction(narrow)),
+               {.bytes = (1 + sources) * static_cast<double>(kWordBytes<Word>)}),
+          [=](std::int64_t rows, const Stream& stream) -> Operation {
+            const auto state = std::make_shared<State>(rows * 1024, from, to, polys, stream);
+            return [=] {
+              const State& s = *state;
+              convert_base<Word>({s.in.data(), polys, from, s.degree},
+                                 {s.out.data(), polys, to, s.degree}, s.conversion, correction,
+                                 Premultiplied::kYes, s.stream);
+            };
+          }};
+}
+
+/// A key switching's second step: three digits, a key of two polynomials for each.
+template <typename Word>
+KernelCase inner_product_of_digits(int log_n, std::int64_t rows) {
+  constexpr std::int64_t kDigits = 3;
+  const bool narrow = kWordBytes<Word> == 4;
+  return {
+      "inner_product" + word_name(kWordBytes<Word>) + "/log_n:" + std::to_string(log_n) +
+          "/digits:" + std::to_string(kDigits),
+      "residue",
+      std::int64_t{2} << log_n,
+      rows,
+      1,
+      with(with(least_of_sum(kDigits, narrow), least_of_reduction(narrow)),
+           {.bytes = (kDigits / 2.0 + kDigits + 1) * static_cast<double>(kWordBytes<Word>)}),
+      over_limbs<Word, 3>(log_n, {kDigits, 2 * kDigits, 2}, false, [](const RingState<Word, 3>& s) {
+        inner_product(s[0], s[1], s[2], s.ring.limbs, s.ring.chain, s.ring.stream);
+      })};
+}
+
+/// A ciphertext of two polynomials and its neighbours.
+template <typename Word>
+void add_elementwise(std::vector<KernelCase>& cases, int log_n, std::int64_t rows) {
+  const std::string size = word_name(kWordBytes<Word>) + "/log_n:" + std::to_string(log_n);
+  const auto bytes = static_cast<double>(kWordBytes<Word>);
+  constexpr bool kNarrow = kWordBytes<Word> == 4;
+  const LeastWork product = with(least_of_sum(1, kNarrow), least_of_reduction(kNarrow));
+  const std::int64_t residues_of_row = std::int64_t{2} << log_n;
+  using State = RingState<Word, 3>;
+  const std::array<std::int64_t, 3> polys{2, 2, 2};
+  cases.push_back({"add" + size, "residue", residues_of_row, rows, 1,
+                   LeastWork{.bytes = 3 * bytes, .alu = kNarrow ? 2.0 : 6.0},
+                   over_limbs<Word, 3>(log_n, polys, false, [](const State& s) {
+                     add(s[0], s[1], s[2], s.ring.limbs, s.ring.chain, s.ring.stream);
+                   })});
+  cases.push_back({"multiply" + size, "residue", residues_of_row, rows, 1,
+                   with(product, {.bytes = 3 * bytes}),
+                   over_limbs<Word, 3>(log_n, polys, false, [](const State& s) {
+                     multiply(s[0], s[1], s[2], s.ring.limbs, s.ring.chain, s.ring.stream);
+                   })});
+  cases.push_back({"multiply_accumulate" + size, "residue", residues_of_row, rows, 1,
+                   with(product, {.bytes = 4 * bytes, .alu = 2}),
+                   over_limbs<Word, 3>(log_n, polys, false, [](const State& s) {
+                     multiply_accumulate(s[0], s[1], s[2], s.ring.limbs, s.ring.chain,
+                                         s.ring.stream);
+                   })});
+  constexpr std::int64_t kGaloisElement = 125;
+  cases.push_back({"automorphism_ntt" + size, "residue", residues_of_row, rows, 1,
+                   LeastWork{.bytes = 2 * bytes},
+                   over_limbs<Word, 2>(log_n, {2, 2}, false, [](const RingState<Word, 2>& s) {
+                     automorphism_ntt<Word>(s[0], s[1], kGaloisElement, s.ring.stream);
+                   })});
+  cases.push_back({"automorphism_coefficient" + size, "residue", residues_of_row, rows, 1,
+                   LeastWork{.bytes = 2 * bytes, .alu = 2},
+                   over_limbs<Word, 2>(log_n, {2, 2}, false, [](const RingState<Word, 2>& s) {
+                     automorphism_coefficient(s[0], s[1], kGaloisElement, s.ring.limbs,
+                                              s.ring.chain, s.ring.stream);
+                   })});
+}
+
+// ---- Gradients ----
+
+constexpr ClippingBound kBound{1.0, 1e-12};
+
+template <typename T>
+std::string type_name() {
+  return sizeof(T) == 4 ? "/float" : "/double";
+}
+
+/// Gradients of 256 samples; a row is 1024 parameters of each.
+template <typename T>
+void add_clipping(std::vector<KernelCase>& cases) {
+  constexpr std::int64_t kBatch = 256;
+  constexpr std::int64_t kCols = 1024;
+  struct State {
+    State(std::int64_t params, const Stream& stream_)
+        : stream(stream_),
+          grads(gaussian_values<T>(kBatch * params, stream)),
+          norms(resident(Span<const double>(std::vector<double>(kBatch, 2.0)), stream)),
+          out(params, stream) {}
+    MatrixView<const T> view() const { return {grads.data(), kBatch, out.size()}; }
+    Stream stream;
+    Buffer<T> grads;
+    Buffer<double> norms;
+    Buffer<T> out;
+  };
+  const LeastWork least{.bytes = sizeof(T), .fp64 = 1};
+  cases.push_back({"clip_and_sum" + type_name<T>(), "gradient element", kBatch * kCols, 256, 4,
+                   least, [](std::int64_t rows, const Stream& stream) -> Operation {
+                     const auto s = std::make_shared<State>(rows * kCols, stream);
+                     return [s] {
+                       clip_and_sum(s->view(), s->norms.span(), kBound, s->out.span(), s->stream);
+                     };
+                   }});
+  if constexpr (sizeof(T) == 4) {
+    cases.push_back({"clip_sum_noise_scale" + type_name<T>(), "gradient element", kBatch * kCols,
+                     256, 4, least, [](std::int64_t rows, const Stream& stream) -> Operation {
+                       const auto s = std::make_shared<State>(rows * kCols, stream);
+                       return [s] {
+                         clip_sum_noise_scale(s->view(), s->norms.span(), kBound,
+                                              Span<const float>(), 1.0, 256.0, kKey, kPosition,
+                                              s->out.span(), s->stream);
+                       };
+                     }});
+  }
+}
+
+/// A row is a sample.
+template <typename T>
+KernelCase squared_norms(std::int64_t params, std::int64_t rows, std::int64_t emulated_rows) {
+  struct State {
+    State(std::int64_t samples, std::int64_t cols, const Stream& stream_)
+        : stream(stream_),
+          grads(gaussian_values<T>(samples * cols, stream)),
+          norms(samples, stream) {}
+    Stream stream;
+    Buffer<T> grads;
+    Buffer<double> norms;
+  };
+  return {"per_sample_squared_norms" + type_name<T>() + "/params:" + std::to_string(params),
+          "gradient element",
+          params,
+          rows,
+          emulated_rows,
+          LeastWork{.bytes = sizeof(T), .fp64 = 1},
+          [=](std::int64_t count, const Stream& stream) -> Operation {
+            const auto s = std::make_shared<State>(count, params, stream);
+            return [=] {
+              per_sample_squared_norms(MatrixView<const T>(s->grads.data(), count, params),
+                                       s->norms.span(), s->stream);
+            };
+          }};
+}
+
+/// Operands of a product whose norms are wanted; what is between is the operation's workspace.
+struct ProductState {
+  ProductState(std::int64_t inputs, std::int64_t outputs, std::int64_t batch,
+               std::int64_t workspace_size, const Stream& stream_)
+      : stream(stream_),
+        input(gaussian_values<float>(inputs, stream)),
+        grads(gaussian_values<float>(outputs, stream)),
+        norms(batch, stream),
+        workspace(workspace_size, stream) {}
+  Stream stream;
+  Buffer<float> input;
+  Buffer<float> grads;
+  Buffer<double> norms;
+  Buffer<double> workspace;
+};
+
+/// A row is a sample of a layer of a small transformer.
+KernelCase linear_norms(LinearNormForm form, const std::string& name) {
+  constexpr std::int64_t kSteps = 128;
+  constexpr std::int64_t kInputs = 256;
+  constexpr std::int64_t kOutputs = 256;
+  const bool tile = form == LinearNormForm::kTile;
+  const std::int64_t products =
+      tile ? kSteps * kInputs * kOutputs : kSteps * (kSteps + 1) / 2 * (kInputs + kOutputs);
+  LeastWork least{.bytes = 4.0 * kSteps * (kInputs + kOutputs) / static_cast<double>(products)};
+  (tile ? least.fp32 : least.fp64) = 1;
+  return {name + "/steps:128/inputs:256/outputs:256",
+          "multiply-add",
+          products,
+          512,
+          1,
+          least,
+          [=](std::int64_t rows, const Stream& stream) -> Operation {
+            const auto s = std::make_shared<ProductState>(
+                rows * kSteps * kInputs, rows * kSteps * kOutputs, rows,
+                linear_squared_norms_workspace_size(form, rows, kSteps, kInputs, kOutputs, stream),
+                stream);
+            return [=] {
+              linear_squared_norms(
+                  form, SequenceView<const float>(s->input.data(), rows, kSteps, kInputs),
+                  SequenceView<const float>(s->grads.data(), rows, kSteps, kOutputs),
+                  s->norms.span(), s->workspace.span(), s->stream);
+            };
+          }};
+}
+
+/// A row is a sample: images of 16 x 16, kernels of 3 x 3.
+KernelCase conv_norms(const std::string& name, std::int64_t groups) {
+  constexpr std::int64_t kChannels = 64;
+  constexpr std::int64_t kSide = 16;
+  constexpr std::int64_t kPlane = kSide * kSide;
+  const std::int64_t products = kPlane * kChannels * kChannels / groups * 9;
+  return {
+      name,
+      "multiply-add",
+      products,
+      256,
+      1,
+      LeastWork{.bytes = 4.0 * 2 * kChannels * kPlane / static_cast<double>(products), .fp32 = 1},
+      [=](std::int64_t rows, const Stream& stream) -> Operation {
+        const ConvolutionGeometry geometry{
+            .kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = groups};
+        const std::int64_t elements = rows * kChannels * kPlane;
+        const auto s = std::make_shared<ProductState>(
+            elements, elements, rows,
+            conv_squared_norms_workspace_size(rows, kChannels, kChannels, geometry, stream),
+            stream);
+        const auto images = [=](const Buffer<float>& memory) {
+          return ImageView<const float>{
+              memory.data(),      rows,   kChannels,         {1, kSide, kSide},
+              kChannels * kPlane, kPlane, {kPlane, kSide, 1}};
+        };
+        return [=] {
+          conv_squared_norms(images(s->input), images(s->grads), geometry, s->norms.span(),
+                             s->workspace.span(), s->stream);
+        };
+      }};
+}
+
+/// A row is a sample of 128 lookups, 256 wide, in a table of 10 000: some words are frequent.
+void add_segments(std::vector<KernelCase>& cases) {
+  constexpr std::int64_t kSteps = 128;
+  constexpr std::int64_t kWidth = 256;
+  constexpr std::int64_t kTable = 10'000;
+  struct State {
+    State(std::int64_t batch_, const Stream& stream_)
+        : stream(stream_),
+          batch(batch_),
+          grads(gaussian_values<float>(batch * kSteps * kWidth, stream)),
+          indices(batch * kSteps, stream),
+          samples(batch * kSteps, stream) {
+      std::vector<std::int64_t> words;
+      std::vector<std::int64_t> owners;
+      for (std::int64_t r = 0; r < batch * kSteps; ++r) {
+        const std::int64_t uniform = r * 7919 % kTable;
+        words.push_back(uniform * uniform / kTable);
+        owners.push_back(r / kSteps);
+      }
+      copy(Span<const std::int64_t>(words), indices.span(), stream);
+      copy(Span<const std::int64_t>(owners), samples.span(), stream);
+      synchronize(stream);
+    }
+    LookedUpRows<float> view() const {
+      return {MatrixView<const float>(grads.data(), batch * kSteps, kWidth),
+              indices.span(),
+              samples.span(),
+              batch,
+              kTable,
+              -1};
+    }
+    Stream stream;
+    std::int64_t batch;
+    Buffer<float> grads;
+    Buffer<std::int64_t> indices;
+    Buffer<std::int64_t> samples;
+  };
+  const LeastWork least{.bytes = 4, .fp64 = 1};
+  cases.push_back(
+      {"segment_squared_norms/width:256", "gradient element", kSteps * kWidth, 64, 16, least,
+       [](std::int64_t rows, const Stream& stream) -> Operation {
+         const auto s = std::make_shared<State>(rows, stream);
+         const auto norms = std::make_shared<Buffer<double>>(rows, stream);
+         const auto workspace = std::make_shared<Buffer<std::uint8_t>>(
+             segment_squared_norms_workspace_size(rows * kSteps, kWidth, rows, kTable, stream),
+             stream);
+         return
+             [=] { segment_squared_norms(s->view(), norms->span(), workspace->span(), s->stream); };
+       }});
+}
+
+// ---- Random numbers ----
+
+/// A row is 4096 draws, element by element independent of its neighbours.
+constexpr std::int64_t kDraws = 4096;
+
+/// ChaCha20 for `bytes`: 80 quarter rounds of four exclusive ors, four rotations and four sums, and
+/// 16 sums, for 64 bytes. The multiplier can take sums.
+LeastWork keystream(double bytes) {
+  return {.multiply = 336 * bytes / 64, .alu = 640 * bytes / 64};
+}
+
+/// `fill(span, stream)` on the memory of a row or more.
+template <typename T, typename Fill>
+KernelCase draws(const std::string& name, std::int64_t rows, std::int64_t emulated_rows,
+                 const std::optional<LeastWork>& least, Fill fill) {
+  return {name,
+          "draw",
+          kDraws,
+          rows,
+          emulated_rows,
+          least,
+          [fill](std::int64_t count, const Stream& stream) -> Operation {
+            const std::vector<T> zeros(static_cast<std::size_t>(count * kDraws));
+            const auto out = std::make_shared<Buffer<T>>(resident(Span<const T>(zeros), stream));
+            return [out, fill, stream] { fill(out->span(), stream); };
+          }};
+}
+
+/// A row is a limb of two polynomials of 2^14.
+template <typename Word>
+KernelCase residues_case(std::int64_t rows) {
+  constexpr int kLogN = 14;
+  const bool narrow = kWordBytes<Word> == 4;
+  return {"uniform_residues_fill" + word_name(kWordBytes<Word>),
+          "residue",
+          std::int64_t{2} << kLogN,
+          rows,
+          1,
+          with(keystream(narrow ? 12 : 16),
+               {.bytes = static_cast<double>(kWordBytes<Word>), .wide = narrow ? 3.0 : 8.0}),
+          over_limbs<Word, 1>(kLogN, {2}, false, [](const RingState<Word, 1>& s) {
+            uniform_residues_fill(s[0], s.ring.limbs, s.ring.chain, kKey, kPosition, s.ring.stream);
+          })};
+}
+
+void add_random(std::vector<KernelCase>& cases) {
+  cases.push_back(draws<std::uint64_t>("uniform_bits_fill", 4096, 16,
+                                       with(keystream(8), {.bytes = 8}),
+                                       [](Span<std::uint64_t> out, const Stream& stream) {
+                                         uniform_bits_fill(out, kKey, kPosition, 0, stream);
+                                       }));
+  cases.push_back(draws<std::uint64_t>(
+      "uniform_integers_fill", 4096, 8, with(keystream(16), {.bytes = 8, .wide = 8}),
+      [](Span<std::uint64_t> out, const Stream& stream) {
+        uniform_integers_fill(1'000'003, out, kKey, kPosition, 0, stream);
+      }));
+  // The map's operations in gaussian_map-inl.h, with eight for a quotient and seven for a root.
+  const LeastWork float_map{.alu = 10, .fp32 = 16};
+  const LeastWork double_map{.alu = 12, .fp64 = 25};
+  cases.push_back(draws<float>(
+      "gaussian_fill/float", 4096, 8, with(with(keystream(8), float_map), {.bytes = 4}),
+      [](Span<float> out, const Stream& stream) { gaussian_fill(out, kKey, kPosition, stream); }));
+  cases.push_back(draws<double>(
+      "gaussian_fill/double", 4096, 8, with(with(keystream(8), double_map), {.bytes = 8}),
+      [](Span<double> out, const Stream& stream) { gaussian_fill(out, kKey, kPosition, stream); }));
+  cases.push_back(draws<float>("add_gaussian_noise/float", 4096, 8,
+                               with(with(keystream(8), double_map), {.bytes = 8, .fp64 = 10}),
+                               [](Span<float> out, const Stream& stream) {
+                                 add_gaussian_noise(out, 1.0, 256.0, kKey, kPosition, stream);
+                               }));
+  cases.push_back(draws<double>("add_gaussian_noise/double", 4096, 8,
+                                with(with(keystream(8), double_map), {.bytes = 16, .fp64 = 10}),
+                                [](Span<double> out, const Stream& stream) {
+                                  add_gaussian_noise(out, 1.0, 256.0, kKey, kPosition, stream);
+                                }));
+  cases.push_back(residues_case<std::uint32_t>(72));
+  cases.push_back(residues_case<std::uint64_t>(36));
+  cases.push_back(draws<std::int8_t>("ternary_fill", 1024, 8, with(keystream(8), {.bytes = 1}),
+                                     [](Span<std::int8_t> out, const Stream& stream) {
+                                       ternary_fill(out, kKey, kPosition, stream);
+                                     }));
+  // 41 thresholds of four words: a chain of borrows and a count for each.
+  cases.push_back(draws<std::int8_t>("discrete_gaussian_fill", 1024, 4,
+                                     with(keystream(16), {.bytes = 1, .alu = 41 * 5}),
+                                     [](Span<std::int8_t> out, const Stream& stream) {
+                                       discrete_gaussian_fill(out, kKey, kPosition, stream);
+                                     }));
+  // Samplers by rejection: how much they must do is not known.
+  const ExactVariance variance{3 * (std::uint64_t{1} << 20) + 1, 3};
+  cases.push_back(
+      draws<std::int64_t>("exact_discrete_gaussian_fill/log2_variance:20", 1024, 1, std::nullopt,
+                          [=](Span<std::int64_t> out, const Stream& stream) {
+                            exact_discrete_gaussian_fill(out, variance, kKey, kPosition, 0, stream);
+                          }));
+  cases.push_back(draws<std::int64_t>("skellam_fill/log2_variance:20", 1024, 1, std::nullopt,
+                                      [=](Span<std::int64_t> out, const Stream& stream) {
+                                        skellam_fill(out, variance, kKey, kPosition, 0, stream);
+                                      }));
+}
+
+}  // namespace
+
+std::vector<KernelCase> kernel_cases() {
+  std::vector<KernelCase> cases;
+  // A ciphertext's two polynomials over the primes of log(QP) = 1080 ..
+  constexpr std::int64_t kLimbs = 36;
+  constexpr std::int64_t kWideLimbs = 18;
+  for (int log_n = 12; log_n <= 16; ++log_n) {
+    add_transforms<std::uint32_t>(cases, log_n, 2, kLimbs, 1);
+    add_transforms<std::uint64_t>(cases, log_n, 2, kWideLimbs, 1);
+  }
+  // .. and many of them, each limb in the shared memory of one block.
+  add_transforms<std::uint32_t>(cases, 12, 66, kLimbs, 2);
+  add_fused_transforms<std::uint32_t>(cases, 16, kLimbs);
+  cases.push_back(base_conversion<std::uint32_t>("mod_up", 12, 36, 1, Correction::kNone));
+  cases.push_back(base_conversion<std::uint32_t>("mod_down", 12, 36, 2, Correction::kCentred));
+  cases.push_back(base_conversion<std::uint64_t>("mod_up", 6, 18, 1, Correction::kNone));
+  cases.push_back(base_conversion<std::uint64_t>("mod_down", 6, 18, 2, Correction::kCentred));
+  cases.push_back(inner_product_of_digits<std::uint32_t>(16, 48));
+  cases.push_back(inner_product_of_digits<std::uint64_t>(16, 24));
+  add_elementwise<std::uint32_t>(cases, 16, kLimbs);
+  add_elementwise<std::uint64_t>(cases, 16, kWideLimbs);
+  add_clipping<float>(cases);
+  add_clipping<double>(cases);
+  cases.push_back(squared_norms<float>(262'144, 256, 1));
+  cases.push_back(squared_norms<double>(262'144, 256, 1));
+  cases.push_back(squared_norms<float>(1024, 65'536, 256));
+  cases.push_back(linear_norms(LinearNormForm::kTile, "linear_squared_norms_tile"));
+  cases.push_back(linear_norms(LinearNormForm::kGram, "linear_squared_norms_gram"));
+  cases.push_back(conv_norms("conv_squared_norms/channels:64", 1));
+  cases.push_back(conv_norms("conv_squared_norms/depthwise:64", 64));
+  add_segments(cases);
+  add_random(cases);
+  return cases;
+}
+
+}  // namespace velum::benchmarking
