@@ -40,6 +40,8 @@ cudaError_t to_cuda_error(FaultKind kind) {
     case FaultKind::uninitialised_read:
     case FaultKind::shared_memory_race:
     case FaultKind::warp_misuse:
+    case FaultKind::barrier_misuse:
+    case FaultKind::unwaited_copy:
     case FaultKind::division_by_zero:
     case FaultKind::trap:
     case FaultKind::unsupported:

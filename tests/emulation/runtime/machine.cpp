@@ -29,6 +29,8 @@ std::string demangled(const char* name) {
   return status == 0 ? text.get() : name;
 }
 
+}  // namespace
+
 std::string place(const Module& module, u32 site) {
   const Site& s = module.sites[site];
   std::string text;
@@ -42,6 +44,8 @@ std::string place(const Module& module, u32 site) {
   }
   return text + module.ptx + ":" + std::to_string(s.ptx_line);
 }
+
+namespace {
 
 const char* to_text(FaultKind kind) {
   switch (kind) {
@@ -67,11 +71,17 @@ const char* to_text(FaultKind kind) {
       return "stack overflow";
     case FaultKind::bad_call:
       return "call of what is no such function";
+    case FaultKind::barrier_misuse:
+      return "misuse of a barrier";
+    case FaultKind::unwaited_copy:
+      return "asynchronous copy that was not waited for";
     case FaultKind::unsupported:
       return "not supported by the emulation";
   }
   return "fault";
 }
+
+}  // namespace
 
 std::string access_text(Access access, u32 bytes) {
   switch (access) {
@@ -86,6 +96,8 @@ std::string access_text(Access access, u32 bytes) {
   }
   return "access";
 }
+
+namespace {
 
 std::string hex(u64 x) {
   char text[32];
@@ -118,6 +130,7 @@ std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Exte
   writes_.assign(cells, {});
   reads_.assign(cells, {});
   epoch_ = 1;
+  sync_ = kernel.synchronises ? &synchronisation_ : nullptr;
   for (Warp& warp : warps_) {
     if (warp.synchronised) warp = {};
   }
@@ -221,16 +234,23 @@ void Machine::run_as_fibers(Grid& grid, Block& block) {
     threads_[i].stack_limit_ = stacks_.end(i) + Thread::kStackReserve;
     runnable_.push_back(&threads_[i]);
   }
+  if (sync_ != nullptr) sync_->start_block(grid);
   while (block.live > 0 && !fault_) {
+    const bool full = at_barrier_.size() == block.live;
     if (Thread* const t = take_runnable()) {
       current_thread = t;
       switch_stack(&scheduler_stack_, t->stack_pointer_);
-    } else if (at_barrier_.size() == block.live) {
+    } else if (sync_ != nullptr && (!full || random_.below(2) == 0) && sync_->step()) {
+      // A copy took effect.
+    } else if (full) {
       release_barrier(grid, block);
+    } else if (sync_ != nullptr && idle_polls_ < kMostIdlePolls && sync_->time_out()) {
+      idle_polls_ += kIdlePollsOfTimeOut;
     } else {
       report_deadlock(grid, block, "threads wait for each other");
     }
   }
+  if (sync_ != nullptr && !fault_) sync_->end_block();
 }
 
 void Machine::fiber_entry() {
@@ -248,6 +268,7 @@ void Machine::finish(Thread& t) {
     std::abort();
   }
   t.state_ = Thread::State::done;
+  if (sync_ != nullptr) sync_->end_thread(t);
   --t.block->live;
   idle_polls_ = 0;
   Warp& warp = t.block->warps[t.warp()];
@@ -287,6 +308,7 @@ Thread* Machine::take_runnable() {
 }
 
 void Machine::yield(Thread& t) {
+  if (sync_ != nullptr) sync_->maybe_step();
   Thread* const next = fault_ ? nullptr : take_runnable();
   if (next == &t) return;
   current_thread = next;
@@ -324,8 +346,9 @@ bool Machine::try_complete_warp(Thread& t) {
   for (u32 rest = members; rest != 0; rest &= rest - 1) {
     const Thread& other = warp[std::countr_zero(rest)];
     if (other.wait_mask_ != t.wait_mask_ || other.complete_ != t.complete_ ||
-        // A warp barrier may be reached at different places; other operations must be the same one.
-        (other.wait_site_ != t.wait_site_ && t.complete_ != &Thread::complete_warp_barrier)) {
+        // A barrier may be reached at different places; other operations must be the same one.
+        (other.wait_site_ != t.wait_site_ && t.complete_ != &Thread::complete_warp_barrier &&
+         !Synchronisation::is_unaligned(t.complete_))) {
       return false;
     }
   }
@@ -415,6 +438,8 @@ u32 Thread::active_mask(u32 site) {
 void Thread::warp_barrier(u32 mask, u32 site) { wait_for_warp(mask, site, &complete_warp_barrier); }
 
 void Thread::complete_warp_barrier(Thread* warp, u32 members, u32) {
+  Machine& machine = *warp->grid->machine;
+  if (machine.sync_ != nullptr) return machine.sync_->pass_warp_barrier(warp, members);
   // What any member has seen, all have seen now. The new time is later than that of every member.
   Warp& state = warp->block->warps[warp->warp()];
   state.synchronised = true;
@@ -436,15 +461,19 @@ void Thread::complete_warp_barrier(Thread* warp, u32 members, u32) {
 
 // Block barriers
 
-void Thread::block_barrier(u32 barrier, u32 count, u32 site) {
-  static_cast<void>(block_vote(barrier, count, false, site));
+void Thread::block_barrier(u32 barrier, u32 site) {
+  static_cast<void>(block_vote(barrier, false, site));
 }
 
-u32 Thread::block_vote(u32 barrier, u32 count, bool predicate, u32 site) {
-  if (count != grid->threads_per_block()) {
-    fail(FaultKind::unsupported, site,
-         "barrier " + std::to_string(barrier) + " for " + std::to_string(count) +
-             " threads in a block of " + std::to_string(grid->threads_per_block()));
+u32 Thread::block_vote(u32 barrier, bool predicate, u32 site) {
+  Synchronisation* const sync = grid->machine->sync_;
+  if (barrier >= Synchronisation::kBarriers) {
+    fail(FaultKind::barrier_misuse, site,
+         "barrier " + std::to_string(barrier) + ", expected 0 to 15");
+  }
+  if (sync != nullptr && sync->is_in_use(barrier)) {
+    fail(FaultKind::barrier_misuse, site,
+         "a barrier of all threads while others are " + sync->describe_barrier(barrier));
   }
   wait_mask_ = barrier;
   wait_site_ = site;
@@ -467,7 +496,7 @@ void Machine::release_barrier(Grid& grid, Block& block) {
   }
   block.votes_passed = block.votes;
   block.votes = 0;
-  block.live_at_barrier = block.live;
+  if (sync_ != nullptr) sync_->pass_block_barrier(at_barrier_);
   idle_polls_ = 0;
   ++epoch_;
   runnable_.swap(at_barrier_);
@@ -478,28 +507,34 @@ void Thread::poll(u32 site) {
   if (++machine.idle_polls_ > Machine::kMostIdlePolls) {
     fail(FaultKind::deadlock, site, "threads spin and none makes progress");
   }
-  if (!machine.has_runnable()) return;
+  if (!machine.has_runnable()) {
+    if (machine.sync_ != nullptr) machine.sync_->step();
+    return;
+  }
   machine.runnable_.push_back(this);
   machine.yield(*this);
 }
 
 void Machine::report_deadlock(Grid& grid, Block& block, const char* what) {
-  std::map<std::tuple<u32, u32, bool>, std::vector<u32>> groups;
+  std::map<std::tuple<u32, u32, Thread::State>, std::vector<u32>> groups;
   const Thread* first = nullptr;
   for (u32 i = 0; i < grid.threads_per_block(); ++i) {
     const Thread& t = threads_[i];
     if (t.state_ == Thread::State::done) continue;
     if (first == nullptr) first = &t;
-    groups[{t.wait_site_, t.wait_mask_, t.state_ == Thread::State::at_barrier}].push_back(i);
+    groups[{t.wait_site_, t.wait_mask_, t.state_}].push_back(i);
   }
   std::string message = what;
   for (const auto& [key, members] : groups) {
-    const auto& [site, mask, at_barrier] = key;
-    message += "\n  " + std::to_string(members.size()) + " threads, from thread " +
-               std::to_string(members.front()) + " to " + std::to_string(members.back()) +
-               (at_barrier ? ", at the block barrier " + std::to_string(mask)
-                           : ", in a warp operation with mask " + hex(mask)) +
-               " at " + place(*grid.kernel->module, site);
+    const auto& [site, mask, state] = key;
+    message +=
+        "\n  " + std::to_string(members.size()) + " threads, from thread " +
+        std::to_string(members.front()) + " to " + std::to_string(members.back()) + ", " +
+        (state == Thread::State::at_barrier         ? "at the block barrier " + std::to_string(mask)
+         : state == Thread::State::at_named_barrier ? sync_->describe_barrier(mask)
+         : state == Thread::State::at_mbarrier      ? sync_->describe_mbarrier(mask)
+                                               : "in a warp operation with mask " + hex(mask)) +
+        " at " + place(*grid.kernel->module, site);
   }
   if (block.live < grid.threads_per_block()) {
     message +=
@@ -572,11 +607,16 @@ u8* Machine::shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 u
            what() + ", which has " + std::to_string(size) + " bytes");
   }
   if (address % bytes != 0) t.fail(FaultKind::misaligned_address, site, what());
+  if (sync_ != nullptr) {
+    sync_->check_access(t, address, bytes, element, used, access, site);
+    return shared_.data() + address;
+  }
   const u32 granule = t.grid->kernel->shared_granule;
   const u32 first = static_cast<u32>(address >> granule);
   const u32 last = static_cast<u32>((address + bytes - 1) >> granule);
   const u32 time = warp_time(t);
   u32 unwritten = 0;
+  u32 filled = 0;  // cells that this access is the first to write, while it reads them
   for (u32 cell = first; cell <= last; ++cell) {
     WriteRecord& write = writes_[cell];
     ReadRecord& read = reads_[cell];
@@ -587,7 +627,10 @@ u8* Machine::shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 u
              what() + ": thread " + std::to_string(write.thread) +
                  " wrote there, and no barrier stands between");
     }
-    if (!written && reads(access)) ++unwritten;
+    if (!written && reads(access)) {
+      ++unwritten;
+      if (writes(access)) filled |= u32{1} << (cell - first);
+    }
     if (writes(access)) {
       if (read.epoch == epoch_ && !(read.atomic && is_atomic(access))) {
         bool race = read.several_warps || read.warp != t.warp();
@@ -626,7 +669,9 @@ u8* Machine::shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 u
     for (u32 start = 0; start < bytes; start += element) {
       bool any = false;
       for (u32 i = start; i < start + element; ++i) {
-        any |= writes_[(address + i) >> granule].epoch >= first_epoch_ || !((used >> i) & 1);
+        const u64 cell = (address + i) >> granule;
+        any |= (writes_[cell].epoch >= first_epoch_ && !((filled >> (cell - first)) & 1)) ||
+               !((used >> i) & 1);
       }
       if (!any) t.fail(FaultKind::uninitialised_read, site, what() + ", which was never written");
     }

@@ -7,6 +7,7 @@
 #include "runtime/device_memory.h"
 #include "runtime/fiber.h"
 #include "runtime/schedule_random.h"
+#include "runtime/synchronisation_state.h"
 #include "runtime/thread.h"
 
 namespace velum::emulation {
@@ -15,6 +16,11 @@ struct Fault {
   FaultKind kind;
   std::string report;
 };
+
+/// Where a site stands in the CUDA source and in the PTX.
+std::string place(const Module& module, u32 site);
+/// "read of 4 bytes".
+std::string access_text(Access access, u32 bytes);
 
 /// Runs kernels: one block after the other, the threads of a block as fibers in a random order.
 class Machine {
@@ -30,8 +36,12 @@ class Machine {
   /// Counts the launches that follow; nullptr: no longer.
   void set_profiler(Profiler* profiler) { profiler_ = profiler; }
 
+  /// Of the kernel that runs, if it has a use for it.
+  Synchronisation& synchronisation() { return *sync_; }
+
  private:
   friend class Thread;
+  friend class Synchronisation;
   friend class LocalFrame;
 
   struct WriteRecord {
@@ -77,6 +87,10 @@ class Machine {
 
   static constexpr u64 kLocalBytes = u64{64} << 10;
   static constexpr u64 kMostIdlePolls = 200'000'000;
+  /// A try_wait that ends without success because nothing else can happen counts as so many.
+  static constexpr u64 kIdlePollsOfTimeOut = kMostIdlePolls / 10'000;
+  /// A wait for a phase of an mbarrier that gives false at once.
+  static constexpr u64 kIdlePollsOfTest = kMostIdlePolls / 200'000;
 
   const DeviceMemory& memory_;
   FiberStacks stacks_;
@@ -96,6 +110,8 @@ class Machine {
   u32 first_epoch_ = 0;
   u64 idle_polls_ = 0;
   u64 clock_ = 0;
+  Synchronisation synchronisation_{*this};
+  Synchronisation* sync_ = nullptr;  // nullptr if the kernel has no use for it
   ScheduleRandom random_{0};
   void* scheduler_stack_ = nullptr;
   std::optional<Fault> fault_;

@@ -24,6 +24,8 @@ enum class FaultKind {
   assertion,
   stack_overflow,
   bad_call,
+  barrier_misuse,
+  unwaited_copy,
   unsupported,
 };
 
@@ -157,9 +159,10 @@ class alignas(64) Thread {
   /// ISA promises no more, as lanes need not be converged.
   u32 active_mask(u32 site);
   void warp_barrier(u32 mask, u32 site);
-  void block_barrier(u32 barrier, u32 count, u32 site);
-  /// A barrier; gives the number of threads with a true predicate.
-  u32 block_vote(u32 barrier, u32 count, bool predicate, u32 site);
+  /// A barrier of all threads of the block.
+  void block_barrier(u32 barrier, u32 site);
+  /// The same; gives the number of threads with a true predicate.
+  u32 block_vote(u32 barrier, bool predicate, u32 site);
   /// Lets other threads run: after an instruction that a loop may spin on.
   void poll(u32 site);
 
@@ -181,12 +184,13 @@ class alignas(64) Thread {
 
  private:
   friend class Machine;
+  friend class Synchronisation;
   friend class LocalFrame;
   friend struct Block;
 
   /// Run by the last lane of a warp operation to arrive, for all of them.
   using Complete = void (*)(Thread* warp, u32 mask, u32 site);
-  enum class State : u8 { runnable, at_warp, at_barrier, done };
+  enum class State : u8 { runnable, at_warp, at_barrier, at_named_barrier, at_mbarrier, done };
 
   template <Access A, u32 Bytes, u32 Element, u32 Used>
   u8* global(u64 address, u32 site) {
@@ -267,7 +271,6 @@ struct Block {
   u32 live = 0;
   u32 votes = 0;         // at the barrier that is being filled
   u32 votes_passed = 0;  // at the barrier that was passed last
-  u32 live_at_barrier = 0;
 };
 
 /// Local memory of a function, for the time of its call.

@@ -92,6 +92,7 @@ struct Kernel {
   u32 max_threads;     // from __launch_bounds__; 0: not given
   u32 shared_granule;  // log2 of the narrowest access to shared memory
   bool waits;          // for other threads: one fiber per thread
+  bool synchronises;   // parts of a block, or copies: beyond barriers of the block and of warps
   bool polls;          // reads what other blocks may write while it runs: blocks in ascending order
   u32 basic_blocks;
   const BlockLine* lines;

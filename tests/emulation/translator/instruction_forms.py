@@ -145,6 +145,7 @@ _COMPARE_UNSIGNED = "lo|ls|hi|hs"
 _COMPARE_FLOAT = "eq|ne|lt|le|gt|ge|equ|neu|ltu|leu|gtu|geu|num|nan"
 _BOOLEAN = "and|or|xor"
 _SPACE = "global|shared|shared::cta|local|param|const"
+_SHARED = "shared|shared::cta"
 _SCOPE = "cta|cluster|gpu|sys"
 _ELEMENT = "b8|u8|s8|b16|u16|s16|b32|u32|s32|f32|b64|u64|s64|f64"
 _CACHE = "L1::evict_normal|L1::evict_unchanged|L1::evict_first|L1::evict_last|L1::no_allocate"
@@ -185,8 +186,12 @@ _OTHER = [
             *(("<F:exch>.<T:b32|b64>", "<F:cas>.<T:b16|b32|b64>") if opcode == "atom" else ()),
         )
     ],
+    # An order that cooperative groups write and ptxas takes.
+    (f"atom.<F:add>.<O:acquire|release>.<Q:{_SCOPE}>.<T:u32>", "atomic"),
     ("membar.<Q:cta|gl|sys>", "ordering"),
     (f"fence.[O:sc|acq_rel|acquire|release].<Q:{_SCOPE}>", "ordering"),
+    ("fence.proxy.async.[S:global|shared::cta|shared::cluster]", "ordering"),
+    ("fence.mbarrier_init.release.cluster", "ordering"),
     ("griddepcontrol.<Q:launch_dependents|wait>", "ordering"),
     ("prefetch.[S:global|local].<Q:L1|L2>", "prefetch"),
     ("prefetchu.L1", "prefetch"),
@@ -199,10 +204,36 @@ _OTHER = [
     ("exit", "leave_kernel"),
     ("trap", "trap"),
     # Barriers and warps
-    ("<K:bar|barrier>.sync.[aligned]", "barrier"),
-    ("<K:bar|barrier>.red.[aligned].<F:popc>.u32", "barrier_reduce"),
-    ("<K:bar|barrier>.red.[aligned].<F:and|or>.pred", "barrier_reduce"),
+    ("<K:bar|barrier>.[cta].sync.[aligned]", "barrier"),
+    ("<K:bar|barrier>.[cta].arrive.[aligned]", "barrier_arrive"),
+    ("<K:bar|barrier>.[cta].red.<F:popc>.[aligned].u32", "barrier_reduce"),
+    ("<K:bar|barrier>.[cta].red.<F:and|or>.[aligned].pred", "barrier_reduce"),
     ("bar.warp.sync", "warp_barrier"),
+    # mbarriers. A scope of .cluster is that of one block: a cluster of one.
+    (f"mbarrier.init.[S:{_SHARED}].b64", "mbarrier_init"),
+    (f"mbarrier.inval.[S:{_SHARED}].b64", "mbarrier_inval"),
+    (f"mbarrier.expect_tx.relaxed.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_tx"),
+    (f"mbarrier.complete_tx.relaxed.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_tx"),
+    (f"mbarrier.<K:arrive|arrive_drop>.[S:{_SHARED}].b64", "mbarrier_arrive"),
+    (f"mbarrier.<K:arrive|arrive_drop>.<O:release|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_arrive"),
+    (f"mbarrier.<K:arrive|arrive_drop>.<X:expect_tx>.[S:{_SHARED}].b64", "mbarrier_arrive"),
+    (f"mbarrier.<K:arrive|arrive_drop>.<X:expect_tx>.<O:release|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_arrive"),
+    (f"mbarrier.<K:arrive|arrive_drop>.<X:noComplete>.[S:{_SHARED}].b64", "mbarrier_arrive"),
+    (f"mbarrier.<K:arrive|arrive_drop>.<X:noComplete>.<O:release>.<Q:cta>.[S:{_SHARED}].b64", "mbarrier_arrive"),
+    (f"mbarrier.<K:test_wait|try_wait>.[P:parity].[S:{_SHARED}].b64", "mbarrier_wait"),
+    (f"mbarrier.<K:test_wait|try_wait>.[P:parity].<O:acquire|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_wait"),
+    ("mbarrier.pending_count.b64", "mbarrier_pending_count"),
+    # Asynchronous copies
+    (f"cp.async.<C:ca|cg>.<S:{_SHARED}>.global.[P:{_PREFETCH}]", "copy_async"),
+    ("cp.async.commit_group", "copy_async_commit"),
+    ("cp.async.wait_group", "copy_async_wait"),
+    ("cp.async.wait_all", "copy_async_wait_all"),
+    (f"cp.async.mbarrier.arrive.[noinc].[S:{_SHARED}].b64", "copy_async_arrive"),
+    ("cp.async.bulk.<D:shared::cta|shared::cluster>.<S:global>.mbarrier::complete_tx::bytes", "bulk_copy"),
+    ("cp.async.bulk.<D:global>.<S:shared::cta>.bulk_group", "bulk_copy"),
+    ("cp.async.bulk.commit_group", "bulk_commit"),
+    ("cp.async.bulk.wait_group.[read]", "bulk_wait"),
+    ("cp.async.bulk.prefetch.L2.global", "prefetch"),
     ("shfl.sync.<M:up|down|bfly|idx>.b32", "shuffle"),
     ("vote.sync.<M:all|any|uni>.pred", "vote"),
     ("vote.sync.<M:ballot>.b32", "vote"),
@@ -288,9 +319,22 @@ for _form in FORMS:
         _BY_OPCODE.setdefault(_opcode, []).append((_form.regex(), _form))
 
 
+# Refused by name: they need a second block.
+_CLUSTERS = (
+    "barrier.cluster",
+    "mapa",
+    "getctarank",
+    "cp.async.bulk.shared::cluster.shared",
+    "st.async",
+    "red.async",
+)
+
+
 def find(opcode):
     """The form of an opcode with its modifiers, and its groups; (None, reason) if there is none."""
     candidates = _BY_OPCODE.get(opcode.split(".")[0])
+    if opcode.startswith(_CLUSTERS):
+        return None, "clusters are not supported"
     if candidates is None:
         return None, "unknown opcode"
     for regex, form in candidates:

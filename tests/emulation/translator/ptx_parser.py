@@ -287,6 +287,8 @@ class Parser:
                 function.max_threads = 1
                 for extent in arguments.split(","):
                     function.max_threads *= int(extent)
+            elif "cluster" in name:
+                raise PtxError(line, f"clusters are not supported: {directive.strip()}")
             elif name not in (".minnctapersm", ".maxnctapersm", ".maxnreg", ".noreturn"):
                 raise PtxError(line, f"unknown function directive: {directive.strip()}")
         self.position += 1

@@ -88,6 +88,7 @@ class Properties:
 
     def __init__(self):
         self.waits = False
+        self.synchronises = False
         self.polls = False
         self.calls = set()
         self.calls_indirectly = False
@@ -95,6 +96,7 @@ class Properties:
 
     def absorb(self, other):
         self.waits |= other.waits
+        self.synchronises |= other.synchronises
         self.polls |= other.polls
         self.shared_granule = min(self.shared_granule, other.shared_granule)
 
@@ -202,7 +204,7 @@ class ModuleEmitter:
     def emit_functions(self):
         """The functions whose addresses are taken; an address is that of an entry of the table."""
         out = []
-        for i, name in enumerate(sorted(self.address_taken)):
+        for name in sorted(self.address_taken):
             function = self.functions[name]
             index = self.function_index[name]
             sizes = ", ".join(str(v.size) for v in function.returns + function.params)
@@ -270,7 +272,8 @@ class ModuleEmitter:
             ]
             out += [f"const BlockLine kLines_{index}[] = {{", *lines, "};"]
             flags = ", ".join(
-                "true" if x else "false" for x in (properties.waits, properties.polls)
+                "true" if x else "false"
+                for x in (properties.waits, properties.synchronises, properties.polls)
             )
             kernels.append(
                 f"    {{{_c_string(name)}, &body_{index}, &kModule, kParameters_{index}, {len(function.params)}, "
@@ -282,7 +285,7 @@ class ModuleEmitter:
         out += variables or ["    {nullptr, 0, 1, false, nullptr, nullptr, 0, nullptr},"]
         out += ["};", "const Kernel kKernels[] = {"]
         out += kernels or [
-            "    {nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 1, 0, 0, false, false, "
+            "    {nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 1, 0, 0, false, false, false, "
             "0, nullptr, 0},"
         ]
         architecture = int(re.sub(r"\D", "", self.module.target) or 0)
@@ -373,6 +376,8 @@ class FunctionEmitter:
     def register(self, name):
         found, scope = self.lookup(name)
         if not isinstance(found, Register):
+            if "cluster" in name and name.startswith("%"):
+                self.fail("clusters are not supported")
             self.fail(f"'{name}' is not a register")
         return f"r{scope.index}_{_c_name(name)}", found
 
@@ -823,25 +828,182 @@ class FunctionEmitter:
     def emit_trap(self, g):
         return f"t.fail_trap({self.site()});"
 
-    def barrier_operands(self, operands):
-        barrier = self.value(operands[0], "u32")
-        count = (
-            self.value(operands[1], "u32") if len(operands) > 1 else "t.grid->threads_per_block()"
+    # Barriers and asynchronous copies
+
+    def synchronise(self, granule=None):
+        """Notes that the kernel does more than to wait for all threads of a block or of a warp."""
+        self.properties.waits = True
+        self.properties.synchronises = True
+        if granule is not None:
+            self.properties.shared_granule = min(self.properties.shared_granule, granule)
+
+    def named_barrier(self, use, barrier, count, predicate="false"):
+        self.synchronise()
+        opcode = self.instruction.opcode
+        aligned = "true" if opcode.startswith("bar.") or ".aligned" in opcode else "false"
+        return (
+            f"named_barrier(t, BarrierUse::{use}, {self.value(barrier, 'u32')}, "
+            f"{self.value(count, 'u32')}, {predicate}, {aligned}, {self.site()})"
         )
-        return f"{barrier}, {count}"
 
     def emit_barrier(self, g):
         operands = self.operands(1, 2)
-        return f"t.block_barrier({self.barrier_operands(operands)}, {self.site()});"
+        if len(operands) == 2:
+            return f"static_cast<void>({self.named_barrier('sync', *operands)});"
+        return f"t.block_barrier({self.value(operands[0], 'u32')}, {self.site()});"
+
+    def emit_barrier_arrive(self, g):
+        return f"static_cast<void>({self.named_barrier('arrive', *self.operands(2))});"
 
     def emit_barrier_reduce(self, g):
         operands = self.operands(3, 4)
+        function = g["F"]
         value = self.value(operands[-1], "pred")
-        call = f"t.block_vote({self.barrier_operands(operands[1:-1])}, {value}, {self.site()})"
-        if g["F"] == "popc":
+        if len(operands) == 4:
+            use = {"popc": "count", "and": "all", "or": "any"}[function]
+            call = self.named_barrier(use, operands[1], operands[2], value)
+            test = f"{call} != 0"
+        else:
+            if function == "and":
+                value = f"!({value})"
+            call = f"t.block_vote({self.value(operands[1], 'u32')}, {value}, {self.site()})"
+            test = f"{call} {'==' if function == 'and' else '!='} 0"
+        if function == "popc":
             return self.assign(operands[0], call, "u32")
-        test = f"{call} == t.block->live_at_barrier" if g["F"] == "and" else f"{call} != 0"
         return self.assign(operands[0], test, "pred")
+
+    def shared_operand(self, operand, space):
+        """The offset in shared memory of an address."""
+        named_space, address, variable = self.address(operand)
+        if isinstance(address, int):
+            self.fail(f"'{operand}' is no address of shared memory")
+        if space is None and named_space is None:
+            return f"shared_offset(t, {address}, {self.site()})"
+        if named_space not in (None, "shared"):
+            self.fail(f"'{variable.name}' is not in shared memory")
+        return address
+
+    def emit_mbarrier_init(self, g):
+        self.synchronise(granule=8)
+        target, count = self.operands(2)
+        address = self.shared_operand(target, g.get("S"))
+        return f"mbarrier_init(t, {address}, {self.value(count, 'u32')}, {self.site()});"
+
+    def emit_mbarrier_inval(self, g):
+        self.synchronise()
+        (target,) = self.operands(1)
+        return f"mbarrier_inval(t, {self.shared_operand(target, g.get('S'))}, {self.site()});"
+
+    def emit_mbarrier_tx(self, g):
+        self.synchronise()
+        target, bytes_ = self.operands(2)
+        which = self.instruction.opcode.split(".")[1]
+        address = self.shared_operand(target, g.get("S"))
+        return f"mbarrier_{which}(t, {address}, {self.value(bytes_, 'u32')}, {self.site()});"
+
+    def emit_mbarrier_arrive(self, g):
+        self.synchronise()
+        extra = g.get("X")
+        operands = self.operands(*((2, 3) if extra is None else (3,)))
+        count = operands[2] if len(operands) == 3 else None
+        fields = []
+        if extra == "expect_tx":
+            fields.append(f".expected_bytes = {self.value(count, 'u32')}")
+        elif count is not None:
+            fields.append(f".count = {self.value(count, 'u32')}")
+        if g["K"] == "arrive_drop":
+            fields.append(".drop = true")
+        if extra == "noComplete":
+            fields.append(".may_complete = false")
+        if g.get("O") == "relaxed":
+            fields.append(".release = false")
+        address = self.shared_operand(operands[1], g.get("S"))
+        call = f"mbarrier_arrive(t, {address}, {{{', '.join(fields)}}}, {self.site()})"
+        return self.assign(operands[0], call, "u64")
+
+    def emit_mbarrier_wait(self, g):
+        self.synchronise()
+        operands = self.operands(*((3, 4) if g["K"] == "try_wait" else (3,)))
+        phase = self.value(operands[2], "u32" if g.get("P") else "u64")
+        flags = (g.get("P"), g["K"] == "try_wait", g.get("O") != "relaxed")
+        wait = ", ".join("true" if x else "false" for x in flags)
+        address = self.shared_operand(operands[1], g.get("S"))
+        call = f"mbarrier_wait(t, {address}, {phase}, {{{wait}}}, {self.site()})"
+        return self.assign(operands[0], call, "pred")
+
+    def emit_mbarrier_pending_count(self, g):
+        target, state = self.operands(2)
+        return self.assign(target, f"mbarrier_pending_count({self.value(state, 'u64')})", "u32")
+
+    def global_operand(self, operand):
+        named_space, address, variable = self.address(operand)
+        if isinstance(address, int) or named_space not in (None, "global"):
+            self.fail(f"'{operand}' is no address of global memory")
+        return address
+
+    def emit_copy_async(self, g):
+        operands = self.operands(3, 4)
+        size = self.immediate(operands[2])
+        if size not in ((4, 8, 16) if g["C"] == "ca" else (16,)):
+            self.fail(f"a copy of {size} bytes")
+        self.synchronise(granule=size)
+        source_size = f"u32{{{size}}}"
+        if len(operands) == 4:
+            found, _ = self.lookup(operands[3])
+            if isinstance(found, Register) and found.type == "pred":
+                source_size = f"({self.value(operands[3], 'pred')} ? u32{{0}} : u32{{{size}}})"
+            else:
+                source_size = self.value(operands[3], "u32")
+        return (
+            f"copy_async(t, {self.shared_operand(operands[0], g['S'])}, "
+            f"{self.global_operand(operands[1])}, {size}, {source_size}, {self.site()});"
+        )
+
+    def emit_copy_async_commit(self, g):
+        self.synchronise()
+        self.operands(0)
+        return "copy_async_commit(t);"
+
+    def emit_copy_async_wait(self, g):
+        self.synchronise()
+        (newest,) = self.operands(1)
+        return f"copy_async_wait(t, {self.immediate(newest)});"
+
+    def emit_copy_async_wait_all(self, g):
+        self.synchronise()
+        self.operands(0)
+        return "copy_async_wait_all(t);"
+
+    def emit_copy_async_arrive(self, g):
+        self.synchronise()
+        (target,) = self.operands(1)
+        address = self.shared_operand(target, g.get("S"))
+        return f"copy_async_arrive(t, {address}, {g['noinc']}, {self.site()});"
+
+    def emit_bulk_copy(self, g):
+        self.synchronise(granule=16)
+        if g["D"] == "global":
+            target, source, size = self.operands(3)
+            return (
+                f"bulk_copy_to_global(t, {self.global_operand(target)}, "
+                f"{self.shared_operand(source, 'shared')}, {self.value(size, 'u32')}, {self.site()});"
+            )
+        target, source, size, mbarrier = self.operands(4)
+        return (
+            f"bulk_copy_to_shared(t, {self.shared_operand(target, 'shared')}, "
+            f"{self.global_operand(source)}, {self.value(size, 'u32')}, "
+            f"{self.shared_operand(mbarrier, 'shared')}, {self.site()});"
+        )
+
+    def emit_bulk_commit(self, g):
+        self.synchronise()
+        self.operands(0)
+        return "bulk_commit(t);"
+
+    def emit_bulk_wait(self, g):
+        self.synchronise()
+        (newest,) = self.operands(1)
+        return f"bulk_wait(t, {self.immediate(newest)}, {g['read']});"
 
     def emit_warp_barrier(self, g):
         (mask,) = self.operands(1)
