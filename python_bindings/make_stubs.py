@@ -32,6 +32,16 @@ REPAIRS = [
         (r"\btuple(?=\)|:$)", "tuple[typing.Any, ...]"),
         (r"\bdict(?=\)|:$| \| )", "dict[str, typing.Any]"),
         (r"\blist(?=\)|:$)", "list[typing.Any]"),
+        # What a function is called with is more exact than what one may be called with.
+        (r"Callable\[\[typing\.SupportsFloat\]", "Callable[[float]"),
+        (
+            r"Callable\[\[typing\.SupportsInt, typing\.SupportsInt\], None\]",
+            "Callable[[int, int], object]",
+        ),
+        (
+            r"Callable\[\[collections\.abc\.Sequence\[torch\.Tensor\], ",
+            "Callable[[list[torch.Tensor], ",
+        ),
     ]
 ]
 

@@ -16,6 +16,7 @@ constexpr double kLargestSteps = 0x1p30;  // of C / gamma
 constexpr std::int64_t kLargestDimension = std::int64_t{1} << 32;
 constexpr double kLargestBeta = 0.9;
 constexpr std::int64_t kAttempts = 1024;
+constexpr double kRoundingOfDoubles = 1.0 + 0x1p-16;
 constexpr std::int64_t kDrawsOfAPosition = std::int64_t{1} << 35;
 
 void check_plan(const char* function, const QuantizationPlan& plan) {
@@ -160,6 +161,16 @@ std::int64_t squared_norm_limit(const QuantizationPlan& plan) {
 
 IntegerSensitivity integer_sensitivity(const QuantizationPlan& plan, Neighbouring neighbouring) {
   return integer_sensitivity(squared_norm_limit(plan), plan.dimension, neighbouring);
+}
+
+IntegerSensitivity nearest_integer_sensitivity(double clipping_norm, double granularity,
+                                               std::int64_t dimension, Neighbouring neighbouring) {
+  check_plan("nearest_integer_sensitivity",
+             {.clipping_norm = clipping_norm, .granularity = granularity, .dimension = dimension});
+  const double vectors = neighbouring == Neighbouring::kReplaceOne ? 2.0 : 1.0;
+  const double root = std::sqrt(static_cast<double>(dimension));
+  const double l2 = (vectors * clipping_norm / granularity + root) * kRoundingOfDoubles;
+  return {.l1 = std::min(root * l2, l2 * l2) * (1.0 + 0x1p-50), .l2 = l2};
 }
 
 std::vector<std::int64_t> round_to_integers(kernels::Span<const double> values,

@@ -296,6 +296,13 @@ void bind_accountants(py::module_& module) {
           },
           py::arg("delta"), "Smallest epsilon known at `delta` in (0, 1), rounded up.")
       .def(
+          "get_epsilon",
+          [](const Accountant& accountant, double delta) {
+            return without_gil(accountant,
+                               [&](const Accountant& copy) { return copy.epsilon(delta); });
+          },
+          py::arg("delta"), "Opacus' name of `epsilon`.")
+      .def(
           "delta",
           [](const Accountant& accountant, double epsilon) {
             return without_gil(accountant,
@@ -334,12 +341,18 @@ void bind_accountants(py::module_& module) {
           py::arg("epsilons"), "[k] delta at each of the epsilons.")
       .def(
           "statement",
-          [](const Accountant& accountant, double delta) {
+          [](const Accountant& accountant, double delta, const std::string& unit,
+             bool whole_units) {
+            const StatementOptions options{.unit = unit, .whole_units = whole_units};
             return without_gil(accountant, [&](const Accountant& copy) {
-              return make_privacy_statement(copy, delta);
+              return make_privacy_statement(copy.composition(), copy.guarantee(delta), copy.name(),
+                                            options);
             });
           },
-          py::arg("delta"), "What is promised at `delta`, in words.")
+          py::arg("delta"), py::arg("unit") = "example", py::arg("whole_units") = false,
+          "What is promised at `delta`, in words. `unit`: whose presence is protected;\n"
+          "`whole_units`: the releases draw and bound whole units, each with all its examples, as\n"
+          "training by users does.")
       .def_property_readonly("composition", &Accountant::composition,
                              "Everything that was composed.")
       .def(
@@ -463,7 +476,8 @@ void bind_statements(py::module_& module) {
       .def_readonly("method", &PrivacyStatement::method)
       .def_readonly("order", &PrivacyStatement::order)
       .def_readonly("releases", &PrivacyStatement::releases)
-      .def_readonly("conditions", &PrivacyStatement::conditions)
+      .def_readwrite("conditions", &PrivacyStatement::conditions,
+                     "Sentences without which it does not hold. A list by value: assign to it.")
       .def_readonly("assumed_public", &PrivacyStatement::assumed_public)
       .def_readonly("not_covered", &PrivacyStatement::not_covered)
       .def_readonly("version", &PrivacyStatement::version)
@@ -479,10 +493,14 @@ void bind_statements(py::module_& module) {
 void bind_reports(py::module_& module) {
   py::class_<TrainingReport>(module, "TrainingReport",
                              "What a training run promises and on what assumptions.")
-      .def(py::init([](const Accountant& accountant, double delta) {
-             return make_training_report(accountant, delta);
+      .def(py::init([](const Accountant& accountant, double delta, const std::string& unit) {
+             return make_training_report(accountant, delta, unit);
            }),
-           py::arg("accountant"), py::arg("delta"))
+           py::arg("accountant"), py::arg("delta"), py::arg("unit") = "example",
+           "unit: what is drawn and bounded as a whole: \"example\", or for example \"user\".")
+      .def_readonly("unit", &TrainingReport::unit)
+      .def_readwrite("unit_count", &TrainingReport::unit_count,
+                     "Of another unit than an example; treated as public.")
       .def_readonly("guarantee", &TrainingReport::guarantee)
       .def_readonly("accountant", &TrainingReport::accountant)
       .def_readonly("composition", &TrainingReport::composition)
@@ -526,6 +544,7 @@ void bind_accounting(py::module_& module) {
   bind_accountants(accounting);
   bind_reports(accounting);
   bind_calibration(accounting);
+  bind_accounting_functions(accounting);
 }
 
 }  // namespace velum::python

@@ -11,9 +11,11 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "bindings.h"
+#include "engine_names.h"
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/release_guard.h"
 #include "velum/dpsgd/clipping.h"
@@ -23,6 +25,7 @@
 #include "velum/dpsgd/privacy_engine.h"
 #include "velum/dpsgd/reduced_loss.h"
 #include "velum/dpsgd/user_poisson_sampler.h"
+#include "zeroed_memory.h"
 
 namespace py = pybind11;
 
@@ -30,6 +33,11 @@ namespace velum::python {
 namespace {
 
 using namespace dpsgd;  // NOLINT(google-build-using-namespace): this file is about its names
+/// As Python has it: see `ZeroedMemory`.
+struct UserSampler : ZeroedMemory, UserPoissonSampler {
+  using UserPoissonSampler::UserPoissonSampler;
+};
+using AnySampler = std::variant<const PoissonSampler*, const UserSampler*>;
 // The GIL is released around every backward pass: the engine's threads, and functions in Python
 // that they call, need it.
 using NoGil = py::call_guard<py::gil_scoped_release>;
@@ -129,6 +137,13 @@ void bind_clipping(py::module_& module) {
                       [](const std::string& json) { return Clipping::from_json(json); }));
 }
 
+SampleChoice sample_choice_of(const std::string& name) {
+  if (name == "uniform") return SampleChoice::kUniform;
+  if (name == "first") return SampleChoice::kFirst;
+  throw std::invalid_argument("UserPoissonSampler: sample_choice = \"" + name +
+                              "\", expected uniform or first");
+}
+
 /// What a checkpoint holds of an engine, in types that any format can keep.
 py::dict to_dict(const EngineState& state) {
   py::dict values;
@@ -164,32 +179,81 @@ void bind_engine(py::module_& module) {
       .def_property_readonly("dataset_size", &PoissonSampler::dataset_size)
       .def_property_readonly("sampling_rate", &PoissonSampler::sampling_rate)
       .def_property_readonly("expected_batch_size", &PoissonSampler::expected_batch_size);
+  py::class_<UserSampler>(
+      module, "UserPoissonSampler",
+      "Draws logical batches of whole users: at every step each user is included independently "
+      "with "
+      "probability sampling_rate, with all of the user's samples or a choice of them. The key is "
+      "the operating system's.")
+      .def(py::init([](const std::vector<std::int64_t>& user_of_sample, double sampling_rate,
+                       const std::optional<std::int64_t>& max_samples_per_user,
+                       const std::string& sample_choice) {
+             return std::make_unique<UserSampler>(
+                 user_of_sample, sampling_rate,
+                 UserSamplingOptions{.max_samples_per_user = max_samples_per_user,
+                                     .choice = sample_choice_of(sample_choice)});
+           }),
+           py::arg("user_of_sample"), py::arg("sampling_rate"),
+           py::arg("max_samples_per_user") = py::none(), py::arg("sample_choice") = "uniform")
+      .def(
+          "next",
+          [](UserSampler& sampler) {
+            UserBatch batch = sampler.next();
+            return std::pair(std::move(batch.samples), std::move(batch.users));
+          },
+          "(samples, users): the indices of the next batch, those of a user together and "
+          "ascending, "
+          "and the user of each; maybe none.")
+      .def_property_readonly("user_count", &UserPoissonSampler::user_count)
+      .def_property_readonly("dataset_size", &UserPoissonSampler::dataset_size,
+                             "Number of samples of all users together.")
+      .def_property_readonly("sampling_rate", &UserPoissonSampler::sampling_rate, "Of a user.")
+      .def_property_readonly("expected_batch_size", &UserPoissonSampler::expected_batch_size,
+                             "sampling_rate * user_count.")
+      .def_property_readonly("most_samples_of_a_user", &UserPoissonSampler::most_samples_of_a_user,
+                             "That a batch can have; depends on the data.");
 
   py::class_<PrivacyEngine>(
       module, "PrivacyEngine",
       "Makes the gradient of a logical batch private; see velum.PrivacyEngine.")
-      .def(py::init([](const std::vector<at::Tensor>& parameters, const PoissonSampler& sampler,
+      .def(py::init([](const std::vector<at::Tensor>& parameters, const AnySampler& sampler,
                        const Clipping& clipping, double noise_multiplier,
                        const std::shared_ptr<Accountant>& accountant, bool allow_slow_rules,
                        const std::optional<std::shared_ptr<ReleaseGuard>>& release_guard,
-                       const std::optional<py::dict>& state) {
+                       const std::string& user_gradient, const std::optional<py::dict>& state) {
              const PrivacyOptions options{.clipping = clipping,
                                           .noise_multiplier = noise_multiplier,
+                                          .user_gradient = user_gradient_of(user_gradient),
                                           .allow_slow_rules = allow_slow_rules,
                                           .accountant = accountant,
                                           .release_guard = release_guard.value_or(nullptr)};
-             return state.has_value()
-                        ? std::make_unique<PrivacyEngine>(parameters, sampler, options,
-                                                          from_dict(*state))
-                        : std::make_unique<PrivacyEngine>(parameters, sampler, options);
+             return std::visit(
+                 [&](const auto* which) {
+                   if (which == nullptr) {
+                     throw std::invalid_argument("PrivacyEngine: sampler is None, expected one");
+                   }
+                   return state.has_value()
+                              ? std::make_unique<PrivacyEngine>(parameters, *which, options,
+                                                                from_dict(*state))
+                              : std::make_unique<PrivacyEngine>(parameters, *which, options);
+                 },
+                 sampler);
            }),
            py::arg("parameters"), py::arg("sampler"), py::arg("clipping"),
            py::arg("noise_multiplier"), py::arg("accountant"), py::arg("allow_slow_rules"),
-           py::arg("release_guard"), py::arg("state"))
+           py::arg("release_guard"), py::arg("user_gradient"), py::arg("state"))
       .def(
           "accumulate",
-          [](PrivacyEngine& engine, const at::Tensor& losses) { engine.accumulate(losses); },
-          py::arg("losses"), NoGil())
+          [](PrivacyEngine& engine, const at::Tensor& losses,
+             const std::optional<std::vector<std::int64_t>>& users) {
+            if (users.has_value()) {
+              engine.accumulate(losses, *users);
+            } else {
+              engine.accumulate(losses);
+            }
+          },
+          py::arg("losses"), py::arg("users"), NoGil(),
+          "`users`: of each loss, where users are sampled.")
       .def(
           "finish_step", [](PrivacyEngine& engine) { return engine.finish_step().slow_nodes; },
           NoGil(), "Names of the operations that were treated by their own backward.")

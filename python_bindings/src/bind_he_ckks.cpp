@@ -474,7 +474,8 @@ void bind_evaluator(py::module_& module) {
         return call_held(
             [&](auto& v, auto& x, auto& s) { return v.multiply_integer(x, factor, s); }, e, a);
       },
-      py::arg("a"), py::arg("factor"), "Exact, without a change of scale; |factor| < 2**62.");
+      py::arg("a"), py::arg("factor"),
+      "Exact, without a change of scale; the magnitude of factor is below 2**62.");
   evaluator.def(
       "relinearize",
       [](const E& e, const C& a, const Held<RelinearizationKey>& key) {

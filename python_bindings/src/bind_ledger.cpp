@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bindings.h"
+#include "he_objects.h"
 #include "velum/dpsgd/accounting/release_guard.h"
 #include "velum/dpsgd/ledger/ledger.h"
 #include "velum/dpsgd/ledger/ledger_guard.h"
@@ -134,6 +135,23 @@ void bind_ledger_class(py::module_& module) {
           "note", [](Ledger& ledger, const std::string& text) { ledger.note(text); },
           py::arg("text"))
       .def(
+          "claim_once",
+          [](Ledger& ledger, const std::string& domain, const py::bytes& digest) {
+            return ledger.claim_once(domain, digest_of("Ledger.claim_once", "digest", digest));
+          },
+          py::arg("domain"), py::arg("digest"),
+          "Enters, durably, that something is made that must never be made a second time, such as "
+          "a\n"
+          "decryption share: True, and make it only then; False if the pair was entered before.\n"
+          "The method is a register for velum.he.threshold.Party and "
+          "velum.he.aggregation.Owner.\n\n"
+          "Args:\n"
+          "    domain: what is made; as the id of a data set.\n"
+          "    digest: 32 bytes, of what it is about.\n\n"
+          "Raises:\n"
+          "    ValueError: if the domain is none or the digest has another size.\n"
+          "    LedgerError: if it could not be entered; nothing must be made then.")
+      .def(
           "reserve",
           [](Ledger& ledger, const std::string& data_set, const Mechanism& mechanism,
              std::int64_t count, const std::optional<std::string>& run, const std::string& label,
@@ -181,6 +199,10 @@ void bind_ledger_class(py::module_& module) {
           "status",
           [](const Ledger& ledger, const std::string& data_set) { return ledger.status(data_set); },
           py::arg("data_set"), "Where a data set stands.")
+      .def(
+          "reserved_by_run",
+          [](const Ledger& ledger, const std::string& run) { return ledger.reserved_by_run(run); },
+          py::arg("run"), "What a run has reserved and not given back: a Composition.")
       .def_property_readonly(
           "data_sets",
           [](const Ledger& ledger) {
@@ -209,7 +231,17 @@ void bind_ledger_class(py::module_& module) {
           "Checks everything; what is wrong, at most 20 findings, none if all is well.");
 
   py::class_<ReleaseGuard, std::shared_ptr<ReleaseGuard>>(
-      module, "ReleaseGuard", "Asked before every private release; keeps books or refuses.");
+      module, "ReleaseGuard", "Asked before every private release; keeps books or refuses.")
+      .def(
+          "before_release",
+          [](ReleaseGuard& guard, const Mechanism& mechanism, const std::string& label) {
+            guard.before_release(mechanism, label);
+          },
+          py::arg("mechanism"), py::arg("label"),
+          "Returns when one release may happen and stands in the books. BudgetExceeded where a "
+          "budget\nrefuses it: then nothing may be released. For releases of your own; engines ask "
+          "by "
+          "themselves.");
   py::class_<LedgerGuard, ReleaseGuard, std::shared_ptr<LedgerGuard>>(
       module, "LedgerGuard",
       "Enters the steps of one training into a ledger, `block` at a time; for `release_guard` of "
@@ -220,6 +252,17 @@ void bind_ledger_class(py::module_& module) {
            }),
            py::arg("ledger"), py::arg("data_set"), py::arg("run"), py::arg("block") = 1,
            py::arg("description") = "")
+      .def(
+          "reserve_ahead",
+          [](LedgerGuard& guard, const Mechanism& mechanism, const std::string& label,
+             std::int64_t count) { guard.reserve_ahead(mechanism, label, count); },
+          py::arg("mechanism"), py::arg("label"), py::arg("count"),
+          "Makes sure that a release is reserved, at most `count` with it, without using it, so "
+          "that a\n"
+          "loop finds the end of the budget before it computes a step. The label of an engine's "
+          "steps\n"
+          "is \"training\", or \"training, by user\". BudgetExceeded where there is no room for "
+          "one.")
       .def("give_back_unused", &LedgerGuard::give_back_unused,
            "Gives back what was entered and never asked for; at the end of a training.");
 }
@@ -233,6 +276,12 @@ void bind_ledger(py::module_& module) {
   py::register_exception<LedgerDamaged>(ledger, "LedgerDamaged", error).doc() =
       "The file is not what a ledger writes.";
   bind_ledger_class(ledger);
+  ledger.def(
+      "parse_foreign_releases",
+      [](const std::string& json_lines, Neighbouring neighbouring) {
+        return parse_foreign_releases(json_lines, neighbouring);
+      },
+      py::arg("json_lines"), py::arg("neighbouring"));
 }
 
 }  // namespace velum::python

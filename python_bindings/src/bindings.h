@@ -9,8 +9,12 @@
 namespace velum::python {
 
 void bind_accounting(pybind11::module_& module);
+/// More of the submodule accounting.
+void bind_accounting_functions(pybind11::module_& accounting);
+void bind_audit(pybind11::module_& module);
 void bind_dpsgd(pybind11::module_& module);
 void bind_he(pybind11::module_& module);
+void bind_integer_noise(pybind11::module_& module);
 void bind_kernels(pybind11::module_& module);
 void bind_ledger(pybind11::module_& module);
 

@@ -28,6 +28,7 @@
 #include "velum/he/serialization.h"
 #include "velum/he/threshold/once_register.h"
 #include "velum/kernels/random/key_source.h"
+#include "zeroed_memory.h"
 
 /// What the bindings of homomorphic encryption share: how C++ objects are held, called without the
 /// GIL, and made from and to arrays and bytes.
@@ -57,18 +58,6 @@ struct Session {
 /// kernels::BackendUnavailable.
 std::shared_ptr<const Session> make_session(const he::Parameters& parameters, int threads,
                                             const std::string& device);
-
-/// Memory that pybind11 asks for before an object is made is zero: so `cls.__new__(cls)`, which
-/// never makes it, has null pointers and not any.
-struct ZeroedMemory {
-  static void* operator new(std::size_t size) {
-    void* const memory = ::operator new(size);
-    std::memset(memory, 0, size);
-    return memory;
-  }
-  static void* operator new(std::size_t, void* place) noexcept { return place; }
-  static void operator delete(void* memory) { ::operator delete(memory); }
-};
 
 [[noreturn]] inline void refuse_unmade() {
   throw py::type_error("velum.he: the object was never initialised, or was used up");

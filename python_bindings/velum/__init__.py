@@ -14,6 +14,8 @@ Train an unmodified torch.nn model under differential privacy, and say what was 
     Clipping               how a sample's gradient is bounded
     accounting             mechanisms, accountants, calibration, statements
     ledger                 one budget for all runs on a data set
+    audit                  is the claim true of your model, in the code that runs?
+    integer_noise          exact noise that several clients add together
     per_sample_gradients   the gradient of every single loss, from the autograd graph
     per_sample_norms       their norms, without the gradients
     explain                how these are taken for your model, and at what cost
@@ -32,7 +34,7 @@ from . import _torch as _torch  # first: refuses another torch before the extens
 
 # isort: on
 from . import _html as _html
-from . import accounting, he, kernels, ledger, plot
+from . import accounting, audit, he, integer_noise, kernels, ledger, plot
 from ._build_info import VERSION as __version__
 from ._core import BackendUnavailable, Clipping, CudaError, built_with_cuda
 from ._progress import progress
@@ -49,8 +51,10 @@ __all__ = [
     "PrivacyEngine",
     "__version__",
     "accounting",
+    "audit",
     "built_with_cuda",
     "he",
+    "integer_noise",
     "clipped_step",
     "explain",
     "kernels",

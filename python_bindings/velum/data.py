@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import (
     BatchSampler,
@@ -18,7 +21,7 @@ from torch.utils.data import (
 
 from . import _core
 
-__all__ = ["PoissonBatchSampler", "PoissonDataLoader"]
+__all__ = ["PoissonDataLoader"]
 
 
 class PoissonBatchSampler(Sampler[list[int]]):
@@ -28,16 +31,18 @@ class PoissonBatchSampler(Sampler[list[int]]):
     others and of other steps. The randomness is ChaCha20 with a key of the operating system.
 
     Args:
-        dataset_size: number of samples, 1 to 2**35.
-        sampling_rate: in (0, 1].
+        sampler: draws the batches; of whole users, where it is a `UserPoissonSampler`.
         steps: logical batches in a pass over this sampler.
-        max_physical_batch_size: most indices in a list; None: a logical batch is one list.
+        max_physical_batch_size: most indices in a list; None: a logical batch is one list. All
+            samples of a user stand in one list.
+
+    Raises:
+        ValueError: if a number is below 1, or a user may have more samples than a list.
     """
 
     def __init__(
         self,
-        dataset_size: int,
-        sampling_rate: float,
+        sampler: _core.PoissonSampler | _core.UserPoissonSampler,
         steps: int,
         max_physical_batch_size: int | None = None,
     ) -> None:
@@ -48,40 +53,68 @@ class PoissonBatchSampler(Sampler[list[int]]):
                 f"PoissonBatchSampler: max_physical_batch_size = {max_physical_batch_size}, "
                 "expected >= 1"
             )
-        self.sampler = _core.PoissonSampler(dataset_size, sampling_rate)
+        if (
+            max_physical_batch_size is not None
+            and isinstance(sampler, _core.UserPoissonSampler)
+            and sampler.most_samples_of_a_user > max_physical_batch_size
+        ):
+            raise ValueError(
+                f"PoissonBatchSampler: max_physical_batch_size = {max_physical_batch_size}, expected "
+                f">= {sampler.most_samples_of_a_user}, the most samples of a user: all of them belong "
+                "in one physical batch; max_samples_per_user bounds them"
+            )
+        self.sampler = sampler
         self.steps = steps
         self.max_physical_batch_size = max_physical_batch_size
-        self.drawn: deque[tuple[int, bool]] = deque()  # of the pass: (rows, last of its step)
+        self.drawn: deque[Drawn] = deque()  # of the pass
 
     def limited(self, max_physical_batch_size: int) -> PoissonBatchSampler:
         """The same draws, in lists of at most so many indices."""
-        other = PoissonBatchSampler(
-            self.sampler.dataset_size,
-            self.sampler.sampling_rate,
-            self.steps,
-            max_physical_batch_size,
-        )
-        other.sampler = self.sampler
-        return other
+        return PoissonBatchSampler(self.sampler, self.steps, max_physical_batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         self.drawn = deque()
         return self._draw(self.drawn)
 
-    def _draw(self, drawn: deque[tuple[int, bool]]) -> Iterator[list[int]]:
+    def _draw(self, drawn: deque[Drawn]) -> Iterator[list[int]]:
         for _ in range(self.steps):
-            indices = self.sampler.next()
-            size = self.max_physical_batch_size or max(len(indices), 1)
-            for begin in range(0, max(len(indices), 1), size):  # an empty batch is a batch
-                piece = indices[begin : begin + size]
-                drawn.append((len(piece), begin + size >= len(indices)))
-                yield piece
+            users: list[int] | None = None
+            if isinstance(self.sampler, _core.UserPoissonSampler):
+                indices, users = self.sampler.next()
+            else:
+                indices = self.sampler.next()
+            begin = 0
+            while begin == 0 or begin < len(indices):  # an empty batch is a batch
+                end = self._end_of_piece(begin, len(indices), users)
+                piece = users[begin:end] if users is not None else None
+                drawn.append(Drawn(end - begin, end == len(indices), piece))
+                yield indices[begin:end]
+                if end == 0:
+                    break
+                begin = end
+
+    def _end_of_piece(self, begin: int, size: int, users: list[int] | None) -> int:
+        """Where the list that starts at `begin` ends: at most the maximum later, between users."""
+        end = min(size, begin + (self.max_physical_batch_size or size))
+        while users is not None and begin < end < size and users[end] == users[end - 1]:
+            end -= 1
+        return end
 
     def __len__(self) -> int:
         """Logical batches in a pass, or about how many physical ones where they are limited."""
         if self.max_physical_batch_size is None:
             return self.steps
-        return self.steps * -int(-self.sampler.expected_batch_size // self.max_physical_batch_size)
+        samples = self.sampler.sampling_rate * self.sampler.dataset_size
+        return self.steps * -int(-samples // self.max_physical_batch_size)
+
+
+@dataclass
+class Drawn:
+    """A physical batch that was drawn."""
+
+    rows: int
+    last: bool  # of its logical batch
+    users: list[int] | None = None  # [rows]: the user of each, where users are drawn
 
 
 def _without_rows(batch: Any) -> Any:
@@ -124,20 +157,40 @@ class PoissonDataLoader(DataLoader[Any]):
     not: each sample comes with probability `sampling_rate` = 1 / len(data_loader), drawn anew at
     every step, and a pass has as many steps as `data_loader` has batches.
 
+    With `user_of_sample` whole users come with that probability instead, each with all of the
+    user's samples, or a choice of at most `max_samples_per_user` of them.
+
     Args:
         data_loader: over a map-style data set, sequential or shuffled.
+        user_of_sample: [samples] integers, the user of each sample of the data set, any numbers.
+        max_samples_per_user: most samples of a user in a step, >= 1; None: all. It bounds memory;
+            what bounds the privacy cost of a user is the clip.
+        sample_choice: which samples of a user take part where there are more: "uniform", a subset at
+            random, drawn anew at every step, or "first", always those of the smallest indices.
 
     Raises:
-        ValueError: for a data set that is a stream, or a loader whose sampler draws something else
-            than every sample once; the text says what to do.
+        ValueError: for a data set that is a stream, a loader whose sampler draws something else
+            than every sample once, or users that are not one integer for each sample; the text says
+            what to do.
     """
 
     def __init__(
-        self, data_loader: DataLoader[Any], *, batch_sampler: PoissonBatchSampler | None = None
+        self,
+        data_loader: DataLoader[Any],
+        *,
+        user_of_sample: npt.ArrayLike | None = None,
+        max_samples_per_user: int | None = None,
+        sample_choice: str = "uniform",
+        batch_sampler: PoissonBatchSampler | None = None,
     ) -> None:
         dataset = data_loader.dataset
         empty: Any = None
         if isinstance(data_loader, PoissonDataLoader):
+            if data_loader.by_user and user_of_sample is None and batch_sampler is None:
+                raise ValueError(
+                    "PoissonDataLoader: data_loader draws users, and user_of_sample is not given; "
+                    "give it again, or a loader of samples"
+                )
             collate_fn = data_loader.collate_fn
         else:
             _check_sampling(data_loader)
@@ -145,11 +198,21 @@ class PoissonDataLoader(DataLoader[Any]):
             empty = _without_rows(make([dataset[0]]))
             collate_fn = _Collate(make, empty)
         if batch_sampler is None:
-            batch_sampler = PoissonBatchSampler(
-                len(dataset),  # type: ignore[arg-type]
-                1 / len(data_loader),
-                len(data_loader),
-            )
+            size, steps = len(dataset), len(data_loader)  # type: ignore[arg-type]
+            sampler: _core.PoissonSampler | _core.UserPoissonSampler
+            if user_of_sample is None:
+                if max_samples_per_user is not None or sample_choice != "uniform":
+                    raise ValueError(
+                        "PoissonDataLoader: max_samples_per_user or sample_choice without "
+                        "user_of_sample, expected none of them: there are no users"
+                    )
+                sampler = _core.PoissonSampler(size, 1 / steps)
+            else:
+                users = _users_of(user_of_sample, size)
+                sampler = _core.UserPoissonSampler(
+                    users, 1 / steps, max_samples_per_user, sample_choice
+                )
+            batch_sampler = PoissonBatchSampler(sampler, steps)
         self._listener: Listener | None = None
         workers: dict[str, Any] = {}
         if data_loader.num_workers > 0:
@@ -178,13 +241,18 @@ class PoissonDataLoader(DataLoader[Any]):
         return self.batch_sampler
 
     @property
+    def by_user(self) -> bool:
+        """Whether whole users are drawn."""
+        return isinstance(self.poisson.sampler, _core.UserPoissonSampler)
+
+    @property
     def sampling_rate(self) -> float:
-        """The probability with which a sample is in a logical batch."""
+        """The probability with which a sample, or a user, is in a logical batch."""
         return self.poisson.sampler.sampling_rate
 
     @property
     def expected_batch_size(self) -> float:
-        """sampling_rate * number of samples: the divisor of every step."""
+        """sampling_rate * number of samples, or of users: the divisor of every step."""
         return self.poisson.sampler.expected_batch_size
 
     def limited(self, max_physical_batch_size: int) -> PoissonDataLoader:
@@ -199,9 +267,9 @@ class PoissonDataLoader(DataLoader[Any]):
         batches = super().__iter__()
         drawn = self.poisson.drawn
         for batch in batches:
-            rows, last = drawn.popleft()
+            handed_out = drawn.popleft()
             if self._listener is not None:
-                self._listener.arrived(rows, last)
+                self._listener.arrived(handed_out)
             yield batch
 
 
@@ -212,9 +280,21 @@ class Listener:
         """A loop over the loader begins."""
         raise NotImplementedError
 
-    def arrived(self, rows: int, last: bool) -> None:
-        """A physical batch of so many rows is handed out; `last` ends the logical one."""
+    def arrived(self, drawn: Drawn) -> None:
+        """That physical batch is handed out."""
         raise NotImplementedError
+
+
+def _users_of(user_of_sample: npt.ArrayLike, size: int) -> list[int]:
+    """One integer for each sample."""
+    users = np.asarray(user_of_sample)
+    if users.dtype.kind not in "iu" or users.shape != (size,):
+        raise ValueError(
+            f"PoissonDataLoader: user_of_sample has shape {list(users.shape)} and type {users.dtype}, "
+            f"expected [{size}] integers, the user of each sample of the data set"
+        )
+    named: list[int] = users.tolist()
+    return named
 
 
 def _check_sampling(data_loader: DataLoader[Any]) -> None:

@@ -12,7 +12,8 @@ is refused and nothing is released. Several processes may share one file. The fi
 program `velum ledger`. Not for two threads at once, nor for a forked child (RuntimeError).
 """
 
-from ._core.accounting import BudgetExceeded
+from ._core import ledger as _ledger
+from ._core.accounting import BudgetExceeded, Composition, Neighbouring
 from ._core.ledger import (
     DataSetStatus,
     Ledger,
@@ -30,4 +31,22 @@ __all__ = [
     "LedgerError",
     "LedgerGuard",
     "ReleaseGuard",
+    "parse_foreign_releases",
 ]
+
+
+def parse_foreign_releases(
+    json_lines: str, neighbouring: Neighbouring = Neighbouring.ADD_OR_REMOVE_ONE
+) -> Composition:
+    """Reads releases that were made elsewhere, for `Ledger.record_foreign`: a JSON object a line.
+
+        {"mechanism": {"kind": "gaussian", "noise_multiplier": 2}, "count": 3, "label": "census"}
+
+    Args:
+        json_lines: `count` and `label` may be left out: 1, "". Empty lines are passed over.
+        neighbouring: of the data set.
+
+    Raises:
+        ValueError: naming the line.
+    """
+    return _ledger.parse_foreign_releases(json_lines, neighbouring)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import IO, Any
 
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -20,18 +21,16 @@ from torch.utils.hooks import RemovableHandle
 from . import _core
 from ._core import Clipping
 from .accounting import Accountant, PrivacyStatement, TrainingReport, make_accountant
-from .data import Listener, PoissonDataLoader
+from .data import Drawn, Listener, PoissonDataLoader
 from .ledger import ReleaseGuard
 
 __all__ = ["BatchMemoryManager", "PrivacyEngine", "clipped_step"]
 
 
 @dataclass
-class _Batch:
+class _Batch(Drawn):
     """The physical batch that the loader handed out last."""
 
-    rows: int
-    last: bool  # of its logical batch
     added: bool = False  # its losses are in the sum
     stepped: bool = False
 
@@ -100,6 +99,10 @@ class PrivacyEngine:
         loss_reduction: str = "mean",
         allow_slow_rules: bool = False,
         release_guard: ReleaseGuard | None = None,
+        user_of_sample: npt.ArrayLike | None = None,
+        max_samples_per_user: int | None = None,
+        sample_choice: str = "uniform",
+        user_gradient: str = "mean",
         **clipping_options: float,
     ) -> PoissonDataLoader:
         """The native way: nothing but the loader is replaced.
@@ -122,7 +125,18 @@ class PrivacyEngine:
                 "make_private: module is private already, through this engine or another one; call "
                 "detach() of that engine first"
             )
-        loader = PoissonDataLoader(data_loader)
+        loader = PoissonDataLoader(
+            data_loader,
+            user_of_sample=user_of_sample,
+            max_samples_per_user=max_samples_per_user,
+            sample_choice=sample_choice,
+        )
+        if self._runs and self._runs[-1].by_user != loader.by_user:
+            raise ValueError(
+                "make_private: user_of_sample is given for one model and not for another, expected "
+                "for all of an engine or none: its books are about users or about samples; make "
+                "another engine"
+            )
         run = _Run(
             self,
             tracked,
@@ -132,6 +146,7 @@ class PrivacyEngine:
             loss_reduction,
             allow_slow_rules,
             release_guard,
+            user_gradient,
         )
         self._runs.append(run)
         return loader
@@ -153,6 +168,10 @@ class PrivacyEngine:
         grad_sample_mode: str = "hooks",
         allow_slow_rules: bool = False,
         release_guard: ReleaseGuard | None = None,
+        user_of_sample: npt.ArrayLike | None = None,
+        max_samples_per_user: int | None = None,
+        sample_choice: str = "uniform",
+        user_gradient: str = "mean",
         **clipping_options: float,
     ) -> tuple[Any, ...]:
         """Makes `module` and `optimizer` train privately, and returns them with a Poisson loader.
@@ -180,6 +199,14 @@ class PrivacyEngine:
             allow_slow_rules: let operations without a rule of their own be treated by their own
                 backward, once per sample: exact, and slow.
             release_guard: asked before every step, which it may refuse: a `velum.ledger.LedgerGuard`.
+            user_of_sample: [samples] integers, the user of each sample of the data set, any
+                numbers: then whole users are drawn, and the gradient of a user's samples together
+                is clipped to C, so that epsilon is about a user with all samples. The number of
+                users is treated as public, and how many samples each has is not.
+            max_samples_per_user, sample_choice: how many samples of a user take part in a step, and
+                which; see PoissonDataLoader.
+            user_gradient: what of a user is clipped: "mean", the mean of the gradients of the
+                user's samples in the step, or "sum".
 
         Returns:
             (module, optimizer, data_loader).
@@ -233,6 +260,10 @@ class PrivacyEngine:
             loss_reduction=loss_reduction,
             allow_slow_rules=allow_slow_rules,
             release_guard=release_guard,
+            user_of_sample=user_of_sample,
+            max_samples_per_user=max_samples_per_user,
+            sample_choice=sample_choice,
+            user_gradient=user_gradient,
             **clipping_options,
         )
         self._runs[-1].take_over(module, optimizer)
@@ -260,7 +291,7 @@ class PrivacyEngine:
 
         Args:
             target_epsilon: finite and > 0.
-            target_delta: in (0, 1); should be well below 1 / number of samples.
+            target_delta: in (0, 1); should be well below 1 / number of samples, or of users.
             epochs: passes over the loader, >= 1.
             others: as of `make_private`, but for `noise_multiplier`.
 
@@ -324,7 +355,10 @@ class PrivacyEngine:
     def statement(self, delta: float | None = None) -> PrivacyStatement:
         """What is promised, about whom, and on what condition; see `report` for `delta`."""
         with _lock:
-            return self._accountant.statement(self._default_delta(delta))
+            by_user = bool(self._runs) and self._runs[-1].by_user
+            return self._accountant.statement(
+                self._default_delta(delta), "user" if by_user else "example", by_user
+            )
 
     def report(self, delta: float | None = None) -> TrainingReport:
         """The report of the training: the promise, the mechanism and the assumptions.
@@ -333,21 +367,28 @@ class PrivacyEngine:
 
         Args:
             delta: by default the one of `make_private_with_epsilon`, else the smaller of 1e-5 and a
-                tenth of 1 / number of samples.
+                tenth of 1 / number of samples, or of users where they are protected.
 
         Raises:
             RuntimeError: before `make_private`.
         """
         with _lock:
-            report = TrainingReport(self._accountant, self._default_delta(delta))
+            if not self._runs:
+                raise RuntimeError("PrivacyEngine: nothing is private yet; call make_private first")
             run = self._runs[-1]
+            sampler = run.loader.poisson.sampler
+            report = TrainingReport(
+                self._accountant, self._default_delta(delta), "user" if run.by_user else "example"
+            )
+            if isinstance(sampler, _core.UserPoissonSampler):
+                report.unit_count = sampler.user_count
             report.secure_randomness = True
             report.noise_multiplier = run.noise_multiplier
             report.clipping_norm = run.core.sensitivity
             report.clipping = str(run.clipping)
             report.sampling_rate = run.loader.sampling_rate
             report.steps = run.steps
-            report.dataset_size = run.loader.poisson.sampler.dataset_size
+            report.dataset_size = sampler.dataset_size
             report.expected_batch_size = run.core.expected_batch_size
             report.model = type(run.module).__name__ if run.module is not None else ""
             report.dataset = type(run.loader.dataset).__name__
@@ -456,7 +497,11 @@ class PrivacyEngine:
             return self._target_delta
         if not self._runs:
             raise RuntimeError("PrivacyEngine: nothing is private yet; call make_private first")
-        return min(1e-5, 0.1 / self._runs[-1].loader.poisson.sampler.dataset_size)
+        sampler = self._runs[-1].loader.poisson.sampler
+        units = sampler.dataset_size
+        if isinstance(sampler, _core.UserPoissonSampler):
+            units = sampler.user_count
+        return min(1e-5, 0.1 / units)
 
     def _only_run(self, function: str) -> _Run:
         attached = [run for run in self._runs if run.attached]
@@ -493,6 +538,7 @@ class _Run(Listener):
         loss_reduction: str,
         allow_slow_rules: bool,
         release_guard: ReleaseGuard | None,
+        user_gradient: str,
     ) -> None:
         if loss_reduction not in ("mean", "sum"):
             raise ValueError(
@@ -506,6 +552,7 @@ class _Run(Listener):
         self.loss_reduction = loss_reduction
         self.allow_slow_rules = allow_slow_rules
         self.release_guard = release_guard
+        self.user_gradient = user_gradient
         self.core = self._make_core(None)
         self.batch: _Batch | None = None
         self.steps = 0
@@ -520,6 +567,11 @@ class _Run(Listener):
         _runs.add(self)
         _intercept_backward()
 
+    @property
+    def by_user(self) -> bool:
+        """Whether users are drawn and protected, not samples."""
+        return self.loader.by_user
+
     def _make_core(self, state: dict[str, Any] | None) -> _core.PrivacyEngine:
         return _core.PrivacyEngine(
             self.parameters,
@@ -529,6 +581,7 @@ class _Run(Listener):
             self.owner.accountant,
             self.allow_slow_rules,
             self.release_guard,
+            self.user_gradient,
             state,
         )
 
@@ -583,7 +636,7 @@ class _Run(Listener):
             self.core.abandon_step()  # of a loop that was broken off: nothing of it was released
             self.batch = None
 
-    def arrived(self, rows: int, last: bool) -> None:
+    def arrived(self, drawn: Drawn) -> None:
         with _lock:
             before = self.batch
             if before is not None and not before.stepped:
@@ -600,7 +653,7 @@ class _Run(Listener):
                         "an empty batch is a step like any other, and leaving it out would tell that "
                         "nobody was drawn"
                     )
-            self.batch = _Batch(rows, last)
+            self.batch = _Batch(drawn.rows, drawn.last, drawn.users)
 
     # What the training loop does.
 
@@ -619,7 +672,7 @@ class _Run(Listener):
                     "would count twice, and C would not bound it; add the losses before backward"
                 )
             losses = _core.per_sample_losses(loss, self.loss_reduction == "mean", batch.rows)
-            self.core.accumulate(losses)
+            self.core.accumulate(losses, batch.users)
             batch.added = True
 
     def finish(self) -> bool:

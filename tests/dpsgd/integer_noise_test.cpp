@@ -145,6 +145,50 @@ TEST(IntegerSensitivity, CoversEveryVectorWithinTheLimit) {
   }
 }
 
+TEST(NearestIntegerSensitivity, CoversRoundedVectorsThatDifferByTheClippingNorm) {
+  // Two vectors c apart in a direction and at offsets of which some make every rounding go apart.
+  const double c = 1.5;
+  for (const int d : {1, 2, 3}) {
+    double l1 = 0, l2 = 0;
+    for (int step = 0; step < 40000; ++step) {
+      double direction[3] = {1.0, 0.0, 0.0};
+      double start[3];
+      double norm = 0;
+      for (int i = 0; i < d; ++i) {
+        direction[i] = 0.05 + std::fmod(step * (0.6180339887 + 0.1 * i), 1.0);
+        start[i] = std::fmod(step * (0.7548776662 + 0.1 * i), 1.0);
+        norm += direction[i] * direction[i];
+      }
+      double absolute = 0, squared = 0;
+      for (int i = 0; i < d; ++i) {
+        const double other = start[i] + c * direction[i] / std::sqrt(norm);
+        const double moved = std::nearbyint(other) - std::nearbyint(start[i]);
+        absolute += std::abs(moved);
+        squared += moved * moved;
+      }
+      l1 = std::max(l1, absolute);
+      l2 = std::max(l2, std::sqrt(squared));
+    }
+    const IntegerSensitivity added =
+        nearest_integer_sensitivity(0.75, 0.5, d, Neighbouring::kAddOrRemoveOne);
+    EXPECT_LE(l1, added.l1);
+    EXPECT_LE(l2, added.l2);
+    EXPECT_GT(l2, c);  // without the rounding it would not be enough
+    EXPECT_NEAR(added.l2, c + std::sqrt(d), 1e-4);
+    EXPECT_NEAR(added.l1, std::min(std::sqrt(d) * added.l2, added.l2 * added.l2), 1e-9);
+    const IntegerSensitivity replaced =
+        nearest_integer_sensitivity(0.75, 0.5, d, Neighbouring::kReplaceOne);
+    EXPECT_NEAR(replaced.l2, 2 * c + std::sqrt(d), 1e-4);
+  }
+  EXPECT_EQ(
+      message([] { nearest_integer_sensitivity(1.0, 2.0, 3, Neighbouring::kAddOrRemoveOne); }),
+      "nearest_integer_sensitivity: granularity = 2, expected from clipping_norm / 2^30 to "
+      "clipping_norm = 1");
+  EXPECT_EQ(
+      message([] { nearest_integer_sensitivity(1.0, 0.5, 0, Neighbouring::kAddOrRemoveOne); }),
+      "nearest_integer_sensitivity: dimension = 0, expected 1 to 2^32");
+}
+
 TEST(DistributedNoise, OutOfRangeIsRefused) {
   EXPECT_EQ(message([] {
               distributed_discrete_gaussian(0.2, 2, 1, {1, 1});

@@ -219,3 +219,95 @@ def test_no_argument_crashes(data):
         books.epsilon(data.draw(numbers))
     except (TypeError, ValueError, OverflowError):
         pass
+
+
+def test_gaussian_releases_share_a_budget():
+    mu = acc.gaussian_mu(3.0, 1e-5)
+    assert float(gaussian_delta(mu, 3.0)) == pytest.approx(1e-5, rel=1e-9)
+    assert acc.gaussian_delta(mu, 3.0) == pytest.approx(1e-5, rel=1e-9)
+    assert acc.gaussian_epsilon(mu, 1e-5) == pytest.approx(3.0, rel=1e-9)
+    first, rest = acc.calibrate_gaussian_releases(
+        3.0, 1e-5, [("mean", 1, 0.12), ("training", 60, None)]
+    )
+    assert first == pytest.approx(1 / (0.12 * mu))
+    assert 1 / first**2 + 60 / rest**2 == pytest.approx(mu**2)
+    with pytest.raises(ValueError, match="two releases without share"):
+        acc.calibrate_gaussian_releases(3.0, 1e-5, [("a", 1, None), ("b", 1, None)])
+
+
+def test_any_mechanism_is_calibrated():
+    def skellam(noise_multiplier):
+        return acc.SkellamMechanism((100 * noise_multiplier) ** 2, 1000.0, 100.0)
+
+    noise = acc.calibrate_noise(skellam, epsilon=2.0, delta=1e-6, steps=5)
+    for factor, within in ((1.0, True), (0.999, False)):
+        books = acc.RdpAccountant()
+        books.compose(skellam(noise * factor), 5)
+        assert (books.epsilon(1e-6) <= 2.0) is within
+    with pytest.raises(ZeroDivisionError):
+        acc.calibrate_noise(lambda noise: 1 / 0, epsilon=2.0, delta=1e-6, steps=5)
+
+
+def test_renyi_curves_are_converted():
+    rho, delta = 0.1, 1e-6
+    orders = np.linspace(1.5, 200, 2000)
+    epsilon, order = acc.rdp_to_epsilon(orders, rho * orders, delta)
+    by_hand = rho * orders + np.log1p(-1 / orders) - np.log(delta * orders) / (orders - 1)
+    assert epsilon == pytest.approx(by_hand.min(), rel=1e-12)
+    assert order == orders[by_hand.argmin()]
+    exact, _ = acc.zcdp_to_epsilon(rho, delta)
+    assert exact <= epsilon <= exact * (1 + 1e-4)
+    books = acc.RdpAccountant()
+    books.compose(acc.ZeroConcentratedMechanism(rho))
+    assert exact == pytest.approx(books.epsilon(delta), rel=1e-12)
+    assert acc.zcdp_to_delta(rho, exact)[0] == pytest.approx(delta, rel=1e-6)
+    assert acc.rdp_to_delta(orders, rho * orders, epsilon)[0] == pytest.approx(delta, rel=1e-6)
+    with pytest.raises(ValueError):
+        acc.rdp_to_epsilon([2.0, 3.0], [0.1], delta)
+    with pytest.raises(ValueError, match="2 dimensions"):
+        acc.rdp_to_epsilon([[2.0]], [[0.1]], delta)
+
+
+def test_a_search_of_settings_has_its_price():
+    trial = acc.RdpAccountant()
+    trial.compose(acc.GaussianMechanism(4.0))
+    trials = acc.negative_binomial_trials(1.0, 10.0)
+    assert trials.shape == 1.0 and trials.gamma == pytest.approx(0.1)
+    assert acc.expected_trials(trials) == pytest.approx(10.0)
+    search = acc.search_guarantee(trial, trials, 1e-5)
+    assert trial.epsilon(1e-5) < search.epsilon
+    many = acc.RdpAccountant()
+    many.compose(acc.GaussianMechanism(4.0), 10)
+    assert search.epsilon < many.epsilon(1e-5)
+    poisson = acc.search_guarantee(trial, acc.PoissonTrials(10.0), 1e-5)
+    assert poisson.epsilon > trial.epsilon(1e-5)
+    statement = acc.make_privacy_statement(trial.composition, search, "rdp", search=trials)
+    assert statement.epsilon == search.epsilon and "geometric" in statement.to_text()
+    for call in (
+        lambda: acc.NegativeBinomialTrials(-1.0, 0.5),
+        lambda: acc.NegativeBinomialTrials(1.0, 1.5),
+        lambda: acc.PoissonTrials(0.0),
+        lambda: acc.negative_binomial_trials(1.0, 0.5),
+        lambda: acc.make_privacy_statement(trial.composition, search, "rdp", unit=""),
+    ):
+        with pytest.raises(ValueError):
+            call()
+
+
+def test_statements_name_the_unit():
+    books = acc.RdpAccountant()
+    books.compose(acc.PoissonSampledGaussianMechanism(0.1, 1.0), 10, "training, by user")
+    by_user = books.statement(1e-5, "user", True)
+    assert by_user.unit == "user" and "every user" in by_user.releases[0].sampling
+    assert books.statement(1e-5).unit == "example"
+    assert books.get_epsilon(1e-5) == books.epsilon(1e-5) == by_user.epsilon
+    more = [*by_user.conditions, "the moon is up"]
+    by_user.conditions = more
+    assert "the moon is up" in " ".join(by_user.to_text().split())
+    report = acc.TrainingReport(books, 1e-5, "user")
+    report.unit_count = 12
+    assert report.unit == "user" and "12" in report.to_text()
+    grouped = acc.group_composition(books.composition, 3)
+    assert grouped.phases[0].mechanism == acc.group_mechanism(
+        acc.PoissonSampledGaussianMechanism(0.1, 1.0), 3
+    )

@@ -210,3 +210,56 @@ def test_an_interrupted_training_goes_on_with_true_books():
     assert engine.report().steps == finished
     with pytest.raises(RuntimeError):
         optimizer.step()
+
+
+@common
+@given(
+    st.one_of(st.just([1, 2, 1]), st.lists(st.integers(), max_size=4), scalars), scalars, scalars
+)
+def test_samplers_of_users(users, limit, choice):
+    for arguments in ((users, 0.5, limit, choice), (users, limit, 2, "first")):
+        try:
+            samples, named = velum._core.UserPoissonSampler(*arguments).next()
+            assert len(samples) == len(named) <= 4
+        except REFUSALS:
+            pass
+
+
+@common
+@given(st.one_of(st.sampled_from(["skellam", "discrete_gaussian"]), scalars), scalars, scalars)
+def test_integer_noise(kind, a, b):
+    noise = velum.integer_noise
+    for call in (
+        lambda: noise.plan_integer_noise(kind, variance=a, honest_clients=b),
+        lambda: noise.QuantizationPlan(a, b, 3),
+        lambda: noise.QuantizationPlan(2.0, a, b),
+        lambda: noise.round_to_integers(a, noise.QuantizationPlan(1.0, 0.1, 3)),
+        lambda: noise.clip_and_round_to_integers([a, b, 1.0], noise.QuantizationPlan(1.0, 0.1, 3)),
+        lambda: noise.IntegerSensitivity(a, b),
+        lambda: noise.integer_sensitivity(a, b),
+        lambda: noise.granularity_of_bits(a, b),
+    ):
+        try:
+            call()
+        except REFUSALS:
+            pass
+
+
+@common
+@given(scalars, scalars, scalars)
+def test_lower_bounds_and_audited_models(a, b, c):
+    audit = velum.audit
+    for call in (
+        lambda: audit.clopper_pearson_lower(a, b, c),
+        lambda: audit.one_run_p_value(audit.OneRunGuesses(a, b, c), epsilon=1.0, delta=1e-5),
+        lambda: audit.epsilon_lower_bound_of_runs(a, delta=b, confidence=c),
+        lambda: audit.neighbour_replay(audit.AuditedModel(a, b, c), steps=1),
+        lambda: audit.neighbour_replay(
+            audit.AuditedModel([MODEL[0].weight], 2, lambda indices: a), steps=1, engine=b
+        ),
+        lambda: audit.AuditReport(a, replay=b),
+    ):
+        try:
+            call()
+        except REFUSALS:
+            pass

@@ -88,6 +88,58 @@ def test_a_ledger_is_kept_copied_and_verified(ledger, tmp_path):
             ledger.add_data_set("other", epsilon=bad, delta=1e-5)
 
 
+def test_what_is_made_once_is_claimed_once(ledger):
+    digest, other = bytes(range(32)), bytes(32)
+    assert ledger.claim_once("share", digest) is True
+    assert ledger.claim_once("share", digest) is False
+    assert ledger.claim_once("share", other) is True
+    assert ledger.claim_once("vector", digest) is True
+    reopened = books.Ledger.open(ledger.path)
+    assert reopened.claim_once("share", digest) is False
+    before = reopened.head
+    for domain, wrong in (("share", b"short"), ("share", bytes(33)), ("", digest)):
+        with pytest.raises(ValueError):
+            reopened.claim_once(domain, wrong)
+    with pytest.raises(TypeError):
+        reopened.claim_once("share", "text")
+    assert reopened.head == before and reopened.verify() == []
+
+
+def test_a_loop_finds_the_end_of_the_budget_before_it_computes(ledger):
+    guard = books.LedgerGuard(ledger, "survey", "run-1", block=5)
+    guard.reserve_ahead(STEP, "training", 3)
+    assert ledger.reserved_by_run("run-1").total_count == 3
+    for _ in range(3):
+        guard.before_release(STEP, "training")
+    assert ledger.reserved_by_run("run-1").total_count == 3
+    guard.before_release(STEP, "training")  # a block of its own
+    assert ledger.reserved_by_run("run-1").total_count == 3 + min(5, affordable() - 3)
+    guard.give_back_unused()
+    assert ledger.reserved_by_run("run-1").total_count == 4
+    with pytest.raises(books.BudgetExceeded):
+        while True:
+            guard.before_release(STEP, "training")
+    with pytest.raises(books.BudgetExceeded):
+        guard.reserve_ahead(STEP, "training", 1)
+
+
+def test_releases_made_elsewhere_are_read(ledger):
+    lines = (
+        '{"mechanism": {"kind": "gaussian", "noise_multiplier": 2}, "count": 3, "label": "census"}\n'
+        "\n"
+        '{"mechanism": {"kind": "gaussian", "noise_multiplier": 4}}\n'
+    )
+    releases = books.parse_foreign_releases(lines)
+    assert [(p.mechanism, p.count, p.label) for p in releases.phases] == [
+        (acc.GaussianMechanism(2.0), 3, "census"),
+        (acc.GaussianMechanism(4.0), 1, ""),
+    ]
+    ledger.record_foreign("survey", releases, "before the ledger")
+    assert ledger.status("survey").spent.total_count == 4
+    with pytest.raises(ValueError, match="line 1"):
+        books.parse_foreign_releases("census")
+
+
 def test_training_stops_at_its_budget(ledger):
     torch.manual_seed(1)
     model = nn.Linear(3, 2)

@@ -96,3 +96,26 @@ def test_every_public_name_is_there_and_documented():
     assert issubclass(velum.BackendUnavailable, RuntimeError)
     assert velum.__version__ == _build_info.VERSION
     assert len(velum.__doc__.splitlines()) > 8
+
+
+def test_every_header_has_a_line_in_the_table_of_what_python_reaches():
+    page = (ROOT / "docs" / "python_reach.md").read_text()
+    listed = re.findall(r"`((?:dpsgd|he|kernels)/[\w/*]+\.h)`", page)
+    assert len(listed) == len(set(listed))
+    headers = {
+        str(path.relative_to(folder))
+        for library in ("dpsgd", "he_gpu", "kernels")
+        for folder in [ROOT / library / "include" / "velum"]
+        for path in folder.rglob("*.h")
+    }
+    for pattern in listed:  # each is about some header, and none about one of another's
+        covered = {name for name in headers if Path(name).match(pattern)}
+        assert covered, pattern
+        headers -= covered
+    assert not headers, "docs/python_reach.md says nothing of these"
+    names = re.findall(r"`(velum(?:\.\w+)+)`", page)
+    assert len(names) > 20
+    for name in names:
+        thing = velum
+        for part in name.split(".")[1:]:
+            thing = getattr(thing, part)

@@ -736,7 +736,7 @@ def test_a_forked_child_never_repeats_the_noise_of_its_parent():
     run.batch = None
     for function in (
         lambda: run.core.finish_step(),
-        lambda: run.core.accumulate(torch.zeros(0)),
+        lambda: run.core.accumulate(torch.zeros(0), None),
         lambda: loader.poisson.sampler.next(),
         lambda: next(iter(loader)),
     ):

@@ -8,8 +8,10 @@ import typing
 from . import kernels
 from . import he
 from . import accounting
+from . import integer_noise
 from . import ledger
-__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'PoissonSampler', 'PrivacyEngine', 'accounting', 'built_with_cuda', 'explain', 'he', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms']
+from . import audit
+__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'PoissonSampler', 'PrivacyEngine', 'UserPoissonSampler', 'accounting', 'audit', 'built_with_cuda', 'explain', 'he', 'integer_noise', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms']
 class CudaError(RuntimeError):
     """
     A CUDA call failed; the text names the call, the error and the place.
@@ -94,16 +96,51 @@ class PoissonSampler:
     @property
     def sampling_rate(self) -> float:
         ...
+class UserPoissonSampler:
+    """
+    Draws logical batches of whole users: at every step each user is included independently with probability sampling_rate, with all of the user's samples or a choice of them. The key is the operating system's.
+    """
+    def __init__(self, user_of_sample: collections.abc.Sequence[typing.SupportsInt], sampling_rate: typing.SupportsFloat, max_samples_per_user: typing.SupportsInt | None = None, sample_choice: str = 'uniform') -> None:
+        ...
+    def next(self) -> tuple[list[int], list[int]]:
+        """
+        (samples, users): the indices of the next batch, those of a user together and ascending, and the user of each; maybe none.
+        """
+    @property
+    def dataset_size(self) -> int:
+        """
+        Number of samples of all users together.
+        """
+    @property
+    def expected_batch_size(self) -> float:
+        """
+        sampling_rate * user_count.
+        """
+    @property
+    def most_samples_of_a_user(self) -> int:
+        """
+        That a batch can have; depends on the data.
+        """
+    @property
+    def sampling_rate(self) -> float:
+        """
+        Of a user.
+        """
+    @property
+    def user_count(self) -> int:
+        ...
 class PrivacyEngine:
     """
     Makes the gradient of a logical batch private; see velum.PrivacyEngine.
     """
-    def __init__(self, parameters: collections.abc.Sequence[torch.Tensor], sampler: PoissonSampler, clipping: Clipping, noise_multiplier: typing.SupportsFloat, accountant: accounting.Accountant, allow_slow_rules: bool, release_guard: ledger.ReleaseGuard | None, state: dict[str, typing.Any] | None) -> None:
+    def __init__(self, parameters: collections.abc.Sequence[torch.Tensor], sampler: PoissonSampler | UserPoissonSampler, clipping: Clipping, noise_multiplier: typing.SupportsFloat, accountant: accounting.Accountant, allow_slow_rules: bool, release_guard: ledger.ReleaseGuard | None, user_gradient: str, state: dict[str, typing.Any] | None) -> None:
         ...
     def abandon_step(self) -> None:
         ...
-    def accumulate(self, losses: torch.Tensor) -> None:
-        ...
+    def accumulate(self, losses: torch.Tensor, users: collections.abc.Sequence[typing.SupportsInt] | None) -> None:
+        """
+        `users`: of each loss, where users are sampled.
+        """
     def finish_step(self) -> list[str]:
         """
         Names of the operations that were treated by their own backward.

@@ -8,7 +8,7 @@ import enum
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Accountant', 'AccuracyNotReached', 'ApproximateDpMechanism', 'BatchSampling', 'BudgetExceeded', 'Composition', 'DiscreteGaussianMechanism', 'DominatingPairMechanism', 'GaussianMechanism', 'LaplaceMechanism', 'Neighbouring', 'Phase', 'PldAccountant', 'PoissonSampledGaussianMechanism', 'PrivacyGuarantee', 'PrivacyStatement', 'RandomizedResponseMechanism', 'RdpAccountant', 'SkellamMechanism', 'StatedReleases', 'TrainingReport', 'TruncatedPoissonSampledGaussianMechanism', 'WithoutReplacementSampledGaussianMechanism', 'ZeroConcentratedMechanism', 'calibrate_batch_size', 'calibrate_noise_multiplier', 'calibrate_sampling_rate', 'calibrate_steps', 'epsilon_schedule', 'group_guarantee', 'group_mechanism', 'make_accountant', 'mechanism_of_batches', 'rdp', 'steps_of_epochs']
+__all__: list[str] = ['Accountant', 'AccuracyNotReached', 'ApproximateDpMechanism', 'BatchSampling', 'BudgetExceeded', 'Composition', 'DiscreteGaussianMechanism', 'DominatingPairMechanism', 'GaussianMechanism', 'LaplaceMechanism', 'NegativeBinomialTrials', 'Neighbouring', 'Phase', 'PldAccountant', 'PoissonSampledGaussianMechanism', 'PoissonTrials', 'PrivacyGuarantee', 'PrivacyStatement', 'RandomizedResponseMechanism', 'RdpAccountant', 'SkellamMechanism', 'StatedReleases', 'TrainingReport', 'TruncatedPoissonSampledGaussianMechanism', 'WithoutReplacementSampledGaussianMechanism', 'ZeroConcentratedMechanism', 'calibrate_batch_size', 'calibrate_gaussian_releases', 'calibrate_noise', 'calibrate_noise_multiplier', 'calibrate_sampling_rate', 'calibrate_steps', 'epsilon_schedule', 'expected_trials', 'gaussian_delta', 'gaussian_epsilon', 'gaussian_mu', 'group_composition', 'group_guarantee', 'group_mechanism', 'make_accountant', 'make_privacy_statement', 'mechanism_of_batches', 'negative_binomial_trials', 'rdp', 'rdp_to_delta', 'rdp_to_epsilon', 'search_guarantee', 'steps_of_epochs', 'zcdp_to_delta', 'zcdp_to_epsilon']
 class AccuracyNotReached(RuntimeError):
     """
     The width asked of a certified interval cannot be reached; the text says what can.
@@ -434,6 +434,11 @@ class PrivacyStatement:
         ...
     @property
     def conditions(self) -> list[str]:
+        """
+        Sentences without which it does not hold. A list by value: assign to it.
+        """
+    @conditions.setter
+    def conditions(self, arg0: collections.abc.Sequence[str]) -> None:
         ...
     @property
     def delta(self) -> float:
@@ -501,6 +506,10 @@ class Accountant:
         """
         [k] epsilon at each of the deltas.
         """
+    def get_epsilon(self, delta: typing.SupportsFloat) -> float:
+        """
+        Opacus' name of `epsilon`.
+        """
     def guarantee(self, delta: typing.SupportsFloat) -> PrivacyGuarantee:
         """
         Epsilon at `delta`, with how it was found.
@@ -509,9 +518,11 @@ class Accountant:
         """
         Delta at `epsilon`, with how it was found.
         """
-    def statement(self, delta: typing.SupportsFloat) -> PrivacyStatement:
+    def statement(self, delta: typing.SupportsFloat, unit: str = 'example', whole_units: bool = False) -> PrivacyStatement:
         """
-        What is promised at `delta`, in words.
+        What is promised at `delta`, in words. `unit`: whose presence is protected;
+        `whole_units`: the releases draw and bound whole units, each with all its examples, as
+        training by users does.
         """
     @property
     def composition(self) -> Composition:
@@ -547,8 +558,10 @@ class TrainingReport:
         """
         A TrainingReport as a table, with its text behind a fold.
         """
-    def __init__(self, accountant: Accountant, delta: typing.SupportsFloat) -> None:
-        ...
+    def __init__(self, accountant: Accountant, delta: typing.SupportsFloat, unit: str = 'example') -> None:
+        """
+        unit: what is drawn and bounded as a whole: "example", or for example "user".
+        """
     def __str__(self) -> str:
         ...
     def statement(self) -> PrivacyStatement:
@@ -640,12 +653,58 @@ class TrainingReport:
     def training_seconds(self, arg0: typing.SupportsFloat | None) -> None:
         ...
     @property
+    def unit(self) -> str:
+        ...
+    @property
+    def unit_count(self) -> int | None:
+        """
+        Of another unit than an example; treated as public.
+        """
+    @unit_count.setter
+    def unit_count(self, arg0: typing.SupportsInt | None) -> None:
+        ...
+    @property
     def versions(self) -> dict[str, str]:
         ...
     @versions.setter
     def versions(self, arg0: collections.abc.Mapping[str, str]) -> None:
         ...
+class NegativeBinomialTrials:
+    """
+    A random number of trials, truncated negative binomial: shape 1 is geometric with mean 1 / gamma, shape 0 logarithmic. shape finite and > -1, gamma in (0, 1).
+    """
+    __hash__: typing.ClassVar[None] = None  # type: ignore[assignment]
+    def __eq__(self, other: object) -> bool:
+        ...
+    def __init__(self, shape: typing.SupportsFloat, gamma: typing.SupportsFloat) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def gamma(self) -> float:
+        ...
+    @property
+    def shape(self) -> float:
+        ...
+class PoissonTrials:
+    """
+    A random number of trials, Poisson. mean finite and > 0.
+    """
+    __hash__: typing.ClassVar[None] = None  # type: ignore[assignment]
+    def __eq__(self, other: object) -> bool:
+        ...
+    def __init__(self, mean: typing.SupportsFloat) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def mean(self) -> float:
+        ...
 def calibrate_batch_size(spent: Accountant, dataset_size: typing.SupportsInt, noise_multiplier: typing.SupportsFloat, steps: typing.SupportsInt, epsilon: typing.SupportsFloat, delta: typing.SupportsFloat) -> int:
+    ...
+def calibrate_gaussian_releases(epsilon: typing.SupportsFloat, delta: typing.SupportsFloat, releases: collections.abc.Sequence[tuple[str, typing.SupportsInt, typing.SupportsFloat | None]]) -> list[float]:
+    ...
+def calibrate_noise(spent: Accountant, mechanism: collections.abc.Callable[[float], GaussianMechanism | PoissonSampledGaussianMechanism | TruncatedPoissonSampledGaussianMechanism | WithoutReplacementSampledGaussianMechanism | LaplaceMechanism | DiscreteGaussianMechanism | SkellamMechanism | RandomizedResponseMechanism | ApproximateDpMechanism | ZeroConcentratedMechanism | DominatingPairMechanism], steps: typing.SupportsInt, epsilon: typing.SupportsFloat, delta: typing.SupportsFloat, tolerance: typing.SupportsFloat) -> float:
     ...
 def calibrate_noise_multiplier(spent: Accountant, epsilon: typing.SupportsFloat, delta: typing.SupportsFloat, sampling_rate: typing.SupportsFloat, steps: typing.SupportsInt, tolerance: typing.SupportsFloat) -> float:
     ...
@@ -655,15 +714,39 @@ def calibrate_steps(spent: Accountant, mechanism: GaussianMechanism | PoissonSam
     ...
 def epsilon_schedule(spent: Accountant, mechanism: GaussianMechanism | PoissonSampledGaussianMechanism | TruncatedPoissonSampledGaussianMechanism | WithoutReplacementSampledGaussianMechanism | LaplaceMechanism | DiscreteGaussianMechanism | SkellamMechanism | RandomizedResponseMechanism | ApproximateDpMechanism | ZeroConcentratedMechanism | DominatingPairMechanism, steps: typing.SupportsInt, steps_per_point: typing.SupportsInt, delta: typing.SupportsFloat) -> tuple[typing.Any, ...]:
     ...
+def expected_trials(trials: NegativeBinomialTrials | PoissonTrials) -> float:
+    ...
+def gaussian_delta(mu: typing.SupportsFloat, epsilon: typing.SupportsFloat) -> float:
+    ...
+def gaussian_epsilon(mu: typing.SupportsFloat, delta: typing.SupportsFloat) -> float:
+    ...
+def gaussian_mu(epsilon: typing.SupportsFloat, delta: typing.SupportsFloat) -> float:
+    ...
+def group_composition(releases: Composition, group_size: typing.SupportsInt) -> Composition:
+    ...
 def group_guarantee(one: Accountant, group_size: typing.SupportsInt, delta: typing.SupportsFloat) -> PrivacyGuarantee:
     ...
 def group_mechanism(mechanism: GaussianMechanism | PoissonSampledGaussianMechanism | TruncatedPoissonSampledGaussianMechanism | WithoutReplacementSampledGaussianMechanism | LaplaceMechanism | DiscreteGaussianMechanism | SkellamMechanism | RandomizedResponseMechanism | ApproximateDpMechanism | ZeroConcentratedMechanism | DominatingPairMechanism, group_size: typing.SupportsInt) -> GaussianMechanism | PoissonSampledGaussianMechanism | TruncatedPoissonSampledGaussianMechanism | WithoutReplacementSampledGaussianMechanism | LaplaceMechanism | DiscreteGaussianMechanism | SkellamMechanism | RandomizedResponseMechanism | ApproximateDpMechanism | ZeroConcentratedMechanism | DominatingPairMechanism:
     ...
 def make_accountant(name: str, neighbouring: Neighbouring) -> Accountant:
     ...
+def make_privacy_statement(releases: Composition, guarantee: PrivacyGuarantee, accountant: str, unit: str, group_size: typing.SupportsInt, whole_units: bool, batches: BatchSampling, search: NegativeBinomialTrials | PoissonTrials | None, size_is_public: bool) -> PrivacyStatement:
+    ...
 def mechanism_of_batches(sampling: BatchSampling, sampling_rate: typing.SupportsFloat, noise_multiplier: typing.SupportsFloat, steps: typing.SupportsInt, dataset_size: typing.SupportsInt, largest_batch_size: typing.SupportsInt) -> GaussianMechanism | PoissonSampledGaussianMechanism | TruncatedPoissonSampledGaussianMechanism | WithoutReplacementSampledGaussianMechanism | LaplaceMechanism | DiscreteGaussianMechanism | SkellamMechanism | RandomizedResponseMechanism | ApproximateDpMechanism | ZeroConcentratedMechanism | DominatingPairMechanism:
+    ...
+def negative_binomial_trials(shape: typing.SupportsFloat, mean: typing.SupportsFloat) -> NegativeBinomialTrials:
     ...
 def rdp(mechanism: GaussianMechanism | PoissonSampledGaussianMechanism | TruncatedPoissonSampledGaussianMechanism | WithoutReplacementSampledGaussianMechanism | LaplaceMechanism | DiscreteGaussianMechanism | SkellamMechanism | RandomizedResponseMechanism | ApproximateDpMechanism | ZeroConcentratedMechanism | DominatingPairMechanism, orders: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
     ...
+def rdp_to_delta(orders: collections.abc.Sequence[typing.SupportsFloat], rdps: collections.abc.Sequence[typing.SupportsFloat], epsilon: typing.SupportsFloat) -> tuple[float, float | None]:
+    ...
+def rdp_to_epsilon(orders: collections.abc.Sequence[typing.SupportsFloat], rdps: collections.abc.Sequence[typing.SupportsFloat], delta: typing.SupportsFloat) -> tuple[float, float | None]:
+    ...
+def search_guarantee(trial: RdpAccountant, trials: NegativeBinomialTrials | PoissonTrials, delta: typing.SupportsFloat) -> PrivacyGuarantee:
+    ...
 def steps_of_epochs(epochs: typing.SupportsFloat, sampling_rate: typing.SupportsFloat) -> int:
+    ...
+def zcdp_to_delta(rho: typing.SupportsFloat, epsilon: typing.SupportsFloat) -> tuple[float, float | None]:
+    ...
+def zcdp_to_epsilon(rho: typing.SupportsFloat, delta: typing.SupportsFloat) -> tuple[float, float | None]:
     ...

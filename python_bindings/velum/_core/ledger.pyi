@@ -6,7 +6,7 @@ import os
 import pathlib
 import typing
 import velum._core.accounting
-__all__: list[str] = ['DataSetStatus', 'Ledger', 'LedgerDamaged', 'LedgerError', 'LedgerGuard', 'ReleaseGuard']
+__all__: list[str] = ['DataSetStatus', 'Ledger', 'LedgerDamaged', 'LedgerError', 'LedgerGuard', 'ReleaseGuard', 'parse_foreign_releases']
 class LedgerError(RuntimeError):
     """
     The file cannot be read or written, or is no ledger; the text names it.
@@ -85,6 +85,20 @@ class Ledger:
         ...
     def change_budget(self, data_set: str, *, epsilon: typing.SupportsFloat, delta: typing.SupportsFloat, reason: str, accountant: str = '') -> None:
         ...
+    def claim_once(self, domain: str, digest: bytes) -> bool:
+        """
+        Enters, durably, that something is made that must never be made a second time, such as a
+        decryption share: True, and make it only then; False if the pair was entered before.
+        The method is a register for velum.he.threshold.Party and velum.he.aggregation.Owner.
+
+        Args:
+            domain: what is made; as the id of a data set.
+            digest: 32 bytes, of what it is about.
+
+        Raises:
+            ValueError: if the domain is none or the digest has another size.
+            LedgerError: if it could not be entered; nothing must be made then.
+        """
     def export_json_lines(self) -> str:
         """
         All events, one JSON object a line.
@@ -106,6 +120,10 @@ class Ledger:
     def reserve_up_to(self, data_set: str, mechanism: velum._core.accounting.GaussianMechanism | velum._core.accounting.PoissonSampledGaussianMechanism | velum._core.accounting.TruncatedPoissonSampledGaussianMechanism | velum._core.accounting.WithoutReplacementSampledGaussianMechanism | velum._core.accounting.LaplaceMechanism | velum._core.accounting.DiscreteGaussianMechanism | velum._core.accounting.SkellamMechanism | velum._core.accounting.RandomizedResponseMechanism | velum._core.accounting.ApproximateDpMechanism | velum._core.accounting.ZeroConcentratedMechanism | velum._core.accounting.DominatingPairMechanism, count: typing.SupportsInt, run: str | None = None, label: str = '', reason: str = '') -> tuple[typing.Any, ...]:
         """
         As many of `count` as the budget allows, one at least. Gives (reservation, count).
+        """
+    def reserved_by_run(self, run: str) -> velum._core.accounting.Composition:
+        """
+        What a run has reserved and not given back: a Composition.
         """
     def status(self, data_set: str) -> DataSetStatus:
         """
@@ -135,6 +153,11 @@ class ReleaseGuard:
     """
     Asked before every private release; keeps books or refuses.
     """
+    def before_release(self, mechanism: velum._core.accounting.GaussianMechanism | velum._core.accounting.PoissonSampledGaussianMechanism | velum._core.accounting.TruncatedPoissonSampledGaussianMechanism | velum._core.accounting.WithoutReplacementSampledGaussianMechanism | velum._core.accounting.LaplaceMechanism | velum._core.accounting.DiscreteGaussianMechanism | velum._core.accounting.SkellamMechanism | velum._core.accounting.RandomizedResponseMechanism | velum._core.accounting.ApproximateDpMechanism | velum._core.accounting.ZeroConcentratedMechanism | velum._core.accounting.DominatingPairMechanism, label: str) -> None:
+        """
+        Returns when one release may happen and stands in the books. BudgetExceeded where a budget
+        refuses it: then nothing may be released. For releases of your own; engines ask by themselves.
+        """
 class LedgerGuard(ReleaseGuard):
     """
     Enters the steps of one training into a ledger, `block` at a time; for `release_guard` of make_private.
@@ -145,3 +168,11 @@ class LedgerGuard(ReleaseGuard):
         """
         Gives back what was entered and never asked for; at the end of a training.
         """
+    def reserve_ahead(self, mechanism: velum._core.accounting.GaussianMechanism | velum._core.accounting.PoissonSampledGaussianMechanism | velum._core.accounting.TruncatedPoissonSampledGaussianMechanism | velum._core.accounting.WithoutReplacementSampledGaussianMechanism | velum._core.accounting.LaplaceMechanism | velum._core.accounting.DiscreteGaussianMechanism | velum._core.accounting.SkellamMechanism | velum._core.accounting.RandomizedResponseMechanism | velum._core.accounting.ApproximateDpMechanism | velum._core.accounting.ZeroConcentratedMechanism | velum._core.accounting.DominatingPairMechanism, label: str, count: typing.SupportsInt) -> None:
+        """
+        Makes sure that a release is reserved, at most `count` with it, without using it, so that a
+        loop finds the end of the budget before it computes a step. The label of an engine's steps
+        is "training", or "training, by user". BudgetExceeded where there is no room for one.
+        """
+def parse_foreign_releases(json_lines: str, neighbouring: velum._core.accounting.Neighbouring) -> velum._core.accounting.Composition:
+    ...

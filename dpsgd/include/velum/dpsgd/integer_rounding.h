@@ -43,6 +43,20 @@ std::int64_t squared_norm_limit(const QuantizationPlan& plan);
 /// What a client changes in the sum of rounded vectors: `integer_sensitivity` of that limit.
 IntegerSensitivity integer_sensitivity(const QuantizationPlan& plan, Neighbouring neighbouring);
 
+/// What an example changes in a sum of vectors that every client rounds to the *nearest* multiples
+/// of `granularity`, where it moves one client's vector, before that is rounded, by at most
+/// `clipping_norm` in L2 (under replace-one twice as much). Rounding moves no coordinate of the
+/// difference by more than 1, so with c = C / gamma
+///
+///   l2 = c + sqrt(d)  (2 c + sqrt(d)),   l1 = min(sqrt(d) l2, l2^2),
+///
+/// raised by 2^-16 for the rounding of doubles in which the vectors are computed. Clamping every
+/// coordinate to an interval, before or after the rounding, changes nothing.
+/// @param clipping_norm, granularity, dimension  as of a `QuantizationPlan`.
+/// @throws std::invalid_argument if out of range.
+IntegerSensitivity nearest_integer_sensitivity(double clipping_norm, double granularity,
+                                               std::int64_t dimension, Neighbouring neighbouring);
+
 /// Rounds each value / granularity to one of the two nearest integers, upwards with probability the
 /// fraction (within 2^-53), independently; draws all of them again while the squared norm exceeds
 /// `squared_norm_limit`.

@@ -1011,7 +1011,7 @@ class Evaluator:
         """
     def multiply_integer(self, a: Ciphertext, factor: typing.SupportsInt) -> Ciphertext:
         """
-        Exact, without a change of scale; |factor| < 2**62.
+        Exact, without a change of scale; the magnitude of factor is below 2**62.
         """
     def multiply_plain(self, a: Ciphertext, b: Plaintext) -> Ciphertext:
         """
@@ -1092,7 +1092,7 @@ class Polynomial:
     A real polynomial of one variable.
     """
     @staticmethod
-    def chebyshev(f: collections.abc.Callable[[typing.SupportsFloat], float], bound: typing.SupportsFloat, degree: typing.SupportsInt) -> Polynomial:
+    def chebyshev(f: collections.abc.Callable[[float], float], bound: typing.SupportsFloat, degree: typing.SupportsInt) -> Polynomial:
         """
         The interpolation of a function in the degree + 1 Chebyshev points of [-bound, bound];
         degree 0 to 1023. What f raises passes on.
