@@ -18,15 +18,21 @@ learns what: docs/threat_model.md; scheme and proofs: docs/noise.md, "Aggregatio
 Below them, for protocols of another kind: VectorEncryptor, EncryptedSum, PartialDecryptor and
 decrypt_sum, whose callers agree on keys and on who takes part by themselves.
 
-The sum itself is no secret: under differential privacy it is what noise must be added to before.
+The sum itself is no secret. `PrivateStateDictSum` makes it differentially private: every owner adds
+its share of exact integer noise before it encrypts, and the books count the noise of those owners who
+are trusted to keep theirs.
 """
 
+from __future__ import annotations
+
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from .. import accounting, integer_noise
 from .._core.he.aggregation import (
     Aggregator,
     Context,
@@ -46,6 +52,8 @@ from .._core.he.aggregation import (
     to_integers,
     to_numbers,
 )
+from ..accounting import Accountant, Neighbouring, PrivacyStatement, RdpAccountant
+from ..ledger import ReleaseGuard
 from .threshold import AlreadyUsed, OnceDirectory
 
 __all__ = [
@@ -60,6 +68,7 @@ __all__ = [
     "Owner",
     "PartialDecryptor",
     "Plan",
+    "PrivateStateDictSum",
     "ProtocolError",
     "Roster",
     "SecretPart",
@@ -131,6 +140,10 @@ class StateDictSum:
             ValueError: if names or shapes differ from the template's, or a number is out of range:
                 its position in the vector is named, and it is not.
         """
+        return to_integers(self.context.plan, self._numbers(state_dict), self.step)
+
+    def _numbers(self, state_dict: Mapping[str, torch.Tensor]) -> npt.NDArray[np.float64]:
+        """All numbers of a state_dict, in the order of the template."""
         if list(state_dict) != list(self.shapes):
             raise ValueError(
                 f"StateDictSum: the names are {list(state_dict)}, expected {list(self.shapes)}"
@@ -143,7 +156,7 @@ class StateDictSum:
                     f"{list(self.shapes[name])}"
                 )
             parts.append(tensor.detach().to("cpu", torch.float64).numpy().ravel())
-        return to_integers(self.context.plan, np.concatenate(parts), self.step)
+        return np.concatenate(parts)
 
     def unpack(self, sums: npt.NDArray[np.int32]) -> dict[str, torch.Tensor]:
         """The state_dict of sums that a vector of sums stands for, in the types of the template.
@@ -163,3 +176,256 @@ class StateDictSum:
             name: part.reshape(shape).to(self.dtypes[name])
             for (name, shape), part in zip(self.shapes.items(), parts)
         }
+
+
+class PrivateStateDictSum(StateDictSum):
+    """Sums of state_dicts that are differentially private: each owner adds its share of exact noise.
+
+        models = PrivateStateDictSum(update, owners=3, honest_owners=2, clipping_norm=1.0,
+                                     target_epsilon=3.0, target_delta=1e-6, rounds=10)
+        owner.submit(start, models.pack(update))    # each owner, each round
+        update = models.unpack(sums)                # of all owners, with the noise of all
+        print(models.statement(1e-6))
+
+    What is protected is, by `unit`,
+
+    "owner": an owner with all it holds. The whole state_dict is clipped to `clipping_norm` in L2 and
+    rounded at random, so that its mean is right (`velum.integer_noise.QuantizationPlan`).
+
+    "example": one example of one owner, which moves the owner's state_dict by at most
+    `clipping_norm` in L2. The caller sees to that, by a sum of clipped per-sample gradients for
+    example; nothing is clipped as a whole, and numbers are rounded to the nearest.
+
+    Sums of integers are exact, so epsilon is about what is really sent: towards everybody else
+    together, those who add up, see the sum and all but `honest_owners` owners among them. Owners who
+    may leave before the end of a round, or collude, do not count as honest (docs/accounting.md,
+    "Noise from many clients"; docs/threat_model.md). Sampling of owners or examples is not counted.
+
+    `step`, `noise` (an `IntegerNoisePlan`) and `mechanism` are what came out; `accountant` has the
+    books.
+    """
+
+    def __init__(
+        self,
+        template: Mapping[str, torch.Tensor],
+        owners: int,
+        *,
+        honest_owners: int,
+        clipping_norm: float,
+        noise_multiplier: float | None = None,
+        target_epsilon: float | None = None,
+        target_delta: float | None = None,
+        rounds: int | None = None,
+        unit: str = "owner",
+        largest: float | None = None,
+        neighbouring: Neighbouring = Neighbouring.ADD_OR_REMOVE_ONE,
+        noise: str = "discrete_gaussian",
+        bits: int = 20,
+        threshold: int = 0,
+        accountant: Accountant | None = None,
+        release_guard: ReleaseGuard | None = None,
+        label: str = "state_dict",
+        threads: int = 1,
+        device: str = "cpu",
+    ) -> None:
+        """Plans the sums, the noise and what they cost.
+
+        Args:
+            template, owners, threshold, threads, device: as of `StateDictSum`.
+            honest_owners: so many owners at least are in every sum and tell nobody their share of
+                the noise; 1 to `owners`.
+            clipping_norm: C, in units of the numbers; finite and > 0.
+            noise_multiplier: sigma: the shares of the honest owners together have the standard
+                deviation sigma times the L2 sensitivity, rounding included; finite and > 0. None:
+                the least that keeps `rounds` sums within (target_epsilon, target_delta).
+            target_epsilon, target_delta, rounds: the budget; only without a noise_multiplier.
+            unit: "owner" or "example".
+            largest: numbers of a state_dict of larger magnitude are cut off. By default C, which cuts
+                off nothing of an owner's vector; with "example" it must be said.
+            neighbouring: of the unit: present or absent, or another one in its place.
+            noise: "discrete_gaussian" or "skellam"; see `velum.integer_noise.plan_integer_noise`.
+            bits: that a number takes on its way, 2 to 24, with owners * 2**bits at most 2**31. The
+                more, the finer `step`.
+            accountant: the books, an `RdpAccountant` for `neighbouring`; by default an empty one.
+            release_guard: asked before every vector: a `velum.ledger.LedgerGuard`.
+            label: of the releases in the books.
+
+        Raises:
+            ValueError: if a value is out of range, or the noise leaves no room for the numbers.
+        """
+        if unit not in ("owner", "example"):
+            raise ValueError(f"PrivateStateDictSum: unit = {unit!r}, expected owner or example")
+        if not 1 <= honest_owners <= owners:
+            raise ValueError(
+                f"PrivateStateDictSum: honest_owners = {honest_owners}, expected 1 to {owners}"
+            )
+        if unit == "example" and largest is None:
+            raise ValueError(
+                'PrivateStateDictSum: largest is not given, expected with unit = "example": what a '
+                "number of an owner's state_dict may be"
+            )
+        if not 2 <= bits <= 24:
+            raise ValueError(f"PrivateStateDictSum: bits = {bits}, expected 2 to 24")
+        self.unit = unit
+        self.honest_owners = honest_owners
+        self.label = label
+        self.accountant = RdpAccountant(neighbouring) if accountant is None else accountant
+        self.release_guard = release_guard
+        dimension = sum(int(np.prod(t.shape, dtype=np.int64)) for t in template.values())
+
+        def planned(multiplier: float) -> _PrivateVectors:
+            return _PrivateVectors(
+                dimension, bits, honest_owners, clipping_norm, multiplier, unit,
+                clipping_norm if largest is None else largest, neighbouring, noise,
+            )  # fmt: skip
+
+        if noise_multiplier is None:
+            if target_epsilon is None or target_delta is None or rounds is None:
+                raise ValueError(
+                    "PrivateStateDictSum: expected noise_multiplier, or target_epsilon, target_delta "
+                    "and rounds"
+                )
+
+            def mechanism(multiplier: float) -> accounting.Mechanism:
+                try:
+                    return planned(multiplier).mechanism
+                except ValueError:  # no room; it is said below, if this is what is found
+                    return accounting.ZeroConcentratedMechanism(0.5 / multiplier**2)
+
+            noise_multiplier = accounting.calibrate_noise(
+                mechanism,
+                epsilon=target_epsilon,
+                delta=target_delta,
+                steps=rounds,
+                spent=self.accountant,
+                tolerance=1e-4,
+            )
+        elif not (target_epsilon is None and target_delta is None and rounds is None):
+            raise ValueError(
+                "PrivateStateDictSum: noise_multiplier is given beside a target, expected one of them"
+            )
+        self.noise_multiplier = noise_multiplier
+        self._vectors = planned(noise_multiplier)
+        self.noise = self._vectors.noise
+        self.mechanism = self._vectors.mechanism
+        super().__init__(
+            template,
+            owners,
+            step=self._vectors.step,
+            bits=bits,
+            threshold=threshold,
+            threads=threads,
+            device=device,
+        )
+
+    def pack(self, state_dict: Mapping[str, torch.Tensor]) -> npt.NDArray[np.int32]:
+        """The vector of a state_dict with this owner's share of the noise: to be encrypted, once.
+
+        The release stands in the books before the noise is drawn. A second vector of the same
+        state_dict has other noise: two of them sent cost twice, and are counted so.
+
+        Returns:
+            [plan.values] int32.
+
+        Raises:
+            ValueError: if names or shapes differ from the template's, or a number is not finite.
+            velum.ledger.BudgetExceeded: if the release guard refuses: nothing was made then.
+        """
+        numbers = self._numbers(state_dict)
+        if not np.isfinite(numbers).all():
+            raise ValueError("PrivateStateDictSum: a number of the state_dict is not finite")
+        if self.release_guard is not None:
+            self.release_guard.before_release(self.mechanism, self.label)
+        self.accountant.compose(self.mechanism, 1, self.label)
+        return self._vectors.noised(self.context.plan, numbers)
+
+    def get_epsilon(self, delta: float) -> float:
+        """Epsilon at `delta` of every vector in the books, rounded up."""
+        return self.accountant.epsilon(delta)
+
+    def statement(self, delta: float) -> PrivacyStatement:
+        """What is promised at `delta`, about whom, and on what condition."""
+        by_owner = self.unit == "owner"
+        statement = self.accountant.statement(delta, self.unit, by_owner)
+        conditions = [
+            *statement.conditions,
+            integer_noise.honest_clients_condition(self.honest_owners),
+        ]
+        if not by_owner:
+            conditions.append(
+                f"one example moves the state_dict of one owner by at most "
+                f"{self._vectors.clipping_norm:g} in L2"
+            )
+        statement.conditions = conditions
+        return statement
+
+
+class _PrivateVectors:
+    """How numbers become integers with noise: the finest steps that leave room for both."""
+
+    def __init__(
+        self,
+        dimension: int,
+        bits: int,
+        honest_owners: int,
+        clipping_norm: float,
+        noise_multiplier: float,
+        unit: str,
+        largest: float,
+        neighbouring: Neighbouring,
+        noise: str,
+    ) -> None:
+        for name, number in (
+            ("clipping_norm", clipping_norm),
+            ("largest", largest),
+            ("noise_multiplier", noise_multiplier),
+        ):
+            if not 0 < number < math.inf:
+                raise ValueError(f"PrivateStateDictSum: {name} = {number}, expected finite and > 0")
+        self.clipping_norm = clipping_norm
+        self.room = 2 ** (bits - 1) - 1
+        for halvings in range(30, -1, -1):
+            self.step = math.ldexp(clipping_norm, -halvings)
+            if largest / self.step > self.room:
+                continue
+            self.rounding = (
+                integer_noise.QuantizationPlan(clipping_norm, self.step, dimension)
+                if unit == "owner"
+                else None
+            )
+            sensitivity = (
+                self.rounding.sensitivity(neighbouring)
+                if self.rounding is not None
+                else integer_noise.nearest_integer_sensitivity(
+                    clipping_norm, self.step, dimension, neighbouring
+                )
+            )
+            variance = (noise_multiplier * sensitivity.l2) ** 2 * (1 + 2.0**-50)
+            if variance > self.room**2 * honest_owners:
+                continue
+            self.noise = integer_noise.plan_integer_noise(
+                noise, variance=variance, honest_clients=honest_owners
+            )
+            # Noise beyond twelve standard deviations has a probability below 2**-100.
+            self.limit = self.room - math.ceil(12 * math.sqrt(self.noise.share_variance)) - 1
+            if largest / self.step + 1 <= self.limit:
+                self.mechanism = self.noise.mechanism(dimension, sensitivity)
+                return
+        raise ValueError(
+            f"PrivateStateDictSum: noise_multiplier = {noise_multiplier:g} leaves no room in {bits} "
+            "bits: take more bits, less noise or a smaller `largest`"
+        )
+
+    def noised(self, plan: Plan, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        # Noise first: how long it takes tells nothing of numbers that it does not see.
+        share = integer_noise.integer_noise_share(self.noise, numbers.size)
+        if self.rounding is not None:
+            integers = integer_noise.clip_and_round_to_integers(numbers, self.rounding)
+        else:
+            largest = self.limit * self.step
+            integers = to_integers(plan, np.clip(numbers, -largest, largest), self.step).astype(
+                np.int64
+            )
+        values = np.clip(integers, -self.limit, self.limit) + share
+        vector: npt.NDArray[np.int32] = np.clip(values, -self.room, self.room).astype(np.int32)
+        return vector
