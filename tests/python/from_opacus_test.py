@@ -1,6 +1,8 @@
 """Loops as users of Opacus write them, with another import, and the example of the Python package."""
 
+import gzip
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from torch import nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 from velum import BatchMemoryManager, PrivacyEngine  # from opacus import PrivacyEngine
+from velum.accounting import PldAccountant, PoissonSampledGaussianMechanism
 
 ROOT = Path(__file__).parents[2]
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -86,6 +89,54 @@ def test_a_cifar_loop_trains_by_its_import_alone(with_epsilon, workers):
     if with_epsilon:
         assert 45 < epsilon <= 50.0
         assert accuracy > 0.8  # of two equal classes
+
+
+def fashion_mnist_of(folder, **sizes):
+    """The first samples of Fashion-MNIST, in files of the same format."""
+    folder.mkdir()
+    for part, size in sizes.items():
+        for kind, header, of_sample in (("images-idx3", 16, 28 * 28), ("labels-idx1", 8, 1)):
+            name = f"{part}-{kind}-ubyte"
+            with gzip.open(FASHION_MNIST / f"{name}.gz") as file:
+                content = file.read(header + size * of_sample)
+            (folder / name).write_bytes(content[:4] + struct.pack(">I", size) + content[8:])
+    return folder
+
+
+@pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="needs the package dataset-fashion-mnist")
+@pytest.mark.parametrize("mode", ["hooks", "functorch"])
+def test_an_mnist_script_trains_by_its_import_alone(tmp_path, mode):
+    script = (Path(__file__).parent / "opacus_scripts" / "mnist.py").read_text()
+    assert script.count("opacus import PrivacyEngine") == 1
+    (tmp_path / "mnist.py").write_text(
+        script.replace("from opacus import PrivacyEngine", "from velum import PrivacyEngine")
+    )
+    data = fashion_mnist_of(tmp_path / "data", train=4000, t10k=1000)
+    run = subprocess.run(
+        [
+            *(sys.executable, "mnist.py", "--data-root", data, "--quiet", "--save-model"),
+            *("--batch-size", "100", "--epochs", "3", "--n-runs", "2", "--lr", "0.5"),
+            *("--sigma", "0.8", "--secure-rng", "--grad-sample-mode", mode),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 0, run.stderr
+    spent = [float(e) for e in re.findall(r"ε = ([\d.]+), δ = 1e-05", run.stdout)]
+    # Of a run: after every epoch what 40 steps at a rate of 1/40 cost; each run has its own books.
+    books = PldAccountant()
+    expected = []
+    for _ in range(3):
+        books.compose(PoissonSampledGaussianMechanism(1 / 40, 0.8), 40)
+        expected.append(books.epsilon(1e-5))
+    assert np.allclose(spent, expected * 2, atol=0.006)
+    accuracies = torch.load(next(tmp_path.glob("run_results_mnist_*.pt")))
+    assert len(accuracies) == 2 and min(accuracies) > 0.3  # of ten classes
+    weights = torch.load(next(tmp_path.glob("mnist_cnn_*.pt")))
+    assert list(weights) == [
+        f"{n}.{k}" for n in ("conv1", "conv2", "fc1", "fc2") for k in ("weight", "bias")
+    ]
 
 
 @pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="needs the package dataset-fashion-mnist")
