@@ -522,7 +522,7 @@ void add_segments(std::vector<KernelCase>& cases) {
   };
   const LeastWork least{.bytes = 4, .fp64 = 1};
   cases.push_back(
-      {"segment_squared_norms/width:256", "gradient element", kSteps * kWidth, 64, 16, least,
+      {"segment_squared_norms/width:256", "gradient element", kSteps * kWidth, 64, 64, least,
        [](std::int64_t rows, const Stream& stream) -> Operation {
          const auto s = std::make_shared<State>(rows, stream);
          const auto norms = std::make_shared<Buffer<double>>(rows, stream);
@@ -647,6 +647,7 @@ std::vector<KernelCase> kernel_cases() {
   }
   // .. and many of them, each limb in the shared memory of one block.
   add_transforms<std::uint32_t>(cases, 12, 66, kLimbs, 2);
+  add_transforms<std::uint32_t>(cases, 14, 66, kLimbs, 2);
   add_fused_transforms<std::uint32_t>(cases, 16, kLimbs);
   cases.push_back(base_conversion<std::uint32_t>("mod_up", 12, 36, 1, Correction::kNone));
   cases.push_back(base_conversion<std::uint32_t>("mod_down", 12, 36, 2, Correction::kCentred));

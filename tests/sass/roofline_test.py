@@ -5,6 +5,7 @@ import collections
 import importlib.machinery
 import importlib.util
 import json
+import math
 import tempfile
 import unittest
 from pathlib import Path
@@ -95,13 +96,45 @@ def launch(**changes):
     return {**figures, **changes}
 
 
+PTX = """
+.visible .entry _Z1kPj(
+.param .u64 _Z1kPj_param_0
+)
+{
+.reg .b32 %r<9>;
+.loc 1 7 0
+ld.param.u64 %rd1, [_Z1kPj_param_0];
+@%p1 bra $L__BB0_3;
+
+$L__BB0_2:
+.loc 2 3 5, function_name $L__info_string0, inlined_at 1 7 5
+ld.global.u32 %r1, [%rd1];
+ld.global.v2.u32 {%r2, %r3}, [%rd1+8];
+.loc 2 4 5
+add.s32 %r1, %r1, %r2;
+.loc 1 9 5
+setp.lt.s32 %p2, %r1, %r3;
+@%p2 bra $L__BB0_2;
+
+$L__BB0_3:
+.loc 1 9 5
+st.shared.u32 [%r1], %r2;
+ret;
+}
+.file 1 "/build/../kernels/src/cuda/k.cu"
+.file 2 "/build/../kernels/src/random/body.h"
+"""
+
 CODE = {
     "sm_90": {
-        "_Z1kPj": [
-            ("alu", ("src/random/body.h", 3), False),
-            ("alu", ("src/random/body.h", 3), False),
-            ("imad wide", ("src/random/body.h", 3), False),
-        ]
+        "_Z1kPj": (
+            [
+                ("alu", ("src/random/body.h", 3), False),
+                ("alu", ("src/random/body.h", 3), False),
+                ("imad wide", ("src/random/body.h", 3), False),
+            ],
+            {},
+        )
     }
 }
 RESOURCES = {("sm_90", "_Z1kPj"): {"registers": 32, "shared_bytes": 0}}
@@ -136,23 +169,58 @@ class MachineCode(unittest.TestCase):
             ("fp64", ("src/random/body.h", 3), True),
         ]
         self.assertEqual(
-            roofline.issued(launch(), body),
+            roofline.issued(launch(), body, {}),
             collections.Counter({"constant": 8, "alu": 80, "imad": 80}),
+        )
+
+    def test_the_copies_of_an_unrolled_loop_share_its_turns(self):
+        body = [("alu", ("src/random/body.h", 3), False)] * 4
+        copies = {("src/random/body.h", 3): 4}
+        self.assertEqual(roofline.issued(launch(), body, copies), collections.Counter(alu=80))
+
+    def test_ptx_by_basic_block_and_line(self):
+        kernel, body = "src/cuda/k.cu", "src/random/body.h"
+        self.assertEqual(
+            roofline.parse_ptx(PTX)["_Z1kPj"],
+            [
+                {(kernel, 7): [2, 0]},
+                {},
+                {(body, 3): [2, 2], (body, 4): [1, 0], (kernel, 9): [2, 0]},
+                {},
+                {(kernel, 9): [2, 1]},
+                {},
+            ],
+        )
+
+    def test_copies_are_told_by_loads_and_stores(self):
+        # Six loads for two: the loop is there three times, and with it the line that only adds. Line 9 is two
+        # instructions of the loop and two outside of it, whose store is there once.
+        kernel, body = "src/cuda/k.cu", "src/random/body.h"
+        code = [("ldg", (body, 3), False)] * 6 + [("sts", (kernel, 9), False)]
+        self.assertEqual(
+            roofline.replication(roofline.parse_ptx(PTX)["_Z1kPj"], code),
+            {(kernel, 7): 1, (body, 3): 3, (body, 4): 3, (kernel, 9): 2},
+        )
+        self.assertEqual(
+            set(roofline.replication(roofline.parse_ptx(PTX)["_Z1kPj"], []).values()), {1}
         )
 
 
 class Model(unittest.TestCase):
     def times(self, scale=1, share=1, **changes):
         entry = launch(**changes)
-        counts = roofline.issued(entry, CODE["sm_90"]["_Z1kPj"])  # 160 alu, 80 imad wide
+        counts = roofline.issued(entry, *CODE["sm_90"]["_Z1kPj"])  # 160 alu, 80 imad wide
         found = roofline.launch_times(entry, counts, DEVICE, scale, share)
         return {name: (time.low, time.high) for name, time in found.items()}
+
+    def assert_close(self, value, expected, what=None):
+        self.assertTrue(math.isclose(value, expected, rel_tol=1e-9), (what, value, expected))
 
     def assert_times(self, found, expected):
         self.assertEqual(found.keys(), expected.keys())
         for name, (low, high) in expected.items():
-            self.assertAlmostEqual(found[name][0], low, delta=1e-6 * low, msg=name)
-            self.assertAlmostEqual(found[name][1], high, delta=1e-6 * high, msg=name)
+            self.assert_close(found[name][0], low, name)
+            self.assert_close(found[name][1], high, name)
 
     def test_times_of_a_launch_by_hand(self):
         self.assert_times(
@@ -176,39 +244,42 @@ class Model(unittest.TestCase):
     def test_the_multiprocessor_with_most_blocks_decides(self):
         # Three blocks on two multiprocessors: one has two, 4/3 of the mean. Memory is common to both.
         even, uneven = self.times(), self.times(blocks=3)
-        self.assertAlmostEqual(uneven["alu"][0], even["alu"][0] * 4 / 3)
+        self.assert_close(uneven["alu"][0], even["alu"][0] * 4 / 3)
         self.assertEqual(uneven["dram"], even["dram"])
+        # Twice as large there are six blocks, three each; likewise two launches of three blocks are uneven.
+        self.assert_close(self.times(scale=2, blocks=3)["alu"][0], 2 * even["alu"][0])
+        self.assert_close(self.times(blocks=6, count=2)["alu"][0], even["alu"][0] * 4 / 3)
 
     def test_prediction_of_a_case_by_hand(self):
         least = {"bytes": 4, "multiply": 0, "wide": 0.2, "alu": 0.1, "fp32": 0, "fp64": 0}
         row = roofline.predict({**CASE, "least": least}, [launch()], CODE, RESOURCES, DEVICE)
         # Twice the emulated size: L1 700 ns, DRAM 512 to 1024 ns.
-        self.assertAlmostEqual(row["work_seconds"].low, 700e-9)
-        self.assertAlmostEqual(row["work_seconds"].high, 1024e-9)
-        self.assertAlmostEqual(row["seconds"].low, 1.7e-6)
-        self.assertAlmostEqual(row["seconds"].high, 5.024e-6)
+        self.assert_close(row["work_seconds"].low, 700e-9)
+        self.assert_close(row["work_seconds"].high, 1024e-9)
+        self.assert_close(row["seconds"].low, 1.7e-6)
+        self.assert_close(row["seconds"].high, 5.024e-6)
         self.assertEqual(row["bound"], "l1/dram")
         # 12800 elements of four bytes: 512 to 1024 ns; 0.2 x 12800 / 64 / 2 = 20 to 40 ns on the pipe.
         self.assertEqual(row["least_bound"], "dram")
-        self.assertAlmostEqual(row["ratio"].low, 700 / 512)
-        self.assertAlmostEqual(row["ratio"].high, 1.0)
-        self.assertAlmostEqual(row["instructions"]["alu"], 160 * 32 / 6400)
-        self.assertAlmostEqual(row["instructions"]["wide"], 80 * 32 / 6400)
-        self.assertAlmostEqual(row["bytes_per_element"], 10)
-        self.assertAlmostEqual(row["footprint_per_element"], 4)
-        self.assertAlmostEqual(row["sectors_per_request"], 10)
-        self.assertAlmostEqual(row["bank_conflicts"], 1)  # 200 wavefronts where 100 do
-        self.assertAlmostEqual(row["occupancy"], 1)  # 32 blocks of two warps
+        self.assert_close(row["ratio"].low, 700 / 512)
+        self.assert_close(row["ratio"].high, 1.0)
+        self.assert_close(row["instructions"]["alu"], 160 * 32 / 6400)
+        self.assert_close(row["instructions"]["wide"], 80 * 32 / 6400)
+        self.assert_close(row["bytes_per_element"], 10)
+        self.assert_close(row["footprint_per_element"], 4)
+        self.assert_close(row["sectors_per_request"], 10)
+        self.assert_close(row["bank_conflicts"], 1)  # 200 wavefronts where 100 do
+        self.assert_close(row["occupancy"], 1)  # 32 blocks of two warps
 
     def test_what_a_launch_leaves_in_the_l2_cache_the_next_one_finds_there(self):
         first, second = launch(), launch()
         row = roofline.predict(CASE, [first, second], CODE, RESOURCES, DEVICE)
         dram = [part["times"]["dram"] for part in row["parts"]]
-        self.assertAlmostEqual(sum(time.low for time in dram), 512e-9)
-        self.assertAlmostEqual(sum(time.high for time in dram), 2 * 1024e-9)
+        self.assert_close(sum(time.low for time in dram), 512e-9)
+        self.assert_close(sum(time.high for time in dram), 2 * 1024e-9)
         small = {**DEVICE, "l2_bytes": 100_000}  # twice 25600 bytes are more than half of it
         row = roofline.predict(CASE, [first, second], CODE, RESOURCES, small)
-        self.assertAlmostEqual(sum(p["times"]["dram"].low for p in row["parts"]), 1024e-9)
+        self.assert_close(sum(p["times"]["dram"].low for p in row["parts"]), 1024e-9)
         self.assertEqual(row["launches"], 2)
 
     def test_a_kernel_that_the_build_lacks_is_named(self):
@@ -220,7 +291,13 @@ class Model(unittest.TestCase):
         text = roofline.text_table(DEVICE, [row], True, {"_Z1kPj": "k"})
         self.assertTrue(text.startswith("Prediction for Two, not a measurement"))
         self.assertIn("1 x k, occupancy 100 %", text)
-        self.assertTrue(roofline.markdown_table(DEVICE, [row]).startswith("Prediction for Two"))
+        other = {**row, "device": "Other", "arch": "sm_80"}
+        text = roofline.markdown_tables([row, other])
+        self.assertTrue(text.startswith("Prediction, not a measurement"))
+        self.assertIn("| case | Two | Other |", text)
+        self.assertIn("| case | 1.7 us - 5.02 us (l1/dram) |", text)
+        self.assertIn("Prediction for sm_80", text)
+        self.assertIn("Prediction for sm_90", text)
 
 
 class Files(unittest.TestCase):
