@@ -21,6 +21,14 @@ velum_add_test(dpsgd_lstm_layer_test TORCH
   SOURCES lstm_layer_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients PkgConfig::libhwy)
 velum_add_test(dpsgd_image_views_test TORCH
   SOURCES image_views_test.cpp LIBRARIES velum::dpsgd)
+# The counter takes the place of malloc, and is no torch program.
+velum_add_test(dpsgd_step_memory_test TORCH
+  SOURCES step_memory_test.cpp "${PROJECT_SOURCE_DIR}/benchmarks/support/allocation_counter.cpp"
+  LIBRARIES velum::dpsgd)
+set_source_files_properties("${PROJECT_SOURCE_DIR}/benchmarks/support/allocation_counter.cpp"
+  PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+target_include_directories(dpsgd_step_memory_test_objects PRIVATE
+  "${PROJECT_SOURCE_DIR}/benchmarks")
 velum_add_test(dpsgd_weight_average_test TORCH
   SOURCES weight_average_test.cpp LIBRARIES velum::dpsgd)
 # Compares its list of modules with those of the installed torch, and its table with docs/layers.md.

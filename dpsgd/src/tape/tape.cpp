@@ -142,7 +142,7 @@ struct Tape::Located {
     bool decided() const { return mappings.size() == 1 && seen_live; }
   };
   std::vector<Candidates> all;
-  std::vector<std::pair<std::int64_t, Captured>> tested;  // one-hot backwards
+  std::vector<std::int64_t> tested;  // samples, by one-hot backwards
 };
 
 namespace {
@@ -688,7 +688,10 @@ bool Tape::may_stream(const Graph& graph, Plan& plan) const {
     }
     plan.may_stream = may;
   }
-  if (!*plan.may_stream) return false;
+  return *plan.may_stream && may_observe(graph, plan);
+}
+
+bool Tape::may_observe(const Graph& graph, const Plan& plan) {
   // A tensor's own hooks change what flows.
   return std::all_of(plan.nodes.begin(), plan.nodes.end(), [&](const Plan::Node& node) {
     const auto& function = graph.node(node.index).function;
@@ -767,6 +770,12 @@ class IncomingObserver {
 
 namespace {
 
+/// So many samples of `elements` numbers that copies of theirs in float64 take little memory.
+std::int64_t samples_at_a_time(std::int64_t elements) {
+  constexpr std::int64_t kChunkElements = std::int64_t{1} << 17;
+  return std::max<std::int64_t>(1, kChunkElements / std::max<std::int64_t>(1, elements));
+}
+
 /// Numbers that tell whether the rows of a sample are what they were, and take little of their
 /// memory: every 64 elements, times random numbers, in one sum. A sum does not change where no row
 /// does; where one does, it stays only by chance.
@@ -778,13 +787,11 @@ class Sketch {
   };
 
   Rows of(const at::Tensor& grad, const RowMapping& mapping) {
-    constexpr std::int64_t kChunkElements = std::int64_t{1} << 20;
     const at::Tensor samples = mapping.samples_first(grad);
     const std::int64_t batch = samples.size(0);
     const std::int64_t each = samples.numel() / std::max<std::int64_t>(1, batch);
     const at::Tensor& multipliers = multipliers_of(each, grad.device());
-    const std::int64_t chunk =
-        std::max<std::int64_t>(1, kChunkElements / std::max<std::int64_t>(1, each));
+    const std::int64_t chunk = samples_at_a_time(each);
     std::vector<at::Tensor> sums, norms;
     for (std::int64_t begin = 0; begin < batch; begin += chunk) {
       const std::int64_t count = std::min(chunk, batch - begin);
@@ -841,7 +848,7 @@ at::Tensor random_signs(const at::Tensor& losses) {
 
 template <typename Take>
 void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losses,
-                   const at::Tensor& weights, bool release, const Take& take) const {
+                   const at::Tensor& weights, PassOptions options, const Take& take) const {
   // A node with another use below it is executed, and shows what flows into it before it is; what
   // flows into the lowest uses is asked for.
   std::vector<bool> is_use(graph.nodes().size(), false), above_use = is_use;
@@ -866,7 +873,7 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     const auto& function = graph.node(plan.nodes[n].index).function;
     if (above_use[static_cast<std::size_t>(plan.nodes[n].index)]) {
-      if (!gives_input_gradients(graph.node(plan.nodes[n].index)) ||
+      if (!options.own_input_gradients || !gives_input_gradients(graph.node(plan.nodes[n].index)) ||
           !std::as_const(*function).post_hooks().empty()) {
         observers.push_back(std::make_unique<IncomingObserver>(
             function, [&see, n](const variable_list& grads) { see(n, grads); }));
@@ -894,7 +901,8 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
   if (!outputs.empty()) {
     grads = Engine::get_default_engine().execute(
         {Edge(losses.grad_fn(), static_cast<std::uint32_t>(losses.output_nr()))}, {weights},
-        /*keep_graph=*/!release, /*create_graph=*/false, /*accumulate_grad=*/false, outputs);
+        /*keep_graph=*/!options.release, /*create_graph=*/false, /*accumulate_grad=*/false,
+        outputs);
   }
   std::size_t next = 0;
   for (const std::size_t n : lowest) {
@@ -908,6 +916,18 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
     // A node that nothing flowed into.
     if (!seen[n]) see(n, std::vector<at::Tensor>(plan.nodes[n].incoming.size()));
   }
+}
+
+template <typename Look>
+void Tape::look_at(const Graph& graph, const Plan& plan, const at::Tensor& losses,
+                   const at::Tensor& weights, const Look& look) const {
+  if (may_observe(graph, plan)) {
+    observe(graph, plan, losses, weights, {.release = false, .own_input_gradients = false},
+            [&](std::size_t n, const NodeUse& use) { look(n, use.grads); });
+    return;
+  }
+  const Captured captured = capture(graph, plan, losses, weights, /*with_leaves=*/false);
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) look(n, captured.incoming[n]);
 }
 
 BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Plan& plan,
@@ -932,7 +952,7 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
   if (check && batch > 1) {
     const at::Tensor weights = random_signs(losses);
     signs = weights.to(at::kDouble).unsqueeze(1);
-    observe(*graph, plan, losses, weights, /*release=*/false,
+    observe(*graph, plan, losses, weights, {.release = false, .own_input_gradients = true},
             [&](std::size_t n, const NodeUse& use) {
               const std::vector<at::Tensor>& grads = use.grads;
               require_fit(n, grads);
@@ -962,16 +982,17 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
     }
   }
   std::vector<NodeGradients> found(plan.nodes.size());
-  observe(*graph, plan, losses, at::ones_like(losses), release, [&](std::size_t n, NodeUse& use) {
-    require_fit(n, use.grads);
-    if (signs.defined()) check_node(n, use.grads);
-    assemble_node(*graph, plan, n, use, found);
-    for (std::size_t i = 0; i < found[n].size(); ++i) {
-      const auto& paths = plan.nodes[n].operands[i].paths;
-      found[n][i]->settle(/*alone=*/paths.size() == 1 &&
-                          uses_of[static_cast<std::size_t>(paths.front()->leaf())] == 1);
-    }
-  });
+  observe(*graph, plan, losses, at::ones_like(losses),
+          {.release = release, .own_input_gradients = true}, [&](std::size_t n, NodeUse& use) {
+            require_fit(n, use.grads);
+            if (signs.defined()) check_node(n, use.grads);
+            assemble_node(*graph, plan, n, use, found);
+            for (std::size_t i = 0; i < found[n].size(); ++i) {
+              const auto& paths = plan.nodes[n].operands[i].paths;
+              found[n][i]->settle(/*alone=*/paths.size() == 1 &&
+                                  uses_of[static_cast<std::size_t>(paths.front()->leaf())] == 1);
+            }
+          });
   return gather(graph, plan, std::move(found), batch);
 }
 
@@ -1004,26 +1025,41 @@ void Tape::check_signs(const Graph& graph, const Plan& plan, const Captured& cap
   const std::int64_t batch = losses.numel();
   if (batch == 1) return;
   const at::Tensor per_sample = random_signs(losses);
+  const at::Tensor signs = per_sample.to(at::kDouble).unsqueeze(1);
   const double allowed = allowed_by_signs(plan, losses.is_cuda());
-  const Captured signed_pass = capture(graph, plan, losses, per_sample, /*with_leaves=*/false);
-  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
-    for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
-      const at::Tensor& plain = captured.incoming[n][nr];
-      const at::Tensor& other = signed_pass.incoming[n][nr];
-      if (!plain.defined()) continue;
-      RowMapping mapping = plan.nodes[n].incoming[nr].mapping;
-      mapping.batch = batch;
-      const auto rows = [&](const at::Tensor& tensor) {
-        return mapping.samples_first(tensor).reshape({batch, -1}).to(at::kDouble);
+  const auto follow_the_signs = [&](const RowMapping& mapping, const at::Tensor& plain,
+                                    const at::Tensor& other) {
+    const at::Tensor expected_rows = mapping.samples_first(plain);
+    const at::Tensor found_rows = other.defined() ? mapping.samples_first(other) : other;
+    const std::int64_t each = plain.numel() / batch, chunk = samples_at_a_time(each);
+    for (std::int64_t begin = 0; begin < batch; begin += chunk) {
+      const std::int64_t count = std::min(chunk, batch - begin);
+      const auto rows = [&](const at::Tensor& samples) {
+        return samples.narrow(0, begin, count).reshape({count, each}).to(at::kDouble);
       };
-      const at::Tensor expected = rows(plain).mul(per_sample.to(at::kDouble).unsqueeze(1));
-      const at::Tensor found = other.defined() ? rows(other) : at::zeros_like(expected);
+      const at::Tensor expected = rows(expected_rows).mul(signs.narrow(0, begin, count));
       const at::Tensor size = expected.square().sum(1).sqrt();
       const at::Tensor finite = at::isfinite(size);  // other samples' garbage decides nothing
-      const at::Tensor difference = found.sub(expected).square().sum(1).sqrt();
+      const at::Tensor difference =
+          other.defined() ? rows(found_rows).sub(expected).square().sum(1).sqrt() : size;
       const at::Tensor apart = difference.le(size.mul(allowed)).logical_or(finite.logical_not());
-      if (!apart.all().item<bool>()) refuse_mixed(graph, plan, n, plain, batch);
+      if (!apart.all().item<bool>()) return false;
     }
+    return true;
+  };
+  std::vector<at::Tensor> mixed(plan.nodes.size());
+  look_at(graph, plan, losses, per_sample,
+          [&](std::size_t n, const std::vector<at::Tensor>& grads) {
+            for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
+              const at::Tensor& plain = captured.incoming[n][nr];
+              if (!plain.defined()) continue;
+              RowMapping mapping = plan.nodes[n].incoming[nr].mapping;
+              mapping.batch = batch;
+              if (!follow_the_signs(mapping, plain, grads[nr])) mixed[n] = plain;
+            }
+          });
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    if (mixed[n].defined()) refuse_mixed(graph, plan, n, mixed[n], batch);
   }
 }
 
@@ -1059,9 +1095,8 @@ Tape::Located Tape::locate(const Graph& graph, const Plan& plan, const Captured&
     was_tested[static_cast<std::size_t>(sample)] = true;
     at::Tensor weights = at::zeros_like(losses);
     weights.select(0, sample).fill_(1);
-    tested.emplace_back(sample, capture(graph, plan, losses, weights, /*with_leaves=*/false));
-    for (Located::Candidates& candidates : all) {
-      const at::Tensor& grad = tested.back().second.incoming[candidates.node][candidates.nr];
+    tested.push_back(sample);
+    const auto narrow_down = [&](Located::Candidates& candidates, const at::Tensor& grad) {
       const at::Tensor& total = captured.incoming[candidates.node][candidates.nr];
       std::vector<std::vector<bool>> live(static_cast<std::size_t>(total.dim()));
       if (grad.defined()) {
@@ -1085,9 +1120,15 @@ Tape::Located Tape::locate(const Graph& graph, const Plan& plan, const Captured&
         }
         return false;
       });
+    };
+    look_at(graph, plan, losses, weights, [&](std::size_t n, const std::vector<at::Tensor>& grads) {
+      for (Located::Candidates& candidates : all) {
+        if (candidates.node == n) narrow_down(candidates, grads[candidates.nr]);
+      }
+    });
+    for (const Located::Candidates& candidates : all) {
       if (candidates.mappings.empty()) mixes(candidates);
     }
-    tested.back().second.incoming.clear();
   };
   for (const Located::Candidates& candidates : all) {
     if (candidates.mappings.empty()) mixes(candidates);
@@ -1271,7 +1312,7 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
   // What flows into a use for a tested sample is the same in both backwards but for kernels that
   // add in no fixed order.
   const double upstream = 16 * roundoff;
-  for (const auto& [sample, unused] : tested) {
+  for (const std::int64_t sample : tested) {
     at::Tensor weights = at::zeros({batch}, at::TensorOptions(at::kDouble));
     weights.select(0, sample).fill_(1);
     const SampleFactors factors(weights.to(parameters_.front().device()));

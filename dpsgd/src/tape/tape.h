@@ -155,11 +155,23 @@ class Tape {
   void check_override(std::size_t index, const ParameterGradient& gradient) const;
   /// Whether the gradients of this graph may be taken while the backward pass is under way.
   bool may_stream(const Graph& graph, Plan& plan) const;
+  /// Whether what flows into the plan's nodes can be seen on the way.
+  static bool may_observe(const Graph& graph, const Plan& plan);
+  struct PassOptions {
+    bool release = false;  ///< frees what the graph has saved as the pass goes on
+    /// What flows on from a node with `input_gradients` comes from these.
+    bool own_input_gradients = false;
+  };
   /// One backward pass: calls take(n, node n of the plan with what flows into it) for each, as soon
-  /// as that is there. What flows on from a node with `input_gradients` comes from these.
+  /// as that is there.
   template <typename Take>
   void observe(const Graph& graph, const Plan& plan, const at::Tensor& losses,
-               const at::Tensor& weights, bool release, const Take& take) const;
+               const at::Tensor& weights, PassOptions options, const Take& take) const;
+  /// One backward pass that leaves the graph as it is: calls look(n, what flows into node n of the
+  /// plan) for each, one after the other where that can be, so that not all of it is kept.
+  template <typename Look>
+  void look_at(const Graph& graph, const Plan& plan, const at::Tensor& losses,
+               const at::Tensor& weights, const Look& look) const;
   /// The same as `capture` and `assemble`, each use as soon as its gradient is there: what flows
   /// into a use is freed where only the gradients of its samples are needed.
   /// @param check  another pass, from random signs, before: as `check_signs`.

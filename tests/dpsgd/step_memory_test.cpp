@@ -1,0 +1,116 @@
+// What a step takes of memory, counted to the byte, beside a plain step of the same model.
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "support/allocation_counter.h"
+#include "velum/dpsgd/poisson_sampler.h"
+#include "velum/dpsgd/privacy_engine.h"
+
+namespace velum::dpsgd {
+namespace {
+
+namespace nn = torch::nn;
+namespace F = torch::nn::functional;
+using torch::Tensor;
+
+constexpr std::int64_t kBatch = 64;
+constexpr std::int64_t kFloat = sizeof(float);
+
+class StepMemory : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (benchmarks::allocated_bytes() == 0) GTEST_SKIP() << "allocations are not counted here";
+    torch::manual_seed(3);
+    at::set_num_threads(2);
+  }
+
+  /// The most that is allocated at any time of a step, less what was allocated before it.
+  static std::int64_t peak_of(const std::function<void()>& step) {
+    const std::int64_t before = benchmarks::allocated_bytes();
+    benchmarks::reset_peak_allocated_bytes();
+    step();
+    return benchmarks::peak_allocated_bytes() - before;
+  }
+};
+
+/// Convolutions with group normalisation, of images 16 x 16.
+nn::Sequential convolutions() {
+  const auto conv = [](std::int64_t in, std::int64_t out) {
+    return nn::Conv2d(nn::Conv2dOptions(in, out, 3).padding(1));
+  };
+  return nn::Sequential(conv(3, 32), nn::GroupNorm(8, 32), nn::ReLU(), conv(32, 32),
+                        nn::GroupNorm(8, 32), nn::ReLU(), nn::AdaptiveAvgPool2d(1), nn::Flatten(),
+                        nn::Linear(32, 10));
+}
+
+/// A model with everything that its steps need.
+struct Training {
+  explicit Training(PrivacyOptions options = {.clipping = Clipping::flat(1.0),
+                                              .noise_multiplier = 1.0})
+      : optimizer(model->parameters(), 0.01),
+        engine(model->parameters(), PoissonSampler(6400, 0.01), std::move(options)) {}
+
+  Tensor losses() {
+    return F::cross_entropy(model->forward(images), labels,
+                            F::CrossEntropyFuncOptions().reduction(torch::kNone));
+  }
+  void plain_step() {
+    optimizer.zero_grad();
+    losses().mean().backward();
+    optimizer.step();
+  }
+  void step() {
+    optimizer.zero_grad();
+    engine.backward(losses());
+    optimizer.step();
+  }
+
+  nn::Sequential model = convolutions();
+  Tensor images = torch::randn({kBatch, 3, 16, 16});
+  Tensor labels = torch::randint(10, {kBatch});
+  torch::optim::SGD optimizer;
+  PrivacyEngine engine;
+};
+
+TEST_F(StepMemory, NothingOfTheSizeOfPerSampleGradientsStaysBetweenSteps) {
+  // Of the second convolution: 32 x 32 x 3 x 3 a sample.
+  Training training({.clipping = Clipping::flat(1.0),
+                     .noise_multiplier = 1.0,
+                     .method_overrides = {{4, GradientMethod::kKept}}});
+  const std::int64_t per_sample_bytes = kBatch * training.model->parameters()[4].numel() * kFloat;
+  training.plain_step();  // torch's own caches
+  training.optimizer.zero_grad();
+  const std::int64_t before = benchmarks::allocated_bytes();
+  std::int64_t peak = 0;
+  for (int step = 0; step < 10; ++step) {
+    peak = std::max(peak, peak_of([&] { training.step(); }));
+    training.optimizer.zero_grad();
+    EXPECT_LT(benchmarks::allocated_bytes() - before, per_sample_bytes / 4) << "step " << step;
+  }
+  EXPECT_GT(peak, per_sample_bytes);  // they were there
+}
+
+TEST_F(StepMemory, AStepTakesLittleMoreThanAPlainOneAndItsProofNotThreeTimesAsMuch) {
+  Training plain, training;
+  plain.plain_step();
+  const std::int64_t of_plain = peak_of([&] { plain.plain_step(); });
+  const std::int64_t of_proof = peak_of([&] { training.step(); });
+  EXPECT_LT(static_cast<double>(of_proof), 2.5 * static_cast<double>(of_plain));
+  for (int step = 0; step < 4; ++step) training.step();
+  // The least of some: any may have its rows looked at again.
+  std::int64_t of_step = std::numeric_limits<std::int64_t>::max();
+  for (int step = 0; step < 6; ++step) {
+    of_step = std::min(of_step, peak_of([&] { training.step(); }));
+  }
+  EXPECT_LT(static_cast<double>(of_step), 1.1 * static_cast<double>(of_plain));
+}
+
+}  // namespace
+}  // namespace velum::dpsgd
