@@ -102,7 +102,7 @@ _PURE = [
     (f"rcp.<R:{_ROUNDING}>.f64", "d:f64 a:f64", "div_f64<Round::{R}>(1.0, a)"),
     (f"sqrt.<R:{_ROUNDING}>.f64", "d:f64 a:f64", "sqrt_f64<Round::{R}>(a)"),
     ("neg.[ftz].f32", "d:f32 a:f32", "negate_f32<{ftz}>(a)"),
-    ("neg.f64", "d:f64 a:f64", "-a"),
+    ("neg.f64", "d:f64 a:f64", "negate<f64>(a)"),
     ("abs.[ftz].f32", "d:f32 a:f32", "absolute_f32<{ftz}>(a)"),
     ("abs.f64", "d:f64 a:f64", "__builtin_fabs(a)"),
     ("min.[ftz].[NaN].f32", "d:f32 a:f32 b:f32", "minimum_float<f32, {ftz}, {NaN}>(a, b)"),
