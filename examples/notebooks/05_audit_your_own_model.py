@@ -15,8 +15,8 @@
 # to it. Both can be looked at from outside, and that is done here by hand, with the functions of the package: first the
 # sums without noise, then the releases with noise, in the role of an attacker.
 #
-# The program `velum audit` does this, and a check of the noise itself and of the sampling, on whole trainings with its own
-# statistics, and writes a report (`docs/auditing.md`).
+# `velum.audit` and the program `velum audit` do this, and a check of the noise itself and of the sampling, on whole trainings
+# with their own statistics, and write a report (`docs/auditing.md`).
 
 # %%
 import math

@@ -29,7 +29,7 @@ def per_sample_gradients(
             sample: exact, and slow. Without, it is refused by name.
 
     Returns:
-        A tensor [B, *param.shape] for each parameter, in the order of `params`: float64 for a
+        A tensor `[B, *param.shape]` for each parameter, in the order of `params`: float64 for a
         parameter of that type, else float32; zeros where a parameter is not used.
 
     Raises:

@@ -639,7 +639,7 @@ class CkksKeys(_Keys):
         may have chosen or seen the ciphertext.
 
         Returns:
-            [*encrypted.shape] float64.
+            `[*encrypted.shape]` float64.
         """
         decryptor, size = self._owned(), encrypted.shape[0]
         return self._decrypted(
@@ -713,7 +713,7 @@ class BfvKeys(_Keys):
         """The integers in [-t/2, t/2], for the owner's eyes only, whoever made the ciphertext.
 
         Returns:
-            [*encrypted.shape] int64.
+            `[*encrypted.shape]` int64.
         """
         decryptor, size = self._owned(), encrypted.shape[0]
         return self._decrypted(

@@ -30,7 +30,7 @@ void synchronize_cuda(const Stream& stream);
 void release_host_memory() noexcept;
 
 /// Waits until the work enqueued on `stream` is done; nothing to do on the CPU.
-/// @throws CudaError, also for an error of earlier work.
+/// @throws CudaError also for an error of earlier work.
 inline void synchronize(const Stream& stream) {
   if (stream.backend() == Backend::kCuda) detail::synchronize_cuda(stream);
 }

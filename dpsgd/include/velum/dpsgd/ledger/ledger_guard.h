@@ -27,7 +27,8 @@ class LedgerGuard final : public ReleaseGuard {
   /// Enters the run, if it is not in the ledger.
   /// @param block  releases of a mechanism to reserve at once, >= 1. Where the budget has less, the
   ///               block is what is left.
-  /// @throws std::invalid_argument, LedgerError.
+  /// @throws std::invalid_argument if block < 1, the data set is unknown, or the run is one on
+  ///         another data set; LedgerError.
   LedgerGuard(std::shared_ptr<Ledger> ledger, std::string data_set, std::string run,
               std::int64_t block = 1, std::string description = {},
               std::string actor = current_user());
@@ -40,11 +41,11 @@ class LedgerGuard final : public ReleaseGuard {
 
   /// Makes sure that a release of the mechanism is reserved, at most `count` with it, without using
   /// it: so that a loop finds the end of the budget before it computes a step.
-  /// @throws BudgetExceeded, LedgerError.
+  /// @throws BudgetExceeded if there is no room for one; LedgerError.
   void reserve_ahead(const Mechanism& mechanism, std::string_view label, std::int64_t count);
 
-  /// @throws LedgerError; the ledger may then be too large, and what could not be given back is
-  ///         not used any more.
+  /// @throws LedgerError if the file cannot be written; the ledger may then be too large, and what
+  ///         could not be given back is not used any more.
   void give_back_unused();
 
  private:

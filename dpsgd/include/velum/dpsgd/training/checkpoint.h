@@ -27,12 +27,13 @@ struct Checkpoint {
 };
 
 /// Writes the file atomically.
-/// @throws std::system_error.
+/// @throws std::system_error if it cannot be written.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint,
                      torch::nn::Sequential& model, torch::optim::SGD& optimizer);
 
 /// The part of a checkpoint that is needed to make the model.
-/// @throws std::runtime_error naming the file if it is damaged; std::system_error.
+/// @throws std::runtime_error naming the file if it is damaged; std::system_error if it cannot be
+///         read.
 Checkpoint load_checkpoint(const std::filesystem::path& path);
 /// The rest, into a model and an optimiser of the same kind.
 /// @throws std::runtime_error naming the file if it is damaged or of another model.
@@ -41,7 +42,7 @@ void load_checkpoint(const std::filesystem::path& path, torch::nn::Sequential& m
 
 /// Writes what prediction needs: the parameters, where `torch::load(model, path)` looks for them,
 /// and `constants` by name; a reader in Python finds all of it with torch.jit.load. Atomic.
-/// @throws std::system_error.
+/// @throws std::system_error if it cannot be written.
 void save_model(const std::filesystem::path& path, torch::nn::Sequential& model,
                 const std::map<std::string, at::Tensor>& constants);
 

@@ -20,7 +20,7 @@ class AppendOnlyFile {
  public:
   /// Opens the file or creates it. A last line without its newline was cut off by a crash inside
   /// `append`, which therefore never returned: it is removed.
-  /// @throws std::system_error.
+  /// @throws std::system_error if it cannot be opened, read or written.
   explicit AppendOnlyFile(std::filesystem::path path);
   AppendOnlyFile(const AppendOnlyFile&) = delete;
   AppendOnlyFile& operator=(const AppendOnlyFile&) = delete;
@@ -29,8 +29,8 @@ class AppendOnlyFile {
   /// The content at the time of opening, whole lines.
   const std::string& initial_content() const { return initial_content_; }
   /// @param line  without newline.
-  /// @throws std::system_error; the line is then taken back, and the caller must not do what it
-  ///         announced.
+  /// @throws std::system_error if it cannot be written; the line is then taken back, and the caller
+  ///         must not do what it announced.
   void append(std::string_view line);
 
  private:
@@ -44,7 +44,8 @@ class AppendOnlyFile {
 /// process, however that ends.
 class DirectoryLock {
  public:
-  /// @throws std::runtime_error if another process holds it; std::system_error.
+  /// @throws std::runtime_error if another process holds it; std::system_error if it cannot be
+  ///         locked.
   explicit DirectoryLock(const std::filesystem::path& directory);
   DirectoryLock(const DirectoryLock&) = delete;
   DirectoryLock& operator=(const DirectoryLock&) = delete;

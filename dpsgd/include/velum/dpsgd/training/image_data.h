@@ -19,7 +19,8 @@ struct ImageData {
 ///                   in files of the same names and format (train-images-idx3-ubyte,
 ///                   train-labels-idx1-ubyte, t10k-..., each with or without ".gz").
 /// @param directory  of the four files; empty, for fashion-mnist: where Debian's package put them.
-/// @throws DataError; std::invalid_argument for an unknown data set.
+/// @throws DataError if a file is missing or is not what it should be; std::invalid_argument for an
+///         unknown data set.
 ImageData load_image_data(std::string_view dataset, const std::filesystem::path& directory);
 
 }  // namespace velum::dpsgd

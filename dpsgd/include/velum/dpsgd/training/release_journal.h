@@ -21,7 +21,8 @@ namespace velum::dpsgd {
 class ReleaseJournal {
  public:
   /// Opens or creates the file, reads what earlier sessions recorded and begins a session.
-  /// @throws std::runtime_error naming the file and line if it is damaged; std::system_error.
+  /// @throws std::runtime_error naming the file and line if it is damaged; std::system_error if
+  ///         it cannot be opened, read or written.
   explicit ReleaseJournal(const std::filesystem::path& path);
 
   /// All releases ever recorded, those of earlier sessions first.
@@ -30,7 +31,7 @@ class ReleaseJournal {
   std::uint32_t key_epoch() const { return key_epoch_; }
 
   /// Returns when the record is on the device; release only then.
-  /// @throws std::system_error; then do not release.
+  /// @throws std::system_error if it cannot be recorded; then do not release.
   void record(const Mechanism& mechanism, std::string_view label);
 
  private:

@@ -9,8 +9,8 @@
 
 namespace velum::kernels {
 
-/// An odd modulus 4 < q < 2^WordTraits::kModulusBits with the constants of its reductions. Plain
-/// data, made on the host by `make_modulus` and read by both compilers.
+/// An odd modulus 4 < q < 2^k, k = `WordTraits::kModulusBits`, with the constants of its
+/// reductions. Plain data, made on the host by `make_modulus` and read by both compilers.
 template <typename Word>
 struct Modulus {
   Word value;               ///< q

@@ -126,7 +126,8 @@ void pack_digits_accumulate(Span<const std::int32_t> values, std::int64_t coeffi
 ///                    branch and no address.
 /// @param values      [up to v C]; those of other coefficients stay.
 /// @param deviations  [C]; those of other coefficients stay.
-/// @param coefficients, first, packing, stream, errors, determinism  as above; 0 <= offset < 2^32.
+/// @param coefficients, first, packing, stream  as above.
+/// @param offset      0 to 2^32 - 1. Errors and determinism are as above, too.
 void unpack_digits(RnsView<const std::uint32_t> in, std::int64_t coefficients, std::int64_t first,
                    std::uint32_t offset, Span<std::int32_t> values, Span<std::int32_t> deviations,
                    const DigitPacking& packing, const Stream& stream);

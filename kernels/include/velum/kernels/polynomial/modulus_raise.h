@@ -85,8 +85,8 @@ void extend_digit(RnsView<const std::type_identity_t<Word>> coefficients,
 /// @param out            [digits, limbs.count, N], NTT form, residues in [0, q); overwritten.
 /// @param extensions     [digits], of the same tables and limbs; in the memory of the stream's
 ///                       backend.
-/// @throws, determinism: as `extend_digit`; std::invalid_argument also if the extensions differ in
-///         tables or limbs, or there is none.
+/// @throws std::invalid_argument as `extend_digit`, also if the extensions differ in tables or
+///         limbs, or there is none. Determinism as there.
 template <typename Word>
 void extend_digits(RnsView<const std::type_identity_t<Word>> coefficients,
                    Premultiplied premultiplied, RnsView<const std::type_identity_t<Word>> values,

@@ -93,7 +93,7 @@ void multiply_by_ratio(Span<const std::int64_t> numbers, RnsView<std::uint32_t> 
 /// @param in       [1, limbs, degree], residues in [0, q), coefficient form. They decide no branch
 ///                 and no address.
 /// @param numbers  [degree]; overwritten.
-/// @param ratio, stream, errors, determinism  as above.
+/// @param ratio, stream  as above; so are errors and determinism.
 void divide_by_ratio(RnsView<const std::uint32_t> in, Span<std::int64_t> numbers,
                      const ModulusRatio& ratio, const Stream& stream);
 
