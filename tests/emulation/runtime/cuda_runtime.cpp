@@ -56,10 +56,49 @@ cudaError_t call(Body body) {
 
 /// The same for what concerns a live stream.
 template <typename Body>
-cudaError_t call_on(cudaStream_t handle, Body body) {
+cudaError_t call_about(cudaStream_t handle, Body body) {
   return call([&](Device& device) {
     StreamQueue* const stream = device.streams().find(handle);
     return stream == nullptr ? cudaErrorInvalidResourceHandle : body(device, *stream);
+  });
+}
+
+bool is_legacy(Device& device, const StreamQueue& stream) {
+  return &stream == &device.streams().legacy();
+}
+
+/// The same for what gives work to a stream.
+template <typename Body>
+cudaError_t call_on(cudaStream_t handle, Body body) {
+  return call_about(handle, [&](Device& device, StreamQueue& stream) {
+    const cudaError_t error = device.graphs().check_use(stream, is_legacy(device, stream));
+    return error != cudaSuccess ? error : body(device, stream);
+  });
+}
+
+/// The same for what waits for a stream, or asks how far it is.
+template <typename Body>
+cudaError_t call_waiting(cudaStream_t handle, Body body) {
+  return call_about(handle, [&](Device& device, StreamQueue& stream) {
+    const cudaError_t error = device.graphs().check_wait(stream, is_legacy(device, stream));
+    return error != cudaSuccess ? error : body(device, stream);
+  });
+}
+
+/// What a capture cannot take: it is invalid then. Success if the stream is not being captured.
+cudaError_t refuse_in_capture(Device& device, const StreamQueue& stream, const char* what,
+                              cudaError_t error = cudaErrorStreamCaptureUnsupported) {
+  if (device.graphs().capture_of(stream) == 0) return cudaSuccess;
+  device.graphs().invalidate(stream);
+  return refuse(device, error, std::string(what) + " in a stream that is being captured");
+}
+
+/// A call that may wait for the device, which no capture of the ordinary mode lets through.
+template <typename Body>
+cudaError_t call_unsafe(Body body) {
+  return call([&](Device& device) {
+    const cudaError_t error = device.graphs().check_unsafe();
+    return error != cudaSuccess ? error : body(device);
   });
 }
 
@@ -135,6 +174,15 @@ cudaError_t enqueue_copy(Device& device, void* to, const void* from, std::size_t
   Streams& streams = device.streams();
   const bool to_device = DeviceMemory::contains(to_address(to));
   const bool from_device = DeviceMemory::contains(to_address(from));
+  if (blocks) {
+    const cudaError_t error = device.graphs().check_unsafe();
+    if (error != cudaSuccess) return error;
+  }
+  if ((!to_device && !device.is_pinned(to, bytes)) ||
+      (!from_device && !device.is_pinned(from, bytes))) {
+    const cudaError_t error = refuse_in_capture(device, stream, "a copy of pageable memory");
+    if (error != cudaSuccess) return error;
+  }
   if (to_device && !from_device && !device.is_pinned(from, bytes)) {
     // The bytes are read before the call returns; they reach the device later.
     if (blocks || streams.flip()) {
@@ -211,13 +259,29 @@ cudaError_t copy_from_symbol(void* to, const void* symbol, std::size_t bytes, st
   });
 }
 
+constexpr int kMultiprocessors = 4;  // few, so that grids sized by it stay small
+constexpr int kThreadsPerMultiprocessor = 2048;
+constexpr int kSharedPerMultiprocessor = 228 << 10;
+
+int blocks_per_multiprocessor(const Kernel& kernel, int threads, std::size_t shared) {
+  const std::size_t used = kernel.shared_bytes + shared + 1024;
+  const int by_shared = static_cast<int>(kSharedPerMultiprocessor / used);
+  const int by_threads = kThreadsPerMultiprocessor / ((threads + 31) / 32 * 32);
+  return std::min({32, by_shared, by_threads});
+}
+
 cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 grid, dim3 block,
-                           void** arguments, std::size_t shared, cudaStream_t handle) {
+                           void** arguments, std::size_t shared, cudaStream_t handle,
+                           bool cooperative) {
   if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
   const Kernel* const kernel = device.find_kernel(host_kernel->name);
   if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
   StreamQueue* const stream = device.streams().find(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  if (const cudaError_t error = device.graphs().check_use(*stream, is_legacy(device, *stream));
+      error != cudaSuccess) {
+    return error;
+  }
   const Extent grid_extent = to_extent(grid);
   const Extent block_extent = to_extent(block);
   const u64 threads = block_extent.count();
@@ -238,15 +302,27 @@ cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 g
                       std::to_string(allowed_dynamic_shared(*host_kernel, *kernel)) +
                       " unless cudaFuncAttributeMaxDynamicSharedMemorySize allows more");
   }
+  if (cooperative) {
+    const u64 most = u64{kMultiprocessors} *
+                     blocks_per_multiprocessor(*kernel, static_cast<int>(threads), shared);
+    if (grid_extent.count() > most) {
+      return refuse(device, cudaErrorCooperativeLaunchTooLarge,
+                    host_kernel->name + " is launched cooperatively with " +
+                        std::to_string(grid_extent.count()) +
+                        " blocks, of which the device holds " + std::to_string(most));
+    }
+  }
   std::vector<u8> parameters(kernel->parameter_bytes + 16);
   for (u32 i = 0; i < kernel->parameter_count; ++i) {
     const Parameter& parameter = kernel->parameters[i];
     std::memcpy(parameters.data() + parameter.offset, arguments[i], parameter.size);
   }
-  device.enqueue(*stream, [&device, kernel, grid_extent, block_extent, shared,
-                           bytes = std::move(parameters), &label = device.profile_label()] {
-    device.launch(*kernel, grid_extent, block_extent, static_cast<u32>(shared), bytes, label);
-  });
+  device.enqueue(*stream,
+                 [&device, kernel, grid_extent, block_extent, shared, bytes = std::move(parameters),
+                  &label = device.profile_label(), cooperative] {
+                   device.launch(*kernel, grid_extent, block_extent, static_cast<u32>(shared),
+                                 bytes, label, cooperative);
+                 });
   return cudaSuccess;
 }
 
@@ -281,7 +357,29 @@ constexpr ErrorText kErrorTexts[] = {
     {cudaErrorHardwareStackError, "cudaErrorHardwareStackError", "hardware stack error"},
     {cudaErrorInvalidPc, "cudaErrorInvalidPc", "invalid program counter"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
+    {cudaErrorCooperativeLaunchTooLarge, "cudaErrorCooperativeLaunchTooLarge",
+     "too many blocks in cooperative launch"},
     {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
+    {cudaErrorIllegalState, "cudaErrorIllegalState",
+     "the operation cannot be performed in the present state"},
+    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+     "operation not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+     "operation failed due to a previous error during capture"},
+    {cudaErrorStreamCaptureMerge, "cudaErrorStreamCaptureMerge",
+     "operation would result in a merge of separate capture sequences"},
+    {cudaErrorStreamCaptureUnmatched, "cudaErrorStreamCaptureUnmatched",
+     "capture was not ended in the same stream as it began"},
+    {cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined",
+     "capturing stream has unjoined work"},
+    {cudaErrorStreamCaptureIsolation, "cudaErrorStreamCaptureIsolation",
+     "dependency created on uncaptured work in another stream"},
+    {cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit",
+     "operation would make the legacy stream depend on a capturing blocking stream"},
+    {cudaErrorCapturedEvent, "cudaErrorCapturedEvent",
+     "operation not permitted on an event last recorded in a capturing stream"},
+    {cudaErrorStreamCaptureWrongThread, "cudaErrorStreamCaptureWrongThread",
+     "attempt to terminate a thread-local capture sequence from another thread"},
     {cudaErrorUnknown, "cudaErrorUnknown", "unknown error"},
 };
 const ErrorText& find_text(cudaError_t error) {
@@ -299,9 +397,6 @@ double now_milliseconds() {
       .count();
 }
 
-constexpr int kMultiprocessors = 4;  // few, so that grids sized by it stay small
-constexpr int kThreadsPerMultiprocessor = 2048;
-constexpr int kSharedPerMultiprocessor = 228 << 10;
 constexpr int kComputeMajor = 9;
 constexpr int kComputeMinor = 0;
 
@@ -329,15 +424,9 @@ constexpr DeviceAttribute kDeviceAttributes[] = {
     {cudaDevAttrComputeCapabilityMinor, kComputeMinor},
     {cudaDevAttrL2CacheSize, 50 << 20},
     {cudaDevAttrMemoryPoolsSupported, 1},
+    {cudaDevAttrCooperativeLaunch, 1},
     {cudaDevAttrUnifiedAddressing, 1},
 };
-
-int blocks_per_multiprocessor(const Kernel& kernel, int threads, std::size_t shared) {
-  const std::size_t used = kernel.shared_bytes + shared + 1024;
-  const int by_shared = static_cast<int>(kSharedPerMultiprocessor / used);
-  const int by_threads = kThreadsPerMultiprocessor / ((threads + 31) / 32 * 32);
-  return std::min({32, by_shared, by_threads});
-}
 
 }  // namespace
 }  // namespace velum::emulation
@@ -387,7 +476,7 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void*
                                std::size_t shared, cudaStream_t stream) {
   return call([&](Device& device) {
     return enqueue_launch(device, reinterpret_cast<HostKernel*>(kernel), grid, block, arguments,
-                          shared, stream);
+                          shared, stream, false);
   });
 }
 
@@ -400,22 +489,38 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
                              std::size_t shared, cudaStream_t stream) {
   return call([&](Device& device) {
     return enqueue_launch(device, device.find_host_kernel(function), grid, block, arguments, shared,
-                          stream);
+                          stream, false);
+  });
+}
+cudaError_t cudaLaunchCooperativeKernel(const void* function, dim3 grid, dim3 block,
+                                        void** arguments, std::size_t shared, cudaStream_t stream) {
+  return call([&](Device& device) {
+    return enqueue_launch(device, device.find_host_kernel(function), grid, block, arguments, shared,
+                          stream, true);
   });
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function,
                                 void** arguments) {
   return call([&](Device& device) {
+    bool cooperative = false;
     for (unsigned i = 0; i < config->numAttrs; ++i) {
+      const cudaLaunchAttribute& attribute = config->attrs[i];
       // Programmatic stream serialization lets a kernel start early; starting it late is right too.
-      if (config->attrs[i].id != cudaLaunchAttributeProgrammaticStreamSerialization) {
-        return refuse(
-            device, cudaErrorNotSupported,
-            "launch attribute " + std::to_string(config->attrs[i].id) + " is not supported");
+      if (attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization) continue;
+      if (attribute.id == cudaLaunchAttributeCooperative) {
+        cooperative = attribute.val.cooperative != 0;
+      } else if (attribute.id == cudaLaunchAttributeClusterDimension) {
+        const auto& extent = attribute.val.clusterDim;
+        if (u64{extent.x} * extent.y * extent.z == 1) continue;
+        return refuse(device, cudaErrorNotSupported, "clusters are not supported");
+      } else {
+        return refuse(device, cudaErrorNotSupported,
+                      "launch attribute " + std::to_string(attribute.id) + " is not supported");
       }
     }
     return enqueue_launch(device, device.find_host_kernel(function), config->gridDim,
-                          config->blockDim, arguments, config->dynamicSmemBytes, config->stream);
+                          config->blockDim, arguments, config->dynamicSmemBytes, config->stream,
+                          cooperative);
   });
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
@@ -481,7 +586,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 // Memory
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
-  return call([&](Device& device) {
+  return call_unsafe([&](Device& device) {
     *pointer = nullptr;
     if (bytes == 0) return cudaSuccess;
     const u64 address = device.memory().allocate(bytes);
@@ -495,6 +600,9 @@ cudaError_t cudaFree(void* pointer) {
   Device& device = Device::instance();
   const std::lock_guard lock(device.mutex());
   if (refuse_in_host_function(device)) return remember(cudaErrorNotPermitted);
+  if (const cudaError_t error = device.graphs().check_unsafe(); error != cudaSuccess) {
+    return remember(error);
+  }
   device.streams().wait_for_all();
   if (pointer != nullptr && !device.memory().free(to_address(pointer))) {
     return remember(
@@ -506,6 +614,9 @@ cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t hand
   return call_on(handle, [&](Device& device, StreamQueue& stream) {
     *pointer = nullptr;
     if (bytes == 0) return cudaSuccess;
+    const cudaError_t error =
+        refuse_in_capture(device, stream, "an allocation", cudaErrorNotSupported);
+    if (error != cudaSuccess) return error;
     const u64 address = device.memory().reserve(bytes);
     if (address == 0) return cudaErrorMemoryAllocation;
     *pointer = reinterpret_cast<void*>(address);
@@ -515,6 +626,9 @@ cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t hand
 }
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) {
   return call_on(handle, [&](Device& device, StreamQueue& stream) {
+    const cudaError_t error =
+        refuse_in_capture(device, stream, "a release of memory", cudaErrorNotSupported);
+    if (error != cudaSuccess) return error;
     device.enqueue(stream, [&device, pointer] {
       if (pointer != nullptr && !device.memory().free(to_address(pointer))) {
         device.set_sticky(cudaErrorInvalidValue,
@@ -525,7 +639,7 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) {
   });
 }
 cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned flags) {
-  return call([&](Device& device) {
+  return call_unsafe([&](Device& device) {
     *pointer = nullptr;
     if ((flags & ~unsigned{cudaHostAllocPortable | cudaHostAllocWriteCombined}) != 0) {
       return refuse(device, cudaErrorNotSupported, "mapped host memory is not supported");
@@ -541,7 +655,7 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   return cudaHostAlloc(pointer, bytes, cudaHostAllocDefault);
 }
 cudaError_t cudaFreeHost(void* pointer) {
-  return call([&](Device& device) {
+  return call_unsafe([&](Device& device) {
     device.streams().wait_for_all();
     if (pointer == nullptr) return device.sticky_error();
     if (!device.remove_pinned(pointer)) {
@@ -655,13 +769,13 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, i
   return cudaStreamCreateWithFlags(stream, flags);
 }
 cudaError_t cudaStreamGetFlags(cudaStream_t handle, unsigned* flags) {
-  return call_on(handle, [&](Device&, StreamQueue& stream) {
+  return call_about(handle, [&](Device&, StreamQueue& stream) {
     *flags = stream.waits_for_legacy ? cudaStreamDefault : cudaStreamNonBlocking;
     return cudaSuccess;
   });
 }
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {
-  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+  return call_about(handle, [&](Device& device, StreamQueue& stream) {
     if (&stream == &device.streams().legacy() || handle == cudaStreamPerThread) {
       return cudaErrorInvalidResourceHandle;
     }
@@ -670,13 +784,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   });
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
-  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+  return call_waiting(handle, [&](Device& device, StreamQueue& stream) {
     device.streams().wait_for(device.streams().end_of(stream));
     return device.sticky_error();
   });
 }
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
-  return call_on(handle, [&](Device& device, StreamQueue& stream) {
+  return call_waiting(handle, [&](Device& device, StreamQueue& stream) {
     const StreamPoint end = device.streams().end_of(stream);
     device.streams().run_some();
     if (device.sticky_error() != cudaSuccess) return device.sticky_error();
@@ -690,6 +804,11 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
     if (flags != cudaEventWaitDefault) {
       return refuse(device, cudaErrorNotSupported, "events outside of a graph are not supported");
     }
+    if (event->captured.capture == 0 && event->recorded.stream == nullptr) return cudaSuccess;
+    bool is_done = false;
+    const cudaError_t error =
+        device.graphs().wait(stream, is_legacy(device, stream), event->captured, &is_done);
+    if (error != cudaSuccess || is_done) return error;
     // What the event is now: a later record of it changes nothing here.
     device.enqueue(
         stream, [] {}, event->recorded);
@@ -707,16 +826,14 @@ cudaError_t cudaStreamAddCallback(cudaStream_t handle, cudaStreamCallback_t call
                                   unsigned flags) {
   return call_on(handle, [&](Device& device, StreamQueue& stream) {
     if (callback == nullptr || flags != 0) return cudaErrorInvalidValue;
+    const cudaError_t error = refuse_in_capture(device, stream, "a callback");
+    if (error != cudaSuccess) return error;
     // Unlike a host function it is called after an error, too.
     device.streams().enqueue(stream, [&device, handle, callback, data] {
       callback(handle, device.sticky_error(), data);
     });
     return cudaSuccess;
   });
-}
-cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
-  *status = cudaStreamCaptureStatusNone;
-  return cudaSuccess;
 }
 cudaError_t cudaStreamGetDevice(cudaStream_t, int* device) {
   *device = 0;
@@ -748,6 +865,8 @@ cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) {
   return call_on(stream_handle, [&](Device& device, StreamQueue& stream) {
     Event* const event = device.streams().find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    event->captured = device.graphs().record(stream);
+    if (event->captured.capture != 0) return cudaSuccess;
     event->recorded =
         device.enqueue(stream, [time = event->milliseconds] { *time = now_milliseconds(); });
     return cudaSuccess;
@@ -763,6 +882,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   return call([&](Device& device) {
     const Event* const event = device.streams().find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    if (event->captured.capture != 0) return cudaErrorCapturedEvent;
     device.streams().wait_for(event->recorded);
     return device.sticky_error();
   });
@@ -771,6 +891,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
   return call([&](Device& device) {
     const Event* const event = device.streams().find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    if (event->captured.capture != 0) return cudaErrorCapturedEvent;
     device.streams().run_some();
     if (device.sticky_error() != cudaSuccess) return device.sticky_error();
     return Streams::is_done(event->recorded) ? cudaSuccess : cudaErrorNotReady;
@@ -781,6 +902,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
     const Event* const first = device.streams().find(start);
     const Event* const second = device.streams().find(end);
     for (const Event* const event : {first, second}) {
+      if (event != nullptr && event->captured.capture != 0) return cudaErrorCapturedEvent;
       if (event == nullptr || !event->has_timing || event->recorded.stream == nullptr) {
         return cudaErrorInvalidResourceHandle;
       }
@@ -789,6 +911,94 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
       return cudaErrorNotReady;
     }
     *milliseconds = static_cast<float>(*second->milliseconds - *first->milliseconds);
+    return cudaSuccess;
+  });
+}
+
+// Captures and graphs
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
+  return call_about(handle, [&](Device& device, StreamQueue& stream) {
+    return device.graphs().begin(stream, is_legacy(device, stream), mode);
+  });
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
+  return call_about(handle, [&](Device& device, StreamQueue& stream) {
+    return device.graphs().end(stream, graph);
+  });
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
+  return call_about(handle, [&](Device& device, StreamQueue& stream) {
+    *status = device.graphs().status_of(stream);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, cudaStreamCaptureStatus* status,
+                                     unsigned long long* number, cudaGraph_t* graph,
+                                     const cudaGraphNode_t** nodes, const cudaGraphEdgeData** edges,
+                                     std::size_t* count) {
+  return call_about(handle, [&](Device& device, StreamQueue& stream) {
+    if (graph != nullptr || nodes != nullptr || edges != nullptr || count != nullptr) {
+      return refuse(device, cudaErrorNotSupported,
+                    "the graph of a capture that goes on is not supported");
+    }
+    *status = device.graphs().status_of(stream);
+    if (number != nullptr) *number = device.graphs().capture_of(stream);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t handle,
+                                 unsigned long long flags) {
+  return call([&](Device& device) {
+    *exec = nullptr;
+    const Graph* const graph = device.graphs().find(handle);
+    if (graph == nullptr) return cudaErrorInvalidValue;
+    if (flags != 0) {
+      return refuse(device, cudaErrorNotSupported, "flags of cudaGraphInstantiate");
+    }
+    *exec = reinterpret_cast<cudaGraphExec_t>(device.graphs().instantiate(*graph));
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t graph,
+                                          unsigned long long flags) {
+  return cudaGraphInstantiate(exec, graph, flags);
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) {
+  return call_on(stream_handle, [&](Device& device, StreamQueue& stream) {
+    GraphExec* const exec = device.graphs().find(handle);
+    if (exec == nullptr) return cudaErrorInvalidValue;
+    const cudaError_t error =
+        refuse_in_capture(device, stream, "the launch of a graph", cudaErrorNotSupported);
+    if (error != cudaSuccess) return error;
+    device.launch(*exec, stream);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGraphGetNodes(cudaGraph_t handle, cudaGraphNode_t* nodes, std::size_t* count) {
+  return call([&](Device& device) {
+    const Graph* const graph = device.graphs().find(handle);
+    if (graph == nullptr) return cudaErrorInvalidValue;
+    if (nodes != nullptr) {
+      return refuse(device, cudaErrorNotSupported, "handles of the nodes of a graph");
+    }
+    *count = graph->nodes.size();
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t handle) {
+  return call([&](Device& device) {
+    GraphExec* const exec = device.graphs().find(handle);
+    if (exec == nullptr) return cudaErrorInvalidValue;
+    device.graphs().destroy(exec);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t handle) {
+  return call([&](Device& device) {
+    Graph* const graph = device.graphs().find(handle);
+    if (graph == nullptr) return cudaErrorInvalidValue;
+    device.graphs().destroy(graph);
     return cudaSuccess;
   });
 }
@@ -808,6 +1018,8 @@ cudaError_t cudaSetDevice(int device) {
 }
 cudaError_t cudaDeviceSynchronize() {
   return call([](Device& device) {
+    const cudaError_t error = device.graphs().check_wait_for_all();
+    if (error != cudaSuccess) return error;
     device.streams().wait_for_all();
     return device.sticky_error();
   });
@@ -843,6 +1055,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int index) {
     properties->regsPerBlock = 65536;
     properties->totalGlobalMem = DeviceMemory::kTotalBytes;
     properties->unifiedAddressing = 1;
+    properties->cooperativeLaunch = 1;
     const int block[3] = {1024, 1024, 64};
     const int grid[3] = {0x7FFFFFFF, 65535, 65535};
     for (int i = 0; i < 3; ++i) {

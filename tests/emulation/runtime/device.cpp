@@ -175,12 +175,39 @@ const Variable* Device::find_variable(const void* host_variable) {
 }
 
 StreamPoint Device::enqueue(StreamQueue& stream, std::function<void()> run, StreamPoint after) {
-  return streams_.enqueue(
-      stream,
-      [this, body = std::move(run)] {
-        if (sticky_ == cudaSuccess) body();
-      },
-      after);
+  std::function<void()> unless_error = [this, body = std::move(run)] {
+    if (sticky_ == cudaSuccess) body();
+  };
+  if (graphs_.add(stream, unless_error)) return {};
+  return streams_.enqueue(stream, std::move(unless_error), after);
+}
+
+void Device::launch(GraphExec& exec, StreamQueue& stream) {
+  const auto nothing = [] {};
+  const StreamPoint start = streams_.enqueue(stream, nothing, exec.last);
+  std::vector<StreamQueue*> branches;
+  std::vector<StreamQueue*> branch_of;
+  std::vector<StreamPoint> ends;
+  for (const GraphNode& node : exec.graph->nodes) {
+    // A node after a single one whose branch has not gone on follows in that branch.
+    StreamQueue* branch = nullptr;
+    if (node.after.size() == 1) {
+      const u32 before = node.after.front();
+      if (ends[before].count == branch_of[before]->enqueued) branch = branch_of[before];
+    }
+    if (branch == nullptr) {
+      branch = branches.emplace_back(streams_.create(false));
+      streams_.enqueue(*branch, nothing, start);
+      for (const u32 before : node.after) streams_.enqueue(*branch, nothing, ends[before]);
+    }
+    branch_of.push_back(branch);
+    ends.push_back(streams_.enqueue(*branch, node.run));
+  }
+  exec.last = streams_.enqueue(stream, nothing);
+  for (StreamQueue* const branch : branches) {
+    exec.last = streams_.enqueue(stream, nothing, {branch, branch->enqueued});
+    streams_.destroy(*branch);
+  }
 }
 
 void Device::add_pinned(const void* pointer, std::size_t bytes) {
@@ -205,12 +232,28 @@ void Device::set_seed(u64 seed) {
 }
 
 void Device::launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic_shared,
-                    std::vector<u8> parameters, const std::string& label) {
+                    std::vector<u8> parameters, const std::string& label, bool cooperative) {
   // Each launch has an order of its own, and all of them follow from the seed.
   const u64 seed = seed_ + 0x632BE59BD9B4E019 * launches_++;
   if (profiler_ != nullptr) profiler_->set_label(label);
-  if (const auto fault =
-          machine_.run(kernel, grid, block, dynamic_shared, parameters.data(), seed)) {
+  std::optional<Fault> fault;
+  if (cooperative) {
+    constexpr u64 kWorkspaceBytes = 16;
+    const u64 workspace = memory_.allocate(kWorkspaceBytes);
+    if (workspace == 0) {
+      set_sticky(cudaErrorMemoryAllocation,
+                 "velum emulation: no device memory is left for a barrier of the grid");
+      return;
+    }
+    std::memset(storage_of(workspace), 0, kWorkspaceBytes);
+    std::memset(state_of(workspace), kAllocated | kInitialised, kWorkspaceBytes);
+    fault = machine_.run_cooperatively(kernel, grid, block, dynamic_shared, parameters.data(), seed,
+                                       workspace);
+    memory_.free(workspace);
+  } else {
+    fault = machine_.run(kernel, grid, block, dynamic_shared, parameters.data(), seed);
+  }
+  if (fault) {
     set_sticky(to_cuda_error(fault->kind),
                fault->report + "\n  VELUM_EMULATION_SEED=" + std::to_string(seed_));
   } else {
@@ -230,6 +273,7 @@ void Device::report(const std::string& text) {
 
 void Device::reset() {
   streams_.clear();
+  graphs_.clear();
   sticky_ = cudaSuccess;
   report_.clear();
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/graphs.h"
 #include "runtime/machine.h"
 #include "runtime/profile.h"
 #include "runtime/streams.h"
@@ -45,16 +46,21 @@ class Device {
 
   // Work
   Streams& streams() { return streams_; }
-  /// Adds work; it is left out after a sticky error.
+  Graphs& graphs() { return graphs_; }
+  /// Enqueues the nodes of a graph: each on a stream of its own, as far as their order allows.
+  void launch(GraphExec& exec, StreamQueue& stream);
+  /// Adds work; it is left out after a sticky error. In a stream that is being captured it becomes
+  /// a node of the graph.
   StreamPoint enqueue(StreamQueue& stream, std::function<void()> run, StreamPoint after = {});
   /// Page-locked host memory, which copies read and write late.
   void add_pinned(const void* pointer, std::size_t bytes);
   bool remove_pinned(const void* pointer);
   bool is_pinned(const void* pointer, std::size_t bytes) const;
 
-  /// `label` is what the profile calls the launch: one of those that `profile_label` gave.
+  /// `label` is what the profile calls the launch: one of those that `profile_label` gave. Those of
+  /// cooperative launches are not counted.
   void launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic_shared,
-              std::vector<u8> parameters, const std::string& label);
+              std::vector<u8> parameters, const std::string& label, bool cooperative);
 
   // The profile
   /// Starts to count launches, unless it has begun.
@@ -91,6 +97,7 @@ class Device {
   u64 launches_ = 0;
   u64 seed_ = 1;
   Streams streams_{seed_};
+  Graphs graphs_;
   cudaError_t sticky_ = cudaSuccess;
   std::string report_;
   std::unique_ptr<Profiler> profiler_;

@@ -50,14 +50,14 @@ constexpr std::size_t kSpreadBytes = 576;
 
 void switch_stack(void** save, void* to) { velum_emulation_switch_stack(save, to); }
 
-FiberStacks::FiberStacks() {
+FiberStacks::FiberStacks(bool huge_pages) {
   // Reserved with room to align to a huge page; pages come into being as blocks need them.
   void* const memory = mmap(nullptr, kMaxStacks * kStackBytes + kHugePage, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   const auto start = reinterpret_cast<std::uintptr_t>(memory);
   memory_ = reinterpret_cast<char*>((start + kHugePage - 1) / kHugePage * kHugePage);
-  madvise(memory_, kMaxStacks * kStackBytes, MADV_HUGEPAGE);
+  if (huge_pages) madvise(memory_, kMaxStacks * kStackBytes, MADV_HUGEPAGE);
 }
 
 FiberStacks::~FiberStacks() { munmap(memory_, kMaxStacks * kStackBytes); }

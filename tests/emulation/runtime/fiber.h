@@ -17,8 +17,9 @@ class FiberStacks {
   static constexpr std::size_t kMaxStacks = 1024;
   static constexpr std::size_t kStackBytes = std::size_t{64} << 10;
 
+  /// `huge_pages`: for stacks that are all used, again and again.
   /// @throws std::bad_alloc.
-  FiberStacks();
+  explicit FiberStacks(bool huge_pages);
   FiberStacks(const FiberStacks&) = delete;
   FiberStacks& operator=(const FiberStacks&) = delete;
   ~FiberStacks();

@@ -1,12 +1,14 @@
 #include "runtime/machine.h"
 
 #include <cxxabi.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <tuple>
 
@@ -111,15 +113,35 @@ constexpr bool is_atomic(Access a) { return a != Access::read && a != Access::wr
 
 }  // namespace
 
+LocalMemory::LocalMemory(std::size_t bytes) : bytes_(bytes) {
+  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  data_ = static_cast<u8*>(memory);
+}
+LocalMemory::~LocalMemory() { munmap(data_, bytes_); }
+
 Machine::Machine(const DeviceMemory& memory)
     : memory_(memory),
+      stacks_(true),
       threads_(kMaxThreadsPerBlock),
       warps_(kMaxThreadsPerBlock / 32),
       local_(kMaxThreadsPerBlock * kLocalBytes),
-      shared_(kMaxSharedBytes + 64) {}
+      shared_(kMaxSharedBytes + 64),
+      idle_polls_(own_idle_polls_) {}
 
-std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Extent block_extent,
-                                  u32 dynamic_shared_bytes, const u8* parameters, u64 seed) {
+Machine::Machine(const DeviceMemory& memory, Machine& lead)
+    : memory_(memory),
+      lead_(&lead),
+      stacks_(false),
+      threads_(kMaxThreadsPerBlock),
+      warps_(kMaxThreadsPerBlock / 32),
+      local_(kMaxThreadsPerBlock * kLocalBytes),
+      shared_(kMaxSharedBytes + 64),
+      idle_polls_(lead.own_idle_polls_) {}
+
+Grid Machine::prepare(const Kernel& kernel, Extent grid_extent, Extent block_extent,
+                      u32 dynamic_shared_bytes, const u8* parameters, u64 seed) {
   const u32 align = std::max<u32>(kernel.dynamic_shared_align, 16);
   const u32 dynamic_offset = (kernel.shared_bytes + align - 1) / align * align;
   Grid grid{this,           &kernel,   grid_extent, block_extent, dynamic_shared_bytes,
@@ -138,7 +160,20 @@ std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Exte
   order_.resize(threads);
   std::iota(order_.begin(), order_.end(), 0U);
   for (u32 i = threads; i > 1; --i) std::swap(order_[i - 1], order_[random_.below(i)]);
+  return grid;
+}
 
+Block Machine::block_at(const Grid& grid, u64 position) {
+  const Extent& e = grid.grid_extent;
+  Block block;
+  block.index = {static_cast<u32>(position % e.x), static_cast<u32>(position / e.x % e.y),
+                 static_cast<u32>(position / e.x / e.y)};
+  return block;
+}
+
+std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Extent block_extent,
+                                  u32 dynamic_shared_bytes, const u8* parameters, u64 seed) {
+  Grid grid = prepare(kernel, grid_extent, block_extent, dynamic_shared_bytes, parameters, seed);
   // Blocks run one after the other. Their order is a random affine permutation, but ascending where
   // a kernel polls memory that other blocks write: such kernels (a scan with look-back) may rely on
   // lower blocks having been started.
@@ -153,10 +188,7 @@ std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Exte
     } while (std::gcd(stride, blocks) != 1);
   }
   for (u64 i = 0, position = start; i < blocks && !fault_; ++i) {
-    Block block;
-    block.index = {static_cast<u32>(position % grid_extent.x),
-                   static_cast<u32>(position / grid_extent.x % grid_extent.y),
-                   static_cast<u32>(position / grid_extent.x / grid_extent.y)};
+    Block block = block_at(grid, position);
     run_block(grid, block);
     if (profiler_ != nullptr && !fault_) profiler_->finish_block(grid);
     position += stride;
@@ -164,6 +196,62 @@ std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Exte
   }
   if (profiler_ != nullptr && !fault_) profiler_->finish_launch(grid);
   return fault_;
+}
+
+std::optional<Fault> Machine::run_cooperatively(const Kernel& kernel, Extent grid_extent,
+                                                Extent block_extent, u32 dynamic_shared_bytes,
+                                                const u8* parameters, u64 seed, u64 workspace) {
+  // Threads that never wait for others need no company.
+  if (!kernel.waits) {
+    return run(kernel, grid_extent, block_extent, dynamic_shared_bytes, parameters, seed);
+  }
+  struct Resident {
+    Grid grid;
+    Block block;
+    Machine* machine;
+  };
+  ScheduleRandom random(seed);
+  const u64 blocks = grid_extent.count();
+  std::vector<Resident> all;
+  for (u64 i = 0; i < blocks; ++i) {
+    if (i == residents_.size()) {
+      residents_.push_back(std::unique_ptr<Machine>(new Machine(memory_, *this)));
+    }
+    Machine& machine = *residents_[i];
+    Grid grid = machine.prepare(kernel, grid_extent, block_extent, dynamic_shared_bytes, parameters,
+                                random.next());
+    grid.workspace = workspace;
+    all.push_back({grid, block_at(grid, i), &machine});
+  }
+  own_idle_polls_ = 0;
+  std::vector<Resident*> running;
+  for (Resident& resident : all) {  // in their place for good: threads point to them
+    resident.machine->start_fibers(resident.grid, resident.block);
+    running.push_back(&resident);
+  }
+  std::size_t stuck = 0;  // of the last turns
+  std::size_t next = 0;
+  while (!running.empty()) {
+    // After a turn that came to nothing the others get theirs; then all have been asked.
+    if (stuck == 0) next = random.below(static_cast<u32>(running.size()));
+    next %= running.size();
+    Resident& resident = *running[next];
+    Turn turn = resident.machine->take_turn(resident.grid, resident.block);
+    if (turn == Turn::stuck && ++stuck == running.size()) {
+      resident.machine->resolve(resident.grid, resident.block);
+      stuck = 0;
+    } else if (turn == Turn::stuck) {
+      ++next;
+    } else {
+      stuck = 0;
+    }
+    if (resident.machine->fault_) return resident.machine->fault_;
+    if (turn == Turn::ended) {
+      running[next] = running.back();
+      running.pop_back();
+    }
+  }
+  return std::nullopt;
 }
 
 void Machine::reset_thread(Grid& grid, Block& block, u32 index) {
@@ -181,9 +269,6 @@ void Machine::reset_thread(Grid& grid, Block& block, u32 index) {
 }
 
 void Machine::run_block(Grid& grid, Block& block) {
-  block.threads = threads_.data();
-  ++epoch_;
-  first_epoch_ = epoch_;
   if (grid.kernel->waits) {
     run_as_fibers(grid, block);
   } else {
@@ -193,6 +278,9 @@ void Machine::run_block(Grid& grid, Block& block) {
 
 /// A kernel whose threads never wait: each runs to its end, on the host's own stack.
 void Machine::run_in_turn(Grid& grid, Block& block) {
+  block.threads = threads_.data();
+  ++epoch_;
+  first_epoch_ = epoch_;
   const u32 count = grid.threads_per_block();
   const u32 start = random_.below(count);
   // As much stack as a fiber has.
@@ -213,6 +301,19 @@ void Machine::run_in_turn(Grid& grid, Block& block) {
 }
 
 void Machine::run_as_fibers(Grid& grid, Block& block) {
+  own_idle_polls_ = 0;
+  start_fibers(grid, block);
+  while (!fault_) {
+    const Turn turn = take_turn(grid, block);
+    if (turn == Turn::ended) return;
+    if (turn == Turn::stuck) resolve(grid, block);
+  }
+}
+
+void Machine::start_fibers(Grid& grid, Block& block) {
+  block.threads = threads_.data();
+  ++epoch_;
+  first_epoch_ = epoch_;
   const u32 count = grid.threads_per_block();
   block.warps = warps_.data();
   block.live = count;
@@ -220,7 +321,6 @@ void Machine::run_as_fibers(Grid& grid, Block& block) {
   at_barrier_.clear();
   next_ = nullptr;
   next_but_one_ = nullptr;
-  idle_polls_ = 0;
   for (u32 i = 0; i < grid.warps_per_block(); ++i) {
     Warp& warp = warps_[i];
     if (warp.synchronised) warp = {};
@@ -235,22 +335,33 @@ void Machine::run_as_fibers(Grid& grid, Block& block) {
     runnable_.push_back(&threads_[i]);
   }
   if (sync_ != nullptr) sync_->start_block(grid);
-  while (block.live > 0 && !fault_) {
-    const bool full = at_barrier_.size() == block.live;
-    if (Thread* const t = take_runnable()) {
-      current_thread = t;
-      switch_stack(&scheduler_stack_, t->stack_pointer_);
-    } else if (sync_ != nullptr && (!full || random_.below(2) == 0) && sync_->step()) {
-      // A copy took effect.
-    } else if (full) {
-      release_barrier(grid, block);
-    } else if (sync_ != nullptr && idle_polls_ < kMostIdlePolls && sync_->time_out()) {
-      idle_polls_ += kIdlePollsOfTimeOut;
-    } else {
-      report_deadlock(grid, block, "threads wait for each other");
-    }
+}
+
+Machine::Turn Machine::take_turn(Grid& grid, Block& block) {
+  const bool full = at_barrier_.size() == block.live;
+  if (block.live == 0) {
+    if (sync_ != nullptr) sync_->end_block();
+    return Turn::ended;
   }
-  if (sync_ != nullptr && !fault_) sync_->end_block();
+  if (Thread* const t = take_runnable()) {
+    current_thread = t;
+    switch_stack(&scheduler_stack_, t->stack_pointer_);
+  } else if (sync_ != nullptr && (!full || random_.below(2) == 0) && sync_->step()) {
+    // A copy took effect.
+  } else if (full) {
+    release_barrier(grid, block);
+  } else {
+    return Turn::stuck;
+  }
+  return Turn::went_on;
+}
+
+void Machine::resolve(Grid& grid, Block& block) {
+  if (sync_ != nullptr && idle_polls_ < kMostIdlePolls && sync_->time_out()) {
+    idle_polls_ += kIdlePollsOfTimeOut;
+  } else {
+    report_deadlock(grid, block, "threads wait for each other");
+  }
 }
 
 void Machine::fiber_entry() {
@@ -309,7 +420,9 @@ Thread* Machine::take_runnable() {
 
 void Machine::yield(Thread& t) {
   if (sync_ != nullptr) sync_->maybe_step();
-  Thread* const next = fault_ ? nullptr : take_runnable();
+  // In a cooperative launch the other blocks get their turn now and then.
+  const bool ends_turn = lead_ != nullptr && random_.below(32) == 0;
+  Thread* const next = fault_ || ends_turn ? nullptr : take_runnable();
   if (next == &t) return;
   current_thread = next;
   switch_stack(&t.stack_pointer_, next != nullptr ? next->stack_pointer_ : scheduler_stack_);
@@ -504,10 +617,11 @@ void Machine::release_barrier(Grid& grid, Block& block) {
 
 void Thread::poll(u32 site) {
   Machine& machine = *grid->machine;
-  if (++machine.idle_polls_ > Machine::kMostIdlePolls) {
+  machine.idle_polls_ += machine.lead_ != nullptr ? Machine::kIdlePollsOfResident : 1;
+  if (machine.idle_polls_ > Machine::kMostIdlePolls) {
     fail(FaultKind::deadlock, site, "threads spin and none makes progress");
   }
-  if (!machine.has_runnable()) {
+  if (machine.lead_ == nullptr && !machine.has_runnable()) {
     if (machine.sync_ != nullptr) machine.sync_->step();
     return;
   }

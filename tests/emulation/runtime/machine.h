@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,21 @@ std::string place(const Module& module, u32 site);
 /// "read of 4 bytes".
 std::string access_text(Access access, u32 bytes);
 
+/// Local memory of the threads of a block; pages come into being when they are touched.
+class LocalMemory {
+ public:
+  /// @throws std::bad_alloc.
+  explicit LocalMemory(std::size_t bytes);
+  LocalMemory(const LocalMemory&) = delete;
+  LocalMemory& operator=(const LocalMemory&) = delete;
+  ~LocalMemory();
+  u8* data() const { return data_; }
+
+ private:
+  u8* data_;
+  std::size_t bytes_;
+};
+
 /// Runs kernels: one block after the other, the threads of a block as fibers in a random order.
 class Machine {
  public:
@@ -33,6 +49,11 @@ class Machine {
   /// Runs the whole grid, or stops at the first fault.
   std::optional<Fault> run(const Kernel& kernel, Extent grid_extent, Extent block_extent,
                            u32 dynamic_shared_bytes, const u8* parameters, u64 seed);
+  /// The same for a cooperative launch: all blocks are there from the start, and run in turns. A
+  /// barrier of the grid uses `workspace`, 16 bytes of device memory that are zero.
+  std::optional<Fault> run_cooperatively(const Kernel& kernel, Extent grid_extent,
+                                         Extent block_extent, u32 dynamic_shared_bytes,
+                                         const u8* parameters, u64 seed, u64 workspace);
   /// Counts the launches that follow; nullptr: no longer.
   void set_profiler(Profiler* profiler) { profiler_ = profiler; }
 
@@ -61,9 +82,21 @@ class Machine {
     u32 warp_time = 0;
   };
 
+  /// What a turn of a block's threads came to.
+  enum class Turn { went_on, stuck, ended };
+
+  /// One of the blocks of a cooperative launch of `lead`.
+  Machine(const DeviceMemory& memory, Machine& lead);
+  Grid prepare(const Kernel& kernel, Extent grid_extent, Extent block_extent,
+               u32 dynamic_shared_bytes, const u8* parameters, u64 seed);
+  static Block block_at(const Grid& grid, u64 position);
   void run_block(Grid& grid, Block& block);
   void run_in_turn(Grid& grid, Block& block);
   void run_as_fibers(Grid& grid, Block& block);
+  void start_fibers(Grid& grid, Block& block);
+  Turn take_turn(Grid& grid, Block& block);
+  /// When no block can go on: lets a wait time out, or reports a deadlock.
+  void resolve(Grid& grid, Block& block);
   void reset_thread(Grid& grid, Block& block, u32 index);
   static void fiber_entry();
   [[noreturn]] void finish(Thread& t);
@@ -89,14 +122,18 @@ class Machine {
   static constexpr u64 kMostIdlePolls = 200'000'000;
   /// A try_wait that ends without success because nothing else can happen counts as so many.
   static constexpr u64 kIdlePollsOfTimeOut = kMostIdlePolls / 10'000;
+  /// A poll in a cooperative launch, where those of all blocks are counted together.
+  static constexpr u64 kIdlePollsOfResident = kMostIdlePolls / 10'000'000;
   /// A wait for a phase of an mbarrier that gives false at once.
   static constexpr u64 kIdlePollsOfTest = kMostIdlePolls / 200'000;
 
   const DeviceMemory& memory_;
+  Machine* lead_ = nullptr;  // of a cooperative launch that this one runs a block of
+  std::vector<std::unique_ptr<Machine>> residents_;
   FiberStacks stacks_;
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
-  std::vector<u8> local_;
+  LocalMemory local_;
   std::vector<u8> shared_;
   std::vector<WriteRecord> writes_;
   std::vector<ReadRecord> reads_;
@@ -108,7 +145,8 @@ class Machine {
   Thread* next_but_one_ = nullptr;
   u32 epoch_ = 0;
   u32 first_epoch_ = 0;
-  u64 idle_polls_ = 0;
+  u64 own_idle_polls_ = 0;
+  u64& idle_polls_;  // since any block made progress
   u64 clock_ = 0;
   Synchronisation synchronisation_{*this};
   Synchronisation* sync_ = nullptr;  // nullptr if the kernel has no use for it

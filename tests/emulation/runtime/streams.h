@@ -39,9 +39,16 @@ struct StreamQueue {
   bool is_idle() const { return work.empty(); }
 };
 
+/// What an event recorded while its stream was being captured: nodes of that capture.
+struct CapturedPoint {
+  u64 capture = 0;  // 0: none
+  std::vector<u32> nodes;
+};
+
 struct Event {
   bool has_timing = true;
-  StreamPoint recorded;  // the last record; no stream before the first
+  CapturedPoint captured;  // instead of `recorded`, if the last record was in a capture
+  StreamPoint recorded;    // the last record; no stream before the first
   std::shared_ptr<double> milliseconds = std::make_shared<double>(0);
 };
 

@@ -61,6 +61,8 @@ struct Grid {
   u32 dynamic_shared_bytes = 0;
   u32 dynamic_shared_offset = 0;
   const u8* parameters = nullptr;
+  /// Where the blocks of a cooperative launch wait for each other; 0 in others.
+  u64 workspace = 0;
   u32 threads_per_block() const { return static_cast<u32>(block_extent.count()); }
   u32 warps_per_block() const { return (threads_per_block() + 31) / 32; }
   u32 shared_bytes() const { return dynamic_shared_offset + dynamic_shared_bytes; }

@@ -204,10 +204,16 @@ _OTHER = [
     ("exit", "leave_kernel"),
     ("trap", "trap"),
     # Barriers and warps
-    ("<K:bar|barrier>.[cta].sync.[aligned]", "barrier"),
-    ("<K:bar|barrier>.[cta].arrive.[aligned]", "barrier_arrive"),
-    ("<K:bar|barrier>.[cta].red.<F:popc>.[aligned].u32", "barrier_reduce"),
-    ("<K:bar|barrier>.[cta].red.<F:and|or>.[aligned].pred", "barrier_reduce"),
+    *[
+        (f"{name}.{form}", kind)
+        for name, aligned in (("bar.[cta]", ""), ("barrier.[cta]", ".[aligned]"))
+        for form, kind in (
+            (f"sync{aligned}", "barrier"),
+            (f"arrive{aligned}", "barrier_arrive"),
+            (f"red.<F:popc>{aligned}.u32", "barrier_reduce"),
+            (f"red.<F:and|or>{aligned}.pred", "barrier_reduce"),
+        )
+    ],
     ("bar.warp.sync", "warp_barrier"),
     # mbarriers. A scope of .cluster is that of one block: a cluster of one.
     (f"mbarrier.init.[S:{_SHARED}].b64", "mbarrier_init"),

@@ -34,6 +34,7 @@ _SPECIAL_REGISTERS = {
     "%lanemask_eq": "t.lane_mask_eq()", "%lanemask_lt": "t.lane_mask_lt()", "%lanemask_le": "t.lane_mask_le()",
     "%lanemask_gt": "t.lane_mask_gt()", "%lanemask_ge": "t.lane_mask_ge()",
     "%clock": "t.clock()", "%clock64": "t.clock()", "%globaltimer": "t.clock()",
+    "%envreg1": "t.grid->workspace >> 32", "%envreg2": "t.grid->workspace",
     "%dynamic_smem_size": "t.grid->dynamic_shared_bytes", "%total_smem_size": "t.grid->shared_bytes()",
     "WARP_SZ": "32",
 }  # fmt: skip
