@@ -909,6 +909,12 @@ bool gives_input_gradients(const GraphNode& graph_node) {
   return is_float(node->input_metadata(0));
 }
 
+void release_unread(const GraphNode& graph_node) {
+  if (lstm_node(graph_node) == nullptr) return;
+  // oneDNN's workspace, of some four times the gates.
+  static_cast<generated::MkldnnRnnLayerBackward0&>(*graph_node.function).result3_.reset_data();
+}
+
 std::vector<at::Tensor> input_gradients(NodeUse& use, const std::vector<bool>& wanted) {
   constexpr std::size_t kInput = 0, kFirstHidden = 5, kFirstCell = 6;
   std::vector<at::Tensor> result(use.node->edges.size());

@@ -69,6 +69,10 @@ std::vector<at::Tensor> input_gradients(NodeUse& use, const std::vector<bool>& w
 std::optional<bool> input_gradients_agree(NodeUse& use, const std::vector<at::Tensor>& own,
                                           double roundoff);
 
+/// Frees what the operation has saved for nothing but its own backward, which is not called any
+/// more.
+void release_unread(const GraphNode& node);
+
 /// Whether `lookup_gradient` knows the operation.
 bool is_lookup(const std::string& node_name);
 /// The gradient of every sample with respect to the table of a lookup whose indices all samples

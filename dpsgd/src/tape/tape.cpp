@@ -906,6 +906,7 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
   }
   std::size_t next = 0;
   for (const std::size_t n : lowest) {
+    if (options.release) release_unread(graph.node(plan.nodes[n].index));
     std::vector<at::Tensor> incoming;
     for (std::size_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
       incoming.push_back(std::move(grads[next++]));
