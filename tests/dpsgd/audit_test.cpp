@@ -234,6 +234,8 @@ const Finding kFindings[] = {
      "products are as exact as their type"},
     {Defect::kProductsOfTheAutocastRegion, "ProductsOfTheAutocastRegion", false,
      "an autocast region around the engine changes nothing"},
+    {Defect::kProductsOfReducedPrecision, "ProductsOfReducedPrecision", false,
+     "float32 products of reduced precision are refused, or are as exact as others"},
     {Defect::kNoiseWithoutTheClippingNorm, "NoiseWithoutTheClippingNorm", false,
      "standard deviation of the noise, drawn batches"},
     {Defect::kNoiseScaledByTheDivisor, "NoiseScaledByTheDivisor", false,

@@ -47,6 +47,7 @@ enum class Defect {
   kLeavesParametersOut,
   kGradientsInHalfPrecision,
   kProductsOfTheAutocastRegion,
+  kProductsOfReducedPrecision,
   // The noise.
   kNoiseWithoutTheClippingNorm,
   kNoiseScaledByTheDivisor,
@@ -199,7 +200,8 @@ class SmallDpSgd final : public dpsgd::AuditedEngine {
     const std::int64_t rows = losses.size(0);
     touched_ = true;
     if (rows == 0) return;
-    if (at::globalContext().float32MatmulPrecision() != at::Float32MatmulPrecision::HIGHEST) {
+    if (defect_ != Defect::kProductsOfReducedPrecision &&
+        at::globalContext().float32MatmulPrecision() != at::Float32MatmulPrecision::HIGHEST) {
       throw std::invalid_argument("products of reduced precision");
     }
     if (defect_ != Defect::kTakesLossesTwice && !seen_.insert(losses.grad_fn().get()).second) {
