@@ -124,19 +124,47 @@ class Diagonals {
   std::int64_t in_, out_;
 };
 
+/// A power of two of which the square is at least `count`.
+inline std::int64_t baby_steps_of(std::int64_t count) {
+  std::int64_t steps = 1;
+  while (steps * steps < count) steps *= 2;
+  return steps;
+}
+
+/// Diagonal k of `diagonals` as `sum_of_diagonals` takes it, by encode(values); nothing if it is 0.
+template <typename T, typename Encode>
+auto encoded_diagonal(const Diagonals<T>& diagonals, std::int64_t k, std::int64_t giant,
+                      const Encode& encode) {
+  const std::vector<T> values = diagonals.turned(k, giant);
+  const bool zero = std::all_of(values.begin(), values.end(), [](T x) { return x == T{0}; });
+  using Plain = decltype(encode(kernels::Span<const T>(values)));
+  return zero ? std::optional<Plain>()
+              : std::optional<Plain>(encode(kernels::Span<const T>(values)));
+}
+
+/// All of them, by k.
+template <typename T, typename Encode>
+auto encoded_diagonals(const Diagonals<T>& diagonals, const Encode& encode) {
+  const std::int64_t baby_steps = baby_steps_of(diagonals.count());
+  std::vector<decltype(encoded_diagonal(diagonals, 0, 0, encode))> encoded;
+  for (std::int64_t k = 0; k < diagonals.count(); ++k)
+    encoded.push_back(encoded_diagonal(diagonals, k, k / baby_steps * baby_steps, encode));
+  return encoded;
+}
+
 /// sum_k d_k * rotate(argument, k), with baby steps and giant steps of powers of two alone: baby
 /// step i is the one without its lowest bit, rotated by that; giant steps are added up from the
 /// highest on.
+/// @param count       of diagonals.
 /// @param rotate      (ciphertext, steps): a ciphertext.
-/// @param accumulate  (diagonal, ciphertext, std::optional<ciphertext>& sum).
-/// @return nothing if all entries are 0.
-template <typename Ciphertext, typename T, typename Rotate, typename Accumulate>
-std::optional<Ciphertext> sum_of_diagonals(const Ciphertext& argument,
-                                           const Diagonals<T>& diagonals, const Rotate& rotate,
+/// @param diagonal    (k, giant): a pointer to d_k rotated back by `giant`, encoded; null if 0.
+/// @param accumulate  (encoded diagonal, ciphertext, std::optional<ciphertext>& sum).
+/// @return nothing if all diagonals are 0.
+template <typename Ciphertext, typename Rotate, typename Diagonal, typename Accumulate>
+std::optional<Ciphertext> sum_of_diagonals(const Ciphertext& argument, std::int64_t count,
+                                           const Rotate& rotate, const Diagonal& diagonal,
                                            const Accumulate& accumulate) {
-  const std::int64_t count = diagonals.count();
-  std::int64_t baby_steps = 1;
-  while (baby_steps * baby_steps < count) baby_steps *= 2;
+  const std::int64_t baby_steps = baby_steps_of(count);
   std::vector<std::optional<Ciphertext>> babies(static_cast<std::size_t>(baby_steps));
   const auto baby = [&](auto&& self, std::int64_t step) -> const Ciphertext& {
     if (step == 0) return argument;
@@ -150,9 +178,8 @@ std::optional<Ciphertext> sum_of_diagonals(const Ciphertext& argument,
        giant -= baby_steps) {
     if (sum) sum = rotate(*sum, baby_steps);
     for (std::int64_t k = giant; k < std::min(giant + baby_steps, count); ++k) {
-      const std::vector<T> diagonal = diagonals.turned(k, giant);
-      if (std::all_of(diagonal.begin(), diagonal.end(), [](T x) { return x == T{0}; })) continue;
-      accumulate(diagonal, baby(baby, k - giant), sum);
+      const auto* const plain = diagonal(k, giant);
+      if (plain != nullptr) accumulate(*plain, baby(baby, k - giant), sum);
     }
   }
   return sum;

@@ -5,6 +5,7 @@
 namespace velum::python {
 namespace {
 
+using he::EncodedMatrix;
 using he::GaloisKeys;
 using he::PlainOptions;
 using he::RelinearizationKey;
@@ -59,6 +60,18 @@ Held<Ciphertext> sum_of_terms(const Held<E>& e, const std::vector<const Held<Cip
   std::vector<const Ciphertext*> pointers;
   for (const auto& term : kept) pointers.push_back(term.get());
   return call_held([&](auto& v, auto& s) { return sum(v, pointers, s); }, e);
+}
+
+/// A matrix of either scheme.
+template <typename T>
+py::class_<Held<T>> bind_encoded_matrix(py::module_& module) {
+  py::class_<Held<T>> matrix(module, "EncodedMatrix",
+                             "A matrix that was encoded once, for many products.");
+  matrix.def_property_readonly(
+      "shape",
+      [](const Held<T>& held) { return std::pair(value(held).rows(), value(held).cols()); },
+      "(n, m).");
+  return matrix;
 }
 
 /// What both schemes have in the same words.
@@ -133,6 +146,14 @@ void def_decode(Class& cls, const char* doc) {
 void bind_ckks_vectors(py::module_& module) {
   using V = Held<he::VectorEvaluator>;
   using C = Held<he::Ciphertext>;
+  using M = Held<EncodedMatrix>;
+  bind_encoded_matrix<EncodedMatrix>(module)
+      .def_property_readonly(
+          "level", [](const M& held) { return value(held).level(); },
+          "Of the vectors; those of a higher level are brought down to it.")
+      .def_property_readonly(
+          "message_bound", [](const M& held) { return value(held).message_bound(); },
+          "What the magnitudes of a column may add up to; public.");
   py::class_<V> evaluator(
       module, "VectorEvaluator",
       "Arithmetic on CKKS vectors of real numbers for which levels and scales need no thought:\n"
@@ -250,6 +271,32 @@ void bind_ckks_vectors(py::module_& module) {
       "2 sqrt(min(n, m)) + log2(n / m) rotations. message_bound: of the magnitudes of a column,\n"
       "added up.");
   evaluator.def(
+      "encode_matrix",
+      [options](const V& e, const py::object& matrix, std::optional<double> message_bound,
+                const std::optional<int>& level) {
+        if (level == -1) {
+          throw std::invalid_argument("encode_matrix: level = -1, expected 1 or more, or None");
+        }
+        const PlainOptions plain = options(message_bound);
+        const DoubleArray entries = numbers_of("encode_matrix", "matrix", matrix, 2);
+        return call_held(
+            [&](auto& v, auto& s) {
+              return v.encode_matrix(matrix_view(entries), s, plain, level.value_or(-1));
+            },
+            e);
+      },
+      py::arg("matrix"), py::kw_only(), bound, py::arg("level") = py::none(),
+      "An EncodedMatrix for multiply_encoded_matrix with vectors of that level or a higher one;\n"
+      "level None: the highest.");
+  evaluator.def(
+      "multiply_encoded_matrix",
+      [](const V& e, const C& a, const M& matrix) {
+        return call_held(
+            [](auto& v, auto& x, auto& m, auto& s) { return v.multiply_matrix(x, m, s); }, e, a,
+            matrix);
+      },
+      py::arg("a"), py::arg("matrix"), "multiply_matrix, without encoding the matrix again.");
+  evaluator.def(
       "evaluate",
       [](const V& e, const C& a, std::int64_t size, const HeldPolynomial& polynomial) {
         const he::Polynomial kept = polynomial.get();
@@ -263,6 +310,7 @@ void bind_ckks_vectors(py::module_& module) {
 void bind_bfv_vectors(py::module_& module) {
   using V = Held<he::bfv::VectorEvaluator>;
   using C = Held<he::bfv::Ciphertext>;
+  bind_encoded_matrix<he::bfv::EncodedMatrix>(module);
   py::class_<V> evaluator(module, "VectorEvaluator",
                           "Arithmetic on BFV vectors of integers modulo t for which levels and "
                           "relinearisation need no\n"
@@ -342,6 +390,22 @@ void bind_bfv_vectors(py::module_& module) {
       },
       py::arg("a"), py::arg("matrix"),
       "A vector of n integers times [n, m]: a vector of m integers modulo t.");
+  evaluator.def(
+      "encode_matrix",
+      [](const V& e, const py::object& matrix) {
+        const IntArray entries = integers_of("encode_matrix", "matrix", matrix, 2);
+        return call_held([&](auto& v, auto& s) { return v.encode_matrix(matrix_view(entries), s); },
+                         e);
+      },
+      py::arg("matrix"), "An EncodedMatrix for multiply_encoded_matrix.");
+  evaluator.def(
+      "multiply_encoded_matrix",
+      [](const V& e, const C& a, const Held<he::bfv::EncodedMatrix>& matrix) {
+        return call_held(
+            [](auto& v, auto& x, auto& m, auto& s) { return v.multiply_matrix(x, m, s); }, e, a,
+            matrix);
+      },
+      py::arg("a"), py::arg("matrix"), "multiply_matrix, without encoding the matrix again.");
 }
 
 }  // namespace

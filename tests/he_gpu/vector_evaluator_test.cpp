@@ -210,6 +210,56 @@ TEST_P(VectorEvaluatorOnEveryBackend, MatricesOfAnyShapeMultiplyVectors) {
   }
 }
 
+TEST_P(VectorEvaluatorOnEveryBackend, EncodedMatricesMultiplyAsMatricesDo) {
+  const Vectors v(GetParam());
+  for (const auto& [rows, cols] :
+       std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {3, 5}, {17, 2}, {32, 32}}) {
+    SCOPED_TRACE(::testing::Message() << rows << " by " << cols);
+    Numbers entries = v.random(static_cast<std::size_t>(rows * cols), 10);
+    entries[0] = 0.0;
+    const kernels::MatrixView<const double> matrix(entries.data(), rows, cols);
+    const EncodedMatrix encoded = v.evaluator.encode_matrix(matrix, v.stream);
+    EXPECT_EQ(encoded.rows(), rows);
+    EXPECT_EQ(encoded.cols(), cols);
+    EXPECT_EQ(encoded.level(), kDepth);
+    if (rows * cols == 1) {
+      EXPECT_THAT(
+          error_of([&] { v.evaluator.multiply_matrix(v.encrypt({0.5}), encoded, v.stream); }),
+          HasSubstr("every entry is 0"));
+      continue;
+    }
+    for (const std::uint64_t seed : {9, 11}) {  // one encoding, many products
+      const Numbers x = v.random(static_cast<std::size_t>(rows), seed);
+      const Ciphertext a = v.encrypt(x);
+      const Ciphertext product = v.evaluator.multiply_matrix(a, encoded, v.stream);
+      v.expect(product, times(x, entries), kDepth - 1);
+      const Ciphertext plain = v.evaluator.multiply_matrix(a, matrix, v.stream);
+      EXPECT_EQ(product.noise().message_bound, plain.noise().message_bound);
+      EXPECT_EQ(product.noise().slot_bound, plain.noise().slot_bound);
+    }
+    // For vectors that come lower than the highest level; higher ones are brought down.
+    const EncodedMatrix low = v.evaluator.encode_matrix(matrix, v.stream, {64.0}, 1);
+    EXPECT_EQ(low.message_bound(), 64.0);
+    const Numbers x = v.random(static_cast<std::size_t>(rows), 12);
+    Ciphertext a = v.encrypt(x);
+    v.expect(v.evaluator.multiply_matrix(a, low, v.stream), times(x, entries), 0);
+    while (a.level() > 1) a = v.evaluator.multiply_constant(a, 0.5, v.stream);
+    EXPECT_EQ(v.evaluator.multiply_matrix(a, low, v.stream).level(), 0);
+    EXPECT_THAT(error_of([&] { v.evaluator.multiply_matrix(a, encoded, v.stream); }),
+                HasSubstr("encoded at level " + std::to_string(kDepth) +
+                          " and the vector at level 1; encode it at that level"));
+  }
+  const Numbers one{1.0};
+  for (const int level : {0, -2, kDepth + 1}) {
+    EXPECT_THAT(error_of([&] {
+                  v.evaluator.encode_matrix(kernels::MatrixView<const double>(one.data(), 1, 1),
+                                            v.stream, {}, level);
+                }),
+                HasSubstr("level = " + std::to_string(level) + ", expected 1 to " +
+                          std::to_string(kDepth)));
+  }
+}
+
 TEST_P(VectorEvaluatorOnEveryBackend, PolynomialsLeaveZeroBeyondTheVector) {
   const Vectors v(GetParam());
   const Numbers x = v.random(5, 11);
@@ -285,6 +335,11 @@ TEST_P(VectorEvaluatorOnEveryBackend, IntegersModuloTDoTheSame) {
     expect(e.multiply_matrix(encrypt(row),
                              kernels::MatrixView<const std::int64_t>(matrix.data(), rows, cols), s),
            times(row, matrix));
+    const bfv::EncodedMatrix encoded =
+        e.encode_matrix(kernels::MatrixView<const std::int64_t>(matrix.data(), rows, cols), s);
+    EXPECT_EQ(encoded.rows() * encoded.cols(), rows * cols);
+    for (int i = 0; i < 2; ++i)
+      expect(e.multiply_matrix(encrypt(row), encoded, s), times(row, matrix));
   }
   const Integers zeros(36);
   EXPECT_THAT(error_of([&] {

@@ -105,6 +105,53 @@ def test_row_vectors_times_matrices(ckks, shape):
     assert_near(ckks, torch.from_numpy(matrix).T @ ckks.encrypt(x), x @ matrix, bits=12)
 
 
+def test_a_matrix_that_is_encoded_once_multiplies_as_it_is(ckks, bfv):
+    matrix = uniform((5, 3), 6) / 5
+    encoded = ckks.encode_matrix(matrix)
+    assert encoded.shape == (5, 3) and encoded.level == 3
+    assert encoded.message_bound >= np.abs(matrix).sum(0).max()
+    for seed in (5, 6):
+        x = uniform(5, seed)
+        a = ckks.encrypt(x)
+        assert_near(ckks, a @ encoded, x @ matrix, bits=12)
+        assert_near(ckks, a.matmul(encoded), x @ matrix, bits=12)
+        assert (a @ encoded).message_bound == (a @ matrix).message_bound
+    low = ckks.encode_matrix(matrix, level=1, message_bound=2.0)
+    assert (low.level, low.message_bound) == (1, 2.0)
+    product = a @ low
+    assert_near(ckks, product, x @ matrix, bits=12)
+    assert product.level == 0
+    squared = a * a
+    assert_near(ckks, squared @ low, (x * x) @ matrix, bits=12)
+    with pytest.raises(ValueError, match="encoded at level 3 and the vector at level 2"):
+        squared @ encoded
+    with pytest.raises(ValueError, match=r"shape \(5, 3\), expected \[4, m\]"):
+        ckks.encrypt(uniform(4, 1)) @ encoded
+    with pytest.raises(ValueError, match="message_bound beside an encoded matrix"):
+        a.matmul(encoded, message_bound=2.0)
+    with pytest.raises(ValueError, match="level = 4, expected 1 to 3"):
+        ckks.encode_matrix(matrix, level=4)
+    with pytest.raises(ValueError, match="level = -1"):
+        ckks.encode_matrix(matrix, level=-1)
+    with pytest.raises(ValueError, match="1 dimensions"):
+        ckks.encode_matrix(matrix[0])
+    with pytest.raises(TypeError):
+        a @ bfv.encode_matrix([[1, 2]])
+
+    t = bfv.modulus
+    integers = np.array([[3, -1], [0, 5], [t // 2, 2]])
+    encoded = bfv.encode_matrix(integers)
+    assert encoded.shape == (3, 2)
+    for row in ([1, 2, 3], [-5, 0, 7]):
+        product = bfv.decrypt_for_owner(bfv.encrypt(row) @ encoded)
+        assert np.array_equal(
+            product, centred(np.array(row, dtype=object) @ integers.astype(object), t)
+        )
+    for cls in (he.EncodedMatrix, he.bfv.EncodedMatrix):
+        with pytest.raises(TypeError):
+            repr(cls.__new__(cls).shape)
+
+
 def test_what_follows_a_matrix_is_a_vector_like_any_other(ckks):
     x, matrix = uniform(12, 7), uniform((12, 3), 8) / 12
     y = x @ matrix

@@ -154,19 +154,17 @@ Ciphertext VectorEvaluator::sum(const Ciphertext& a, std::int64_t size,
   return total;
 }
 
-Ciphertext VectorEvaluator::multiply_matrix(const Ciphertext& a,
-                                            kernels::MatrixView<const std::int64_t> matrix,
-                                            const Stream& stream) const {
-  const std::int64_t in = period(matrix.rows), out = period(matrix.cols);
+Ciphertext VectorEvaluator::multiply_diagonals(const Ciphertext& a, std::int64_t rows,
+                                               std::int64_t cols, const DiagonalOf& diagonal,
+                                               const Stream& stream) const {
+  const std::int64_t in = period(rows), out = period(cols);
   std::optional<Ciphertext> x;
   const Ciphertext& argument = at_level(a, a.level(), x, stream);
   std::optional<Ciphertext> sum = vectors::sum_of_diagonals(
-      argument, vectors::Diagonals<std::int64_t>(matrix, in, out),
-      [&](const Ciphertext& c, std::int64_t steps) { return turned(c, steps, stream); },
-      [&](const std::vector<std::int64_t>& diagonal, const Ciphertext& factor,
-          std::optional<Ciphertext>& total) {
-        Ciphertext product = evaluator_.multiply_plain(
-            factor, encode(Span<const std::int64_t>(diagonal), stream), stream);
+      argument, std::min(in, out),
+      [&](const Ciphertext& c, std::int64_t steps) { return turned(c, steps, stream); }, diagonal,
+      [&](const Plaintext& plain, const Ciphertext& factor, std::optional<Ciphertext>& total) {
+        Ciphertext product = evaluator_.multiply_plain(factor, plain, stream);
         total = total ? evaluator_.add(*total, product, stream) : std::move(product);
       });
   if (!sum) {
@@ -176,6 +174,44 @@ Ciphertext VectorEvaluator::multiply_matrix(const Ciphertext& a,
   for (std::int64_t step = out; step < in; step *= 2)
     result = evaluator_.add(result, turned(result, step, stream), stream);
   return result;
+}
+
+Ciphertext VectorEvaluator::multiply_matrix(const Ciphertext& a,
+                                            kernels::MatrixView<const std::int64_t> matrix,
+                                            const Stream& stream) const {
+  const vectors::Diagonals<std::int64_t> diagonals(matrix, period(matrix.rows),
+                                                   period(matrix.cols));
+  std::optional<Plaintext> plain;  // one at a time
+  return multiply_diagonals(
+      a, matrix.rows, matrix.cols,
+      [&](std::int64_t k, std::int64_t giant) {
+        plain = vectors::encoded_diagonal(
+            diagonals, k, giant,
+            [&](Span<const std::int64_t> values) { return encode(values, stream); });
+        return plain ? &*plain : nullptr;
+      },
+      stream);
+}
+
+EncodedMatrix VectorEvaluator::encode_matrix(kernels::MatrixView<const std::int64_t> matrix,
+                                             const Stream& stream) const {
+  const vectors::Diagonals<std::int64_t> diagonals(matrix, period(matrix.rows),
+                                                   period(matrix.cols));
+  EncodedMatrix encoded(matrix.rows, matrix.cols);
+  encoded.diagonals_ = vectors::encoded_diagonals(
+      diagonals, [&](Span<const std::int64_t> values) { return encode(values, stream); });
+  return encoded;
+}
+
+Ciphertext VectorEvaluator::multiply_matrix(const Ciphertext& a, const EncodedMatrix& matrix,
+                                            const Stream& stream) const {
+  return multiply_diagonals(
+      a, matrix.rows_, matrix.cols_,
+      [&](std::int64_t k, std::int64_t /*giant*/) {
+        const std::optional<Plaintext>& plain = matrix.diagonals_[static_cast<std::size_t>(k)];
+        return plain ? &*plain : nullptr;
+      },
+      stream);
 }
 
 }  // namespace velum::he::bfv

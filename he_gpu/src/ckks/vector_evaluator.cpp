@@ -14,6 +14,7 @@ namespace velum::he {
 namespace {
 
 constexpr char kClass[] = "VectorEvaluator";
+constexpr char kMatrix[] = "multiply_matrix";
 
 [[noreturn]] void reject(const char* function, const std::string& text) {
   vectors::reject(kClass, function, text);
@@ -298,42 +299,96 @@ Ciphertext VectorEvaluator::sum(const Ciphertext& a, std::int64_t size, const St
   return evaluator_.sum_slots(whole, slots, galois("sum"), stream, known);
 }
 
-Ciphertext VectorEvaluator::multiply_matrix(const Ciphertext& a,
-                                            kernels::MatrixView<const double> matrix,
-                                            const Stream& stream,
-                                            const PlainOptions& options) const {
-  constexpr const char* kName = "multiply_matrix";
-  const std::int64_t in = period(matrix.rows), out = period(matrix.cols);
+double VectorEvaluator::column_bound(kernels::MatrixView<const double> matrix,
+                                     const PlainOptions& options) const {
   std::vector<double> columns(static_cast<std::size_t>(matrix.cols));
   for (std::int64_t i = 0; i < matrix.rows; ++i) {
     for (std::int64_t j = 0; j < matrix.cols; ++j)
       columns[static_cast<std::size_t>(j)] += std::abs(matrix(i, j));
   }
-  const double bound = bound_of(kName, largest_of(Span<const double>(columns)), options);
-  const int level = settled_level(kName, a, 1);
+  return bound_of(kMatrix, largest_of(Span<const double>(columns)), options);
+}
+
+Ciphertext VectorEvaluator::multiply_diagonals(const Ciphertext& a, std::int64_t rows,
+                                               std::int64_t cols, int level, double bound,
+                                               const DiagonalOf& diagonal,
+                                               const Stream& stream) const {
+  const std::int64_t in = period(rows), out = period(cols);
   std::optional<Ciphertext> x;
-  const Ciphertext& argument = settled(kName, a, level, x, stream);
+  const Ciphertext& argument = settled(kMatrix, a, level, x, stream);
   // Every sum below is of some of the products of one column.
   const SumOptions part{.message_bound = bound * argument.noise().message_bound};
   std::optional<Ciphertext> sum = vectors::sum_of_diagonals(
-      argument, vectors::Diagonals<double>(matrix, in, out),
-      [&](const Ciphertext& c, std::int64_t steps) { return turned(c, steps, stream); },
-      [&](const std::vector<double>& diagonal, const Ciphertext& factor,
-          std::optional<Ciphertext>& total) {
-        const Span<const double> values(diagonal);
-        const Plaintext plain =
-            encode_at(values, power_of_two_above(largest_of(values)), level, stream);
+      argument, std::min(in, out),
+      [&](const Ciphertext& c, std::int64_t steps) { return turned(c, steps, stream); }, diagonal,
+      [&](const Plaintext& plain, const Ciphertext& factor, std::optional<Ciphertext>& total) {
         if (total) {
           evaluator_.multiply_plain_accumulate(factor, plain, *total, stream, part);
         } else {
           total = evaluator_.multiply_plain(factor, plain, stream);
         }
       });
-  if (!sum) reject(kName, "every entry is 0: the product would be no encryption of anything");
+  if (!sum) reject(kMatrix, "every entry is 0: the product would be no encryption of anything");
   Ciphertext result = rescaled(*sum, stream);
   for (std::int64_t step = out; step < in; step *= 2)
     result = evaluator_.add(result, turned(result, step, stream), stream, part);
   return result;
+}
+
+Ciphertext VectorEvaluator::multiply_matrix(const Ciphertext& a,
+                                            kernels::MatrixView<const double> matrix,
+                                            const Stream& stream,
+                                            const PlainOptions& options) const {
+  const vectors::Diagonals<double> diagonals(matrix, period(matrix.rows), period(matrix.cols));
+  const double bound = column_bound(matrix, options);
+  const int level = settled_level(kMatrix, a, 1);
+  std::optional<Plaintext> plain;  // one at a time
+  return multiply_diagonals(
+      a, matrix.rows, matrix.cols, level, bound,
+      [&](std::int64_t k, std::int64_t giant) {
+        plain = vectors::encoded_diagonal(diagonals, k, giant, [&](Span<const double> values) {
+          return encode_at(values, power_of_two_above(largest_of(values)), level, stream);
+        });
+        return plain ? &*plain : nullptr;
+      },
+      stream);
+}
+
+EncodedMatrix VectorEvaluator::encode_matrix(kernels::MatrixView<const double> matrix,
+                                             const Stream& stream, const PlainOptions& options,
+                                             int level) const {
+  const int highest = parameters().max_level();
+  if (level != -1 && (level < 1 || level > highest)) {
+    reject("encode_matrix", "level = " + std::to_string(level) + ", expected 1 to " +
+                                std::to_string(highest) + ", or -1 for the highest");
+  }
+  const vectors::Diagonals<double> diagonals(matrix, period(matrix.rows), period(matrix.cols));
+  EncodedMatrix encoded(matrix.rows, matrix.cols, level == -1 ? highest : level,
+                        column_bound(matrix, options));
+  encoded.context_ = context();
+  encoded.diagonals_ = vectors::encoded_diagonals(diagonals, [&](Span<const double> values) {
+    return encode_at(values, power_of_two_above(largest_of(values)), encoded.level_, stream);
+  });
+  return encoded;
+}
+
+Ciphertext VectorEvaluator::multiply_matrix(const Ciphertext& a, const EncodedMatrix& matrix,
+                                            const Stream& stream) const {
+  if (!(matrix.context_->parameters() == parameters()))
+    reject(kMatrix, "the matrix is of other parameters");
+  const int level = settled_level(kMatrix, a, 1);
+  if (level < matrix.level_) {
+    reject(kMatrix, "the matrix is encoded at level " + std::to_string(matrix.level_) +
+                        " and the vector at level " + std::to_string(level) +
+                        "; encode it at that level");
+  }
+  return multiply_diagonals(
+      a, matrix.rows_, matrix.cols_, matrix.level_, matrix.message_bound_,
+      [&](std::int64_t k, std::int64_t /*giant*/) {
+        const std::optional<Plaintext>& plain = matrix.diagonals_[static_cast<std::size_t>(k)];
+        return plain ? &*plain : nullptr;
+      },
+      stream);
 }
 
 Ciphertext VectorEvaluator::evaluate(const Ciphertext& a, std::int64_t size,

@@ -305,6 +305,8 @@ class _Encrypted:
 class _Vector(_Encrypted):
     """One axis, one ciphertext."""
 
+    _encoded_matrix: Any
+
     @property
     def size(self) -> int:
         """How many numbers."""
@@ -345,17 +347,28 @@ class _Vector(_Encrypted):
         return self._of(self.keys.evaluator.sum(self.ciphertext, self.size), 1)
 
     def _times(self, matrix: Any, **options: Any) -> Self:
-        plain = self._plain(matrix)
-        if plain.ndim != 2 or plain.shape[0] != self.size:
+        encoded = isinstance(matrix, self._encoded_matrix)
+        plain = matrix if encoded else self._plain(matrix)
+        if len(plain.shape) != 2 or plain.shape[0] != self.size:
             raise ValueError(
                 f"{type(self).__name__}: a matrix of shape {plain.shape}, expected [{self.size}, m]"
             )
-        product = self.keys.evaluator.multiply_matrix(self.ciphertext, plain, **options)
+        if not encoded:
+            product = self.keys.evaluator.multiply_matrix(self.ciphertext, plain, **options)
+        elif any(option is not None for option in options.values()):
+            raise ValueError(
+                f"{type(self).__name__}: message_bound beside an encoded matrix, expected none: it "
+                "has one of its own"
+            )
+        else:
+            product = self.keys.evaluator.multiply_encoded_matrix(self.ciphertext, matrix)
         return self._of(product, plain.shape[1])
 
     def __matmul__(self, other: Any) -> Self:
         if isinstance(other, _Encrypted):
             return self.dot(other) if type(other) is type(self) else NotImplemented
+        if isinstance(other, self._encoded_matrix):
+            return self._times(other)
         plain = self._plain(other)
         return self.dot(plain) if plain.ndim == 1 else self._times(plain)
 
@@ -543,13 +556,16 @@ class CkksVector(_Reals, _Vector):
     bound instead.
     """
 
+    _encoded_matrix = _he.EncodedMatrix
+
     def matmul(self, matrix: Any, *, message_bound: float | None = None) -> Self:
         """This row vector times a plain matrix, about 2 sqrt(n) rotations.
 
         Args:
-            matrix: [size, m] numbers.
+            matrix: [size, m] numbers, which are encoded in every call; or what `CkksKeys.encode_matrix`
+                made of them once.
             message_bound: of the magnitudes of a column, added up; public. None: the smallest power
-                of two that holds.
+                of two that holds. Not with an encoded matrix.
 
         Returns:
             A vector of m numbers, a level lower.
@@ -579,8 +595,11 @@ class BfvVector(_Integers, _Vector):
     """Encrypted integers modulo t, up to N / 2; made by `BfvKeys.encrypt`. Operators as those of
     `CkksVector`, exact modulo t."""
 
+    _encoded_matrix = _he.bfv.EncodedMatrix
+
     def matmul(self, matrix: Any) -> Self:
-        """This row vector times a plain matrix [size, m] of integers: a vector of m integers."""
+        """This row vector times a plain matrix [size, m] of integers, or what `BfvKeys.encode_matrix`
+        made of one: a vector of m integers."""
         return self._times(matrix)
 
 
@@ -625,6 +644,26 @@ class CkksKeys(_Keys):
         return self._encrypt_cells(
             array, lambda column: self.evaluator.encode(column, message_bound)
         )
+
+    def encode_matrix(
+        self,
+        matrix: npt.ArrayLike,
+        *,
+        level: int | None = None,
+        message_bound: float | None = None,
+    ) -> _he.EncodedMatrix:
+        """A matrix for many products `vector @ encoded`: encoding is a good part of a product's time.
+
+        Args:
+            matrix: [n, m] real numbers.
+            level: of the vectors, 1 or more; those of a higher level are brought down to it. None: the
+                highest, that of fresh ones.
+            message_bound: as of `CkksVector.matmul`.
+        """
+        encoded: _he.EncodedMatrix = self.evaluator.encode_matrix(
+            np.asarray(matrix), message_bound=message_bound, level=level
+        )
+        return encoded
 
     def vector(self, ciphertext: Any, size: int) -> CkksVector:
         """The vector of a Ciphertext that was encrypted elsewhere: its first `size` slots, zeros
@@ -701,6 +740,11 @@ class BfvKeys(_Keys):
         if array.ndim < 1 or array.size == 0:
             raise ValueError(f"encrypt_tensor: values has shape {array.shape}, expected [B, ...]")
         return BfvTensor(self, array.shape, self._encrypt_cells(array, self.evaluator.encode))
+
+    def encode_matrix(self, matrix: npt.ArrayLike) -> _he.bfv.EncodedMatrix:
+        """A matrix [n, m] of integers in [-t/2, t/2] for many products `vector @ encoded`."""
+        encoded: _he.bfv.EncodedMatrix = self.evaluator.encode_matrix(np.asarray(matrix))
+        return encoded
 
     def vector(self, ciphertext: Any, size: int) -> BfvVector:
         """The vector of a Ciphertext that was encrypted elsewhere, as `CkksKeys.vector`."""

@@ -10,7 +10,7 @@ import typing_extensions
 from . import bfv
 from . import threshold
 from . import aggregation
-__all__: list[str] = ['Ciphertext', 'Context', 'Decryptor', 'Encoder', 'Encryptor', 'Evaluator', 'GaloisKeys', 'HoistedCiphertext', 'KeyGenerator', 'KeySwitchingKey', 'LinearTransform', 'Parameters', 'ParametersBuilder', 'Plaintext', 'Polynomial', 'PublicKey', 'Randomness', 'RelinearizationKey', 'SecretKey', 'SeededCiphertext', 'SerializationError', 'SymmetricEncryptor', 'VectorEvaluator', 'aggregation', 'bfv', 'ckks_decode', 'ckks_encode', 'evaluate', 'threshold']
+__all__: list[str] = ['Ciphertext', 'Context', 'Decryptor', 'EncodedMatrix', 'Encoder', 'Encryptor', 'Evaluator', 'GaloisKeys', 'HoistedCiphertext', 'KeyGenerator', 'KeySwitchingKey', 'LinearTransform', 'Parameters', 'ParametersBuilder', 'Plaintext', 'Polynomial', 'PublicKey', 'Randomness', 'RelinearizationKey', 'SecretKey', 'SeededCiphertext', 'SerializationError', 'SymmetricEncryptor', 'VectorEvaluator', 'aggregation', 'bfv', 'ckks_decode', 'ckks_encode', 'evaluate', 'threshold']
 class SerializationError(RuntimeError):
     """
     Damaged, foreign or truncated bytes.
@@ -1133,6 +1133,25 @@ class Polynomial:
         """
         Levels that evaluate uses.
         """
+class EncodedMatrix:
+    """
+    A matrix that was encoded once, for many products.
+    """
+    @property
+    def level(self) -> int:
+        """
+        Of the vectors; those of a higher level are brought down to it.
+        """
+    @property
+    def message_bound(self) -> float:
+        """
+        What the magnitudes of a column may add up to; public.
+        """
+    @property
+    def shape(self) -> tuple[int, int]:
+        """
+        (n, m).
+        """
 class VectorEvaluator:
     """
     Arithmetic on CKKS vectors of real numbers for which levels and scales need no thought:
@@ -1169,6 +1188,11 @@ class VectorEvaluator:
         [n] numbers, 1 to N / 2, into a Plaintext at the highest level. message_bound: what a
         number's magnitude may reach; public, so not to be computed from the numbers.
         """
+    def encode_matrix(self, matrix: typing.Any, *, message_bound: typing.SupportsFloat | None = None, level: typing.SupportsInt | None = None) -> EncodedMatrix:
+        """
+        An EncodedMatrix for multiply_encoded_matrix with vectors of that level or a higher one;
+        level None: the highest.
+        """
     def evaluate(self, a: Ciphertext, size: typing.SupportsInt, polynomial: Polynomial) -> Ciphertext:
         """
         The polynomial of every number, polynomial.depth levels lower.
@@ -1180,6 +1204,10 @@ class VectorEvaluator:
     def multiply_constant(self, a: Ciphertext, value: typing.SupportsFloat) -> Ciphertext:
         """
         a * number; a level unless it is an integer.
+        """
+    def multiply_encoded_matrix(self, a: Ciphertext, matrix: EncodedMatrix) -> Ciphertext:
+        """
+        multiply_matrix, without encoding the matrix again.
         """
     def multiply_matrix(self, a: Ciphertext, matrix: typing.Any, *, message_bound: typing.SupportsFloat | None = None) -> Ciphertext:
         """

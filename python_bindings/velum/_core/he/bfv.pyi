@@ -8,7 +8,7 @@ import numpy.typing
 import typing
 import typing_extensions
 import velum._core.he
-__all__: list[str] = ['BatchEncoder', 'Ciphertext', 'CoefficientEncoder', 'Decryptor', 'Encryptor', 'Evaluator', 'Plaintext', 'SeededCiphertext', 'SymmetricEncryptor', 'VectorEvaluator']
+__all__: list[str] = ['BatchEncoder', 'Ciphertext', 'CoefficientEncoder', 'Decryptor', 'EncodedMatrix', 'Encryptor', 'Evaluator', 'Plaintext', 'SeededCiphertext', 'SymmetricEncryptor', 'VectorEvaluator']
 class Plaintext:
     """
     A polynomial modulo t, neither encrypted nor scaled; without a level.
@@ -357,6 +357,15 @@ class Evaluator:
         """
         To the key that `key` switches to; from_id: id of the one that it switches from.
         """
+class EncodedMatrix:
+    """
+    A matrix that was encoded once, for many products.
+    """
+    @property
+    def shape(self) -> tuple[int, int]:
+        """
+        (n, m).
+        """
 class VectorEvaluator:
     """
     Arithmetic on BFV vectors of integers modulo t for which levels and relinearisation need no
@@ -389,9 +398,17 @@ class VectorEvaluator:
         """
         [n] integers, 1 to N / 2, each in [-t/2, t/2], into a Plaintext.
         """
+    def encode_matrix(self, matrix: typing.Any) -> EncodedMatrix:
+        """
+        An EncodedMatrix for multiply_encoded_matrix.
+        """
     def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """
         a * b, number by number.
+        """
+    def multiply_encoded_matrix(self, a: Ciphertext, matrix: EncodedMatrix) -> Ciphertext:
+        """
+        multiply_matrix, without encoding the matrix again.
         """
     def multiply_integer(self, a: Ciphertext, factor: typing.SupportsInt) -> Ciphertext:
         """

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -11,6 +12,24 @@
 #include "velum/kernels/span.h"
 
 namespace velum::he::bfv {
+
+class VectorEvaluator;
+
+/// A matrix that `VectorEvaluator::encode_matrix` encoded once, for many products. Immutable; any
+/// number of threads may use one. Memory: a plaintext for each diagonal that is not zero, of
+/// min(period(rows), period(cols)).
+class EncodedMatrix {
+ public:
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+
+ private:
+  friend class VectorEvaluator;
+  EncodedMatrix(std::int64_t rows, std::int64_t cols) : rows_(rows), cols_(cols) {}
+
+  std::int64_t rows_, cols_;
+  std::vector<std::optional<Plaintext>> diagonals_;  // nothing where they are zero
+};
 
 /// Arithmetic on BFV vectors of integers modulo t for which levels and relinearisation need no
 /// thought: operands are brought to the lower level of the two, products are relinearised, and
@@ -69,6 +88,13 @@ class VectorEvaluator {
   /// @throws std::invalid_argument also if all entries are 0.
   Ciphertext multiply_matrix(const Ciphertext& a, kernels::MatrixView<const std::int64_t> matrix,
                              const Stream& stream) const;
+  /// The matrix encoded for products with vectors at any level.
+  EncodedMatrix encode_matrix(kernels::MatrixView<const std::int64_t> matrix,
+                              const Stream& stream) const;
+  /// The same product. A product with the matrix itself encodes it anew each time, diagonal by
+  /// diagonal.
+  Ciphertext multiply_matrix(const Ciphertext& a, const EncodedMatrix& matrix,
+                             const Stream& stream) const;
 
   const std::shared_ptr<const Context>& context() const { return evaluator_.context(); }
 
@@ -76,6 +102,10 @@ class VectorEvaluator {
   const Ciphertext& at_level(const Ciphertext& a, int level, std::optional<Ciphertext>& made,
                              const Stream& stream) const;
   Ciphertext turned(const Ciphertext& a, std::int64_t steps, const Stream& stream) const;
+  /// Diagonal k, rotated back by a giant step, encoded; null if it is zero.
+  using DiagonalOf = std::function<const Plaintext*(std::int64_t k, std::int64_t giant)>;
+  Ciphertext multiply_diagonals(const Ciphertext& a, std::int64_t rows, std::int64_t cols,
+                                const DiagonalOf& diagonal, const Stream& stream) const;
   const GaloisKeys& galois(const char* function) const;
 
   BatchEncoder encoder_;

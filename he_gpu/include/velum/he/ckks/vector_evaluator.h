@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -19,6 +20,32 @@ struct PlainOptions {
   /// `message_bound`. 0: the smallest power of two that holds, which tells as much of the operand
   /// to whoever sees the ciphertext.
   double message_bound = 0.0;
+};
+
+class VectorEvaluator;
+
+/// A matrix that `VectorEvaluator::encode_matrix` encoded once, for many products. Immutable; any
+/// number of threads may use one. Memory: a plaintext for each diagonal that is not zero, of
+/// min(period(rows), period(cols)).
+class EncodedMatrix {
+ public:
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  /// Of the arguments; those of a higher level are brought down to it.
+  int level() const { return level_; }
+  /// What the magnitudes of a column may add up to.
+  double message_bound() const { return message_bound_; }
+
+ private:
+  friend class VectorEvaluator;
+  EncodedMatrix(std::int64_t rows, std::int64_t cols, int level, double message_bound)
+      : rows_(rows), cols_(cols), level_(level), message_bound_(message_bound) {}
+
+  std::shared_ptr<const Context> context_;
+  std::int64_t rows_, cols_;
+  int level_;
+  double message_bound_;
+  std::vector<std::optional<Plaintext>> diagonals_;  // nothing where they are zero
 };
 
 /// Arithmetic on CKKS vectors of real numbers for which levels and scales need no thought: operands
@@ -92,6 +119,18 @@ class VectorEvaluator {
   /// @throws std::invalid_argument also if all entries are 0.
   Ciphertext multiply_matrix(const Ciphertext& a, kernels::MatrixView<const double> matrix,
                              const Stream& stream, const PlainOptions& options = {}) const;
+  /// The matrix encoded for products with vectors at `level`.
+  /// @param level    1 to the highest; -1: the highest.
+  /// @param options  as of `multiply_matrix`.
+  /// @throws std::invalid_argument also if the level is out of range.
+  EncodedMatrix encode_matrix(kernels::MatrixView<const double> matrix, const Stream& stream,
+                              const PlainOptions& options = {}, int level = -1) const;
+  /// The same product. A product with the matrix itself encodes it anew each time, diagonal by
+  /// diagonal, at the level of `a`.
+  /// @throws std::invalid_argument also if the matrix is of other parameters, or `a` is below its
+  ///         level.
+  Ciphertext multiply_matrix(const Ciphertext& a, const EncodedMatrix& matrix,
+                             const Stream& stream) const;
   /// The polynomial of every number, `polynomial_depth` levels lower.
   Ciphertext evaluate(const Ciphertext& a, std::int64_t size, const Polynomial& polynomial,
                       const Stream& stream) const;
@@ -115,6 +154,13 @@ class VectorEvaluator {
   /// A product of two at the scale of their level: one level lower.
   Ciphertext rescaled(const Ciphertext& product, const Stream& stream) const;
   Ciphertext turned(const Ciphertext& a, std::int64_t steps, const Stream& stream) const;
+  /// What the magnitudes of a column add up to, at most.
+  double column_bound(kernels::MatrixView<const double> matrix, const PlainOptions& options) const;
+  /// Diagonal k, rotated back by a giant step, encoded; null if it is zero.
+  using DiagonalOf = std::function<const Plaintext*(std::int64_t k, std::int64_t giant)>;
+  Ciphertext multiply_diagonals(const Ciphertext& a, std::int64_t rows, std::int64_t cols,
+                                int level, double bound, const DiagonalOf& diagonal,
+                                const Stream& stream) const;
   const GaloisKeys& galois(const char* function) const;
   const RelinearizationKey& relinearization(const char* function) const;
 
