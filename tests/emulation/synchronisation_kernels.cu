@@ -57,11 +57,17 @@ template <Mistake kMistake>
 __global__ void reverse_halves_kernel(const int* in, int* out) {
   __shared__ int values[kThreads];
   const int i = static_cast<int>(threadIdx.x);
-  const int start = i / kHalf * kHalf;
+  const bool is_upper = i >= kHalf;
+  values[i] = 0;
+  __syncthreads();
   values[i] = in[i];
-  sync_part(1 + i / kHalf, kHalf);
-  out[i] =
-      values[kMistake == Mistake::kNoWait ? kThreads - 1 - i : start + kHalf - 1 - (i - start)];
+  sync_part(is_upper ? 2 : 1, kHalf);
+  if (kMistake == Mistake::kNoWait && is_upper) {
+    for (int k = 0; k < 8; ++k) sync_part(2, kHalf);  // the lower half has most likely finished
+    out[i] = values[kThreads - 1 - i];
+  } else {
+    out[i] = values[(is_upper ? kThreads + kHalf : kHalf) - 1 - i];
+  }
 }
 
 __global__ void reduce_part_kernel(const unsigned* predicates, unsigned* out) {
@@ -286,6 +292,31 @@ __global__ void rotate_by_mbarrier_kernel(const int* in, int* out, bool by_parit
   if (kMistake == Mistake::kUseAfterInval) {
     __syncthreads();
     arrive(&barrier);
+  }
+}
+
+template <Mistake kMistake>
+__global__ void read_upper_half_kernel(const int* in, int* out) {
+  __shared__ std::uint64_t barrier;
+  __shared__ int values[kThreads];
+  const int i = static_cast<int>(threadIdx.x);
+  const bool is_upper = i >= kHalf;
+  constexpr bool kUpperArrives = kMistake != Mistake::kNoSync;
+  if (i == 0) init(&barrier, kUpperArrives ? kThreads : kHalf);
+  values[i] = 0;
+  __syncthreads();
+  values[i] = in[i];
+  if (is_upper) {
+    if (kUpperArrives) arrive(&barrier);
+    for (int k = 0; k < 8; ++k) sync_part(1, kHalf);  // the lower half has most likely written
+    if (kMistake == Mistake::kNoWait) out[i] = values[kThreads - 1 - i];
+  } else {
+    for (int phase = 0; phase < (kUpperArrives ? 1 : 8); ++phase) {
+      arrive(&barrier);
+      while (!try_parity(&barrier, phase % 2)) {
+      }
+    }
+    out[i] = values[kThreads - 1 - i];
   }
 }
 
@@ -552,6 +583,15 @@ void reach_at_different_places(int* out, Mistake mistake) {
 }
 void misuse_barrier(Mistake mistake) {
   misuse_barrier_kernel<<<1, kThreads>>>(mistake == Mistake::kWrongBarrier ? 1 : 16, kHalf);
+}
+void read_upper_half(const int* in, int* out, Mistake mistake) {
+  switch (mistake) {
+    LAUNCH_CASE(read_upper_half_kernel, kNone, in, out);
+    LAUNCH_CASE(read_upper_half_kernel, kNoSync, in, out);
+    LAUNCH_CASE(read_upper_half_kernel, kNoWait, in, out);
+    default:
+      break;
+  }
 }
 void walk_through_phases(unsigned* answers) { walk_through_phases_kernel<<<1, 1>>>(answers); }
 void rotate_by_mbarrier(const int* in, int* out, bool by_parity, Mistake mistake) {

@@ -34,7 +34,7 @@ constexpr int kRounds = 6;
 /// in[r][63 - i] for kRounds rounds of 64.
 void produce_and_consume(const int* in, int* out, Mistake mistake);
 /// Each half of the block reverses its 64 values, after barrier 1 or 2 for 64 threads. With kNoWait
-/// it reads what the other half has written.
+/// the upper half reads what the lower one has written, mostly after that one's barrier.
 void reverse_halves(const int* in, int* out, Mistake mistake);
 /// The upper 64 threads reduce their predicates at barrier 3; out: count, all, any, of each thread.
 void reduce_part(const unsigned* predicates, unsigned* out);
@@ -51,6 +51,11 @@ void walk_through_phases(unsigned* answers);
 /// kRounds rotations of 128 values through shared memory, ordered by an mbarrier; waits by parity,
 /// or by state.
 void rotate_by_mbarrier(const int* in, int* out, bool by_parity, Mistake mistake);
+
+/// The lower 64 threads wait at an mbarrier, at which all arrive, and read what the upper ones have
+/// written: out[i] = in[127 - i] for i below 64. With kNoSync the upper ones do not arrive, with
+/// kNoWait they read what the lower ones have written, without waiting.
+void read_upper_half(const int* in, int* out, Mistake mistake);
 
 enum class Waiting { kGroup, kAll, kMbarrier, kMbarrierCounted };
 /// Every thread copies one element of `width` bytes, and reads that of the thread opposite. Of the

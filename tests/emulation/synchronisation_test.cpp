@@ -94,7 +94,7 @@ TEST_P(Synchronisation, ANamedBarrierOrdersItsParticipantsAlone) {
   expect_success();
   EXPECT_EQ(out.to_host(), parts_reversed(values, kHalf));
   reverse_halves(in.data(), out.data(), Mistake::kNoWait);
-  expect_fault(cudaErrorLaunchFailure, AnyOf(kRace, kUninitialised));
+  expect_fault(cudaErrorLaunchFailure, kRace);
 }
 
 TEST_P(Synchronisation, NamedBarriersReduceOverTheirParticipants) {
@@ -208,6 +208,21 @@ TEST_P(Synchronisation, MistakesAtMbarriersAreFound) {
   expect_fault(cudaErrorLaunchFailure,
                AllOf(kMisuse, HasSubstr("an mbarrier stands there"),
                      HasSubstr("synchronisation_kernels.cu:" + std::to_string(line_of_fault()))));
+}
+
+TEST_P(Synchronisation, AnMbarrierOrdersThoseWhoWaitAfterThoseWhoArrive) {
+  const std::vector<int> values = counting(kThreads);
+  const DeviceArray<int> in(values);
+  const DeviceArray<int> out(std::vector<int>(kThreads, 0));
+  read_upper_half(in.data(), out.data(), Mistake::kNone);
+  expect_success();
+  for (int i = 0; i < kHalf; ++i) {
+    EXPECT_EQ(out.to_host()[static_cast<std::size_t>(i)], kThreads - i);
+  }
+  read_upper_half(in.data(), out.data(), Mistake::kNoSync);
+  expect_fault(cudaErrorLaunchFailure, kRace);
+  read_upper_half(in.data(), out.data(), Mistake::kNoWait);
+  expect_fault(cudaErrorLaunchFailure, kRace);
 }
 
 std::vector<unsigned char> bytes(int count) {
