@@ -190,6 +190,18 @@ TEST_F(Profile, AtomicsReadAndWrite) {
   EXPECT_EQ(same.sectors_written, 1U);
 }
 
+TEST_F(Profile, AddressesTellTheMemory) {
+  unsigned char* bytes = bytes_.data();
+  ASSERT_EQ(launch("spaces", 1, 1, {&bytes}), cudaSuccess);
+  const LaunchProfile& p = profile();
+  // Neither constant nor local memory.
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 4, 1}));
+  EXPECT_EQ(p.global[kStore], kNoGlobal);
+  EXPECT_EQ(p.sectors_read, 1U);
+  EXPECT_EQ(p.shared[kStore], (SharedRequests{1, 1, 1}));
+  EXPECT_EQ(p.shared[kLoad], (SharedRequests{1, 1, 1}));
+}
+
 TEST_F(Profile, BankConflictsOfWords) {
   EXPECT_EQ(shared(kBytes4, 4), (SharedRequests{1, 1, 1}));
   // Two lanes per bank, then all 32 in bank 0.
@@ -223,6 +235,26 @@ TEST_F(Profile, WideAccessesGoByHalfAndQuarterWarps) {
 TEST_F(Profile, AtomicsAtOneWordGoOneByOne) {
   EXPECT_EQ(shared(kUpdate, 4), (SharedRequests{1, 1, 1}));
   EXPECT_EQ(shared(kUpdate, 0), (SharedRequests{1, 32, 1}));
+}
+
+TEST_F(Profile, AsynchronousCopiesLoadAndStore) {
+  unsigned char* bytes = bytes_.data();
+  ASSERT_EQ(launch("copy_async", 1, 32, {&bytes}), cudaSuccess);
+  const LaunchProfile& p = profile();
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 512, 16}));
+  EXPECT_EQ(p.global[kStore], kNoGlobal);
+  EXPECT_EQ(p.shared[kStore], (SharedRequests{1, 4, 4}));
+  EXPECT_EQ(p.shared[kLoad], SharedRequests{});
+}
+
+TEST_F(Profile, ABulkCopyIsOneRequest) {
+  unsigned char* bytes = bytes_.data();
+  ASSERT_EQ(launch("copy_bulk", 1, 1, {&bytes}), cudaSuccess);
+  const LaunchProfile& p = profile();
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 256, 8}));
+  EXPECT_EQ(p.global[kStore], (GlobalRequests{1, 256, 8}));
+  EXPECT_EQ(p.sectors_read, 8U);
+  EXPECT_EQ(p.sectors_written, 8U);
 }
 
 TEST_F(Profile, ALoopCountsItsTurns) {

@@ -94,7 +94,7 @@ Device::Device() : machine_(memory_) {
 }
 
 void Device::write_files() const {
-  if (const char* const path = environment(kProfileVariable)) {
+  if (const char* const path = environment(kProfileVariable); path && profiler_) {
     write_file(path, profiler_->to_json());
   }
   if (const char* const path = environment(kExecutedVariable)) {

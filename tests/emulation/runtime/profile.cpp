@@ -155,7 +155,7 @@ void Profiler::record(const Thread& t, u64 address, u32 bytes, Access access, u3
   } else if (!is_shared(address)) {
     return;
   }
-  records_[t.index].push_back({address, site, static_cast<u8>(bytes), traffic_of(access)});
+  records_[t.index].push_back({address, site, bytes, traffic_of(access)});
 }
 
 void Profiler::finish_block(const Grid& grid) {

@@ -109,13 +109,13 @@ class Profiler {
   struct Record {
     u64 address;
     u32 site;
-    u8 bytes;
+    u32 bytes;
     Traffic traffic;
   };
   /// The accesses that the lanes of a warp make together.
   struct Request {
     u32 lanes = 0;
-    u8 bytes = 0;
+    u32 bytes = 0;
     Traffic traffic = Traffic::load;
     std::array<u64, kLanes> address;
   };

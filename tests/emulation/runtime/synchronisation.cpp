@@ -714,6 +714,7 @@ void Synchronisation::bulk_to_shared(Thread& t, u64 shared, u64 global, u32 byte
            "a bulk copy of " + std::to_string(bytes) +
                " bytes, expected multiples of 16 for size and addresses");
   }
+  if (t.counts != nullptr) t.record(global, bytes, Access::read, site);
   for (u32 i = 0; i < bytes; i += 16) {
     machine_.shared_access(t, shared + i, 16, 16, kAllBytes, Access::write, site);
     t.global<Access::read, 16, 4, kAllBytes>(global + i, site);
@@ -732,6 +733,7 @@ void Synchronisation::bulk_to_global(Thread& t, u64 global, u64 shared, u32 byte
            "a bulk copy of " + std::to_string(bytes) +
                " bytes, expected multiples of 16 for size and addresses");
   }
+  if (t.counts != nullptr) t.record(global, bytes, Access::write, site);
   for (u32 i = 0; i < bytes; i += 16) {
     machine_.shared_access(t, shared + i, 16, 4, kAllBytes, Access::read, site);
     // The bytes count as written once they are; here it is only whether they may be.

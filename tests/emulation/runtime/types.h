@@ -94,7 +94,7 @@ struct Kernel {
   bool waits;          // for other threads: one fiber per thread
   bool synchronises;   // parts of a block, or copies: beyond barriers of the block and of warps
   bool polls;          // reads what other blocks may write while it runs: blocks in ascending order
-  u32 basic_blocks;
+  u32 basic_blocks;    // of the kernel and the functions that it may call, as are the lines
   const BlockLine* lines;
   u32 line_count;
 };
