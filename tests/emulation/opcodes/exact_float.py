@@ -61,7 +61,9 @@ class Format:
         units = count.numerator // count.denominator
         rest = count - units
         half = Fraction(1, 2)
-        if mode == "rn":
+        if mode == "rna":  # ties away from zero
+            units += rest >= half
+        elif mode == "rn":
             units += rest > half or (rest == half and units & 1 == 1)
         elif mode == "rp":
             units += rest > 0 and not negative
@@ -74,7 +76,9 @@ class Format:
         bits = units + ((exponent - self.emin) << self.fraction_bits)
         if bits >= self.infinity:
             to_infinity = (
-                mode == "rn" or (mode == "rp" and not negative) or (mode == "rm" and negative)
+                mode in ("rn", "rna")
+                or (mode == "rp" and not negative)
+                or (mode == "rm" and negative)
             )
             bits = self.infinity if to_infinity else self.largest
         return sign | bits
@@ -90,10 +94,15 @@ class Format:
         return self.round(approximation, mode)
 
 
+F16 = Format(16, 11, 5)
+BF16 = Format(16, 8, 8)
+TF32 = Format(19, 11, 8)
 F32 = Format(32, 24, 8)
 F64 = Format(64, 53, 11)
 NAN = "nan"  # any NaN
+UNDOCUMENTED = "undocumented"  # whether .ftz flushes it
 CANONICAL_NAN = 0x7FFFFFFF
+CANONICAL_HALF_NAN = 0x7FFF
 
 
 class Arithmetic:

@@ -1,17 +1,33 @@
 """What each instruction does, written from the definitions in the PTX ISA manual, on Python integers.
 
 `expected(opcode, groups, operands)` takes the operands as unsigned integers (bit patterns) and gives the bits of the
-result, or NAN for any NaN. It shares nothing with runtime/operations.h.
+result, NAN for any NaN, or UNDOCUMENTED where the manual leaves them open. It shares nothing with runtime/operations.h.
 """
 
-from exact_float import CANONICAL_NAN, F32, F64, NAN, Arithmetic
+from fractions import Fraction
+
+from approximations import approximate, divide_approximately, gross
+from exact_float import (
+    BF16,
+    CANONICAL_HALF_NAN,
+    CANONICAL_NAN,
+    F16,
+    F32,
+    F64,
+    NAN,
+    TF32,
+    UNDOCUMENTED,
+    Arithmetic,
+)
 
 WIDTH = {
-    "pred": 1, "u8": 8, "s8": 8, "u16": 16, "s16": 16, "b16": 16, "u32": 32, "s32": 32, "b32": 32, "f32": 32,
-    "u64": 64, "s64": 64, "b64": 64, "f64": 64,
+    "pred": 1, "u8": 8, "s8": 8, "u16": 16, "s16": 16, "b16": 16, "f16": 16, "bf16": 16, "u32": 32, "s32": 32, "b32": 32,
+    "f32": 32, "f16x2": 32, "bf16x2": 32, "tf32": 32, "f32x2": 64, "u64": 64, "s64": 64, "b64": 64, "f64": 64, "b128": 128,
 }  # fmt: skip
-A32 = Arithmetic(F32, CANONICAL_NAN)
-A64 = Arithmetic(F64, NAN)
+FORMATS = {"f16": F16, "bf16": BF16, "f32": F32, "f64": F64}
+PAIRS = {"f16x2": "f16", "bf16x2": "bf16", "f32x2": "f32"}
+_NANS = {"f16": CANONICAL_HALF_NAN, "bf16": CANONICAL_HALF_NAN, "f32": CANONICAL_NAN, "f64": NAN}
+_UNITS = {name: Arithmetic(FORMATS[name], _NANS[name]) for name in FORMATS}
 
 
 def signed(x, width):
@@ -40,45 +56,61 @@ def bit(x, i):
     return (x >> i) & 1
 
 
-def _format(type_):
-    return F32 if type_ == "f32" else F64
-
-
-def _saturate(bits, g):
-    if g.get("sat") != "true" or bits == NAN:
+def _saturate(bits, g, f=F32):
+    if g.get("sat") != "true" or bits in (NAN, UNDOCUMENTED):
         return bits
-    if F32.is_nan(bits) or F32.is_negative(bits):
+    if f.is_nan(bits) or f.is_negative(bits):
         return 0
-    return min(bits, 0x3F800000)
+    return min(bits, f.emax << f.fraction_bits)
 
 
-def _flush(bits, g):
-    return F32.flush(bits) if g.get("ftz") == "true" else bits
+def _relu(bits, g, f):
+    """Negative results, -0 among them, become +0."""
+    if g.get("relu") != "true" or bits in (NAN, UNDOCUMENTED) or f.is_nan(bits):
+        return bits
+    return 0 if f.is_negative(bits) else bits
+
+
+def _flush(bits, g, f=F32):
+    return f.flush(bits) if g.get("ftz") == "true" else bits
+
+
+def _flush_result(rounded, truncated, g, f):
+    """A result with .ftz. `truncated` is the one rounded towards zero: only what is subnormal there and normal after
+    rounding is left open by the manual."""
+    if g.get("ftz") != "true" or rounded == NAN:
+        return rounded
+    if not f.is_nan(rounded) and rounded & ~f.sign_bit == f.smallest_normal:
+        if truncated & ~f.sign_bit < f.smallest_normal:
+            return UNDOCUMENTED
+    return f.flush(rounded)
 
 
 def _arithmetic(opcode, g, x):
     """add, sub, mul, fma, mad, div, rcp, sqrt on floats."""
-    is_f32 = opcode.endswith("f32")
-    unit, f = (A32, F32) if is_f32 else (A64, F64)
-    mode = g["R"]
-    x = [_flush(v, g) for v in x]
+    type_ = opcode.split(".")[-1]
+    unit, f = _UNITS[type_], FORMATS[type_]
+    x = [_flush(v, g, f) for v in x]
     root = opcode.split(".")[0]
     one = f.emax << f.fraction_bits
-    if root == "add":
-        result = unit.add(x[0], x[1], mode)
-    elif root == "sub":
-        result = unit.add(x[0], x[1] ^ f.sign_bit, mode)
-    elif root == "mul":
-        result = unit.mul(x[0], x[1], mode)
-    elif root in ("fma", "mad"):
-        result = unit.fma(x[0], x[1], x[2], mode)
-    elif root == "div":
-        result = unit.div(x[0], x[1], mode)
-    elif root == "rcp":
-        result = unit.div(one, x[0], mode)
-    else:
-        result = unit.sqrt(x[0], mode)
-    return _saturate(_flush(result, g), g)
+
+    def rounded(mode):
+        if root == "add":
+            return unit.add(x[0], x[1], mode)
+        if root == "sub":
+            return unit.add(x[0], x[1] ^ f.sign_bit, mode)
+        if root == "mul":
+            return unit.mul(x[0], x[1], mode)
+        if root in ("fma", "mad"):
+            return unit.fma(x[0], x[1], x[2], mode)
+        if root == "div":
+            return unit.div(x[0], x[1], mode)
+        if root == "rcp":
+            return unit.div(one, x[0], mode)
+        return unit.sqrt(x[0], mode)
+
+    result = _flush_result(rounded(g["R"]), rounded("rz"), g, f)
+    return _relu(_saturate(result, g, f), g, f)
 
 
 def _order(bits, f):
@@ -88,11 +120,11 @@ def _order(bits, f):
 
 
 def _extremum(opcode, g, x):
-    f = _format(opcode.split(".")[-1])
-    x = [_flush(v, g) for v in x]
-    nan = CANONICAL_NAN if f is F32 else NAN
+    type_ = opcode.split(".")[-1]
+    f, nan = FORMATS[type_], _NANS[type_]
+    x = [_flush(v, g, f) for v in x]
     numbers = [v for v in x if not f.is_nan(v)]
-    if not numbers or (g.get("NaN") == "true" and len(numbers) < 2):
+    if not numbers or (".NaN." in opcode and len(numbers) < 2):
         return nan
     pick = min if opcode.startswith("min") else max
     return pick(numbers, key=lambda v: _order(v, f))
@@ -204,20 +236,19 @@ def _to_integral(value, mode):
 def _convert(opcode, g, a):
     parts = opcode.split(".")
     target, source = parts[-2], parts[-1]
-    is_float = {"f32", "f64"}
-    if target not in is_float and source not in is_float:
+    g = {name: "true" for name in ("sat", "ftz", "relu", "satfinite") if name in parts} | {
+        "R": "rna" if "rna" in parts else g.get("R") or "rn"
+    }
+    if target not in FORMATS and target != "tf32" and source not in FORMATS:
         value = number(a, source)
-        return clamp(value, target) if "sat" in parts else wrap(value, target)
-    if source not in is_float:
-        value = number(a, source)
-        f = _format(target)
-        from fractions import Fraction
-
-        return _saturate(f.round(Fraction(value), g["R"]), g)
-    f = _format(source)
+        return clamp(value, target) if "sat" in g else wrap(value, target)
+    if source not in FORMATS:
+        f = FORMATS[target]
+        return _saturate(f.round(Fraction(number(a, source)), g["R"]), g, f)
+    f = FORMATS[source]
     if source == "f32":
         a = _flush(a, g)
-    if target not in is_float:
+    if target not in FORMATS and target != "tf32":
         if f.is_nan(a):
             zero = source != "f64" and WIDTH[target] != 64
             return 0 if zero else 1 << WIDTH[target] - 1
@@ -225,31 +256,34 @@ def _convert(opcode, g, a):
         if f.is_infinite(a):
             return wrap(low if f.is_negative(a) else high, target)
         return clamp(_to_integral(f.value(a), g["R"]), target)
-    to = _format(target)
+    if target == "tf32":
+        # Its layout is open; here the bits of f32 above the 13 lowest.
+        if f.is_nan(a):
+            return NAN
+        return _relu(_narrowed(f, TF32, a, g), g, TF32) << 13
+    to = FORMATS[target]
     if f.is_nan(a):
-        return (
-            0 if g.get("sat") == "true" or "sat" in parts else (CANONICAL_NAN if to is F32 else NAN)
-        )
-    sat = {"sat": "true" if "sat" in parts else "false"}
+        return 0 if "sat" in g else _NANS[target]
+    result = _narrowed(f, to, a, g)
+    return _relu(_saturate(result, g, to), g, to)
+
+
+def _narrowed(f, to, a, g):
+    """A number in another format: rounded, flushed if it is f32 with .ftz, finite if it is to be."""
     sign = to.sign_bit if f.is_negative(a) else 0
     if f.is_infinite(a):
-        return _saturate(to.infinity | sign, sat)
-    mode = g.get("R") or "rn"
+        return sign | (to.largest if "satfinite" in g else to.infinity)
+    value, negative = f.value(a), f.is_negative(a)
+    if "satfinite" in g and abs(value) > to.value(to.largest):
+        return sign | to.largest
+    mode = g["R"]
     if mode.endswith("i"):
-        return _saturate(
-            _flush_if(to, to.round(_whole(f.value(a), mode), "rn", f.is_negative(a)), g), sat
-        )
-    return _saturate(to.round(f.value(a), mode, f.is_negative(a)), sat)
-
-
-def _whole(value, mode):
-    from fractions import Fraction
-
-    return Fraction(_to_integral(value, mode))
-
-
-def _flush_if(f, bits, g):
-    return _flush(bits, g) if f is F32 else bits
+        result = to.round(Fraction(_to_integral(value, mode)), "rn", negative)
+        return _flush(result, g) if to is F32 else result
+    result = to.round(value, mode, negative)
+    if to is F32:
+        return _flush_result(result, to.round(value, "rz", negative), g, to)
+    return result
 
 
 def _dot(opcode, g, a, b, c):
@@ -296,9 +330,11 @@ def with_carry(opcode, g, x, carry_in):
 def comparison(opcode, g, x):
     """(first result, second) of set and setp: p = (a cmp b) op c, q = !(a cmp b) op c."""
     compare, type_ = g["C"], g["T"]
-    if type_ in ("f32", "f64"):
-        f = _format(type_)
-        a, b = (_flush(v, g) for v in x[:2])
+    if type_ in PAIRS:
+        return _comparison_of_pairs(opcode, g, x)
+    if type_ in FORMATS:
+        f = FORMATS[type_]
+        a, b = (_flush(v, g, f) for v in x[:2])
         unordered = f.is_nan(a) or f.is_nan(b)
 
         def key(bits):  # -0 equals +0
@@ -322,8 +358,21 @@ def comparison(opcode, g, x):
         )
     if opcode.startswith("setp"):
         return int(first), int(second)
-    one = 0x3F800000 if g["D"] == "f32" else 0xFFFFFFFF
+    f = FORMATS.get(g["D"])
+    one = f.emax << f.fraction_bits if f else (1 << WIDTH[g["D"]]) - 1
     return one if first else 0, 0
+
+
+def _comparison_of_pairs(opcode, g, x):
+    """setp gives the predicate of the low half, then that of the high one; set puts both in one register."""
+    scalar = dict(g, T=PAIRS[g["T"]])
+    if g.get("D"):
+        scalar["D"] = PAIRS.get(g["D"], "u16")
+    low, high = (
+        comparison(opcode, scalar, [x[0] >> shift & 0xFFFF, x[1] >> shift & 0xFFFF, *x[2:]])[0]
+        for shift in (0, 16)
+    )
+    return (low, high) if opcode.startswith("setp") else (high << 16 | low, 0)
 
 
 def _holds(compare, a, b):
@@ -332,27 +381,107 @@ def _holds(compare, a, b):
     ]
 
 
+def _approximation(opcode, g, x):
+    """The number nearest to the exact value; the manual allows others, see `tolerance`."""
+    root, type_ = opcode.split(".")[0], opcode.split(".")[-1]
+    f, unit = FORMATS[type_], _UNITS[type_]
+    if opcode in ("rcp.approx.ftz.f64", "rsqrt.approx.ftz.f64"):
+        return gross(root, f, x[0], unit)
+    g = {"ftz": "true" if ".ftz" in opcode else "false"}
+    x = [_flush(v, g, f) for v in x]
+    if root == "rcp":
+        result = unit.div(f.emax << f.fraction_bits, x[0], "rn")
+    elif opcode.startswith("div.full"):
+        result = unit.div(x[0], x[1], "rn")
+    elif root == "div":
+        result = divide_approximately(f, x[0], x[1], lambda a, b: unit.div(a, b, "rn"))
+    else:
+        result = approximate(root, f, x[0])
+    return result if result == NAN else _flush(result, g, f)
+
+
+def tolerance(opcode):
+    """How far from the nearest number an approximation may be, in units of its last place; the others are exact. All bounds
+    of the manual allow 1 (see _APPROXIMATE); the upper half of an f64 has 32 bits less."""
+    if not any(part in ("approx", "full") for part in opcode.split(".")):
+        return 0
+    return 1 << 32 if opcode.endswith(".approx.ftz.f64") else 1
+
+
+def atomic(operation, type_, old, operands, in_global):
+    """What an atomic operation leaves in memory. Additions of f32 flush subnormal numbers in global memory and not in
+    shared memory; those of 16 bits (.noftz) never do."""
+    b = operands[0]
+    if operation == "add" and type_ in PAIRS:
+        low, high = (
+            atomic("add", PAIRS[type_], old >> shift & 0xFFFF, [b >> shift & 0xFFFF], in_global)
+            for shift in (0, 16)
+        )
+        return high << 16 | low
+    if operation == "add" and type_ in FORMATS:
+        g = {"ftz": "true" if type_ == "f32" and in_global else "false"}
+        f = FORMATS[type_]
+        total = _UNITS[type_].add(_flush(old, g, f), _flush(b, g, f), "rn")
+        return total if total == NAN else _flush(total, g, f)
+    if operation == "add":
+        return wrap(old + b, type_)
+    if operation in ("min", "max"):
+        pick = min if operation == "min" else max
+        return wrap(pick(number(old, type_), number(b, type_)), type_)
+    if operation == "inc":
+        return 0 if old >= b else old + 1
+    if operation == "dec":
+        return b if old == 0 or old > b else old - 1
+    if operation == "cas":
+        return operands[1] if old == b else old
+    return {"and": old & b, "or": old | b, "xor": old ^ b, "exch": b}[operation]
+
+
+def _of_pairs(opcode, g, x):
+    """An instruction on pairs is one on each half. A half that may be any NaN is not told apart: such operands are drawn
+    anew, as those with a result that the manual leaves open."""
+    type_ = PAIRS[g["T"]]
+    width = WIDTH[type_]
+    scalar = opcode.replace(g["T"], type_)
+    halves = [
+        expected(scalar, dict(g, T=type_), [v >> shift & (1 << width) - 1 for v in x])
+        for shift in (0, width)
+    ]
+    if NAN in halves or UNDOCUMENTED in halves:
+        return UNDOCUMENTED
+    return halves[1] << width | halves[0]
+
+
 def expected(opcode, g, x):
+    g = dict(g, **{name: "true" for name in ("ftz", "sat", "relu") if name in opcode.split(".")})
     root = opcode.split(".")[0]
     type_ = g.get("T")
     last = opcode.split(".")[-1]
-    is_float = last in ("f32", "f64")
-    n = [number(v, type_) for v in x] if type_ and type_ not in ("f32", "f64", "pred") else x
+    if type_ in PAIRS:
+        return _of_pairs(opcode, g, x)
+    if root == "cvt" and opcode.split(".")[-2] in PAIRS:
+        # The first operand gives the high half.
+        scalar = opcode.replace("x2.f32", ".f32")
+        return _convert(scalar, g, x[0]) << 16 | _convert(scalar, g, x[1])
+    is_float = last in FORMATS
+    n = [number(v, type_) for v in x] if type_ and type_ not in FORMATS and type_ != "pred" else x
+    if tolerance(opcode):
+        return _approximation(opcode, g, x)
     if root in ("add", "sub", "mul", "fma", "mad", "div", "rcp", "sqrt") and is_float:
         return _arithmetic(opcode, g, x)
     if root in ("min", "max") and is_float:
         return _extremum(opcode, g, x)
     if root in ("neg", "abs") and is_float:
-        f = _format(last)
-        a = _flush(x[0], g)
+        f = FORMATS[last]
+        a = _flush(x[0], g, f)
         if f.is_nan(a):
             return NAN
         return a ^ f.sign_bit if root == "neg" else a & ~f.sign_bit
     if root == "copysign":
-        f = _format(last)
+        f = FORMATS[last]
         return x[1] & ~f.sign_bit | x[0] & f.sign_bit
     if root == "testp":
-        f = _format(last)
+        f = FORMATS[last]
         a = x[0]
         normal = not (f.is_nan(a) or f.is_infinite(a) or f.is_zero(a) or f.is_subnormal(a))
         return int(

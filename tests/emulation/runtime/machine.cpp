@@ -873,5 +873,11 @@ void Thread::fail_branch(u32 site) {
 void Thread::fail_division(u32 site) {
   fail(FaultKind::division_by_zero, site, "the divisor is 0");
 }
+void Thread::fail_flush(u32 site) {
+  fail(
+      FaultKind::unsupported, site,
+      "a subnormal result is rounded to the smallest normal number; whether .ftz flushes it is not "
+      "documented");
+}
 
 }  // namespace velum::emulation

@@ -22,7 +22,10 @@ enum class Compare { eq_, ne_, lt_, le_, gt_, ge_, equ_, neu_, ltu_, leu_, gtu_,
 
 template <std::size_t Bytes>
 using Unsigned = std::conditional_t<
-    Bytes == 1, u8, std::conditional_t<Bytes == 2, u16, std::conditional_t<Bytes == 4, u32, u64>>>;
+    Bytes == 1, u8,
+    std::conditional_t<
+        Bytes == 2, u16,
+        std::conditional_t<Bytes == 4, u32, std::conditional_t<Bytes == 8, u64, u128>>>>;
 template <typename T>
 inline constexpr u32 kBits = 8 * sizeof(T);
 
@@ -589,6 +592,10 @@ inline f32 narrow(f64 a) {
   }
 }
 
+// The 16-bit floats of half.h
+template <bool Ftz, bool Sat, typename T>
+T add_half(T a, T b);
+
 // Atomic operations: one host thread runs all, so a plain read and write is atomic. Each gives the
 // old value.
 
@@ -602,6 +609,8 @@ template <typename T>
 inline T atomic_add(u8* p, T value) {
   if constexpr (std::is_same_v<T, f64>) {
     return update<T>(p, [=](T old) { return old + value; });
+  } else if constexpr (std::is_class_v<T>) {
+    return update<T>(p, [=](T old) { return add_half<false, false>(old, value); });
   } else {
     return update<T>(p, [=](T old) { return add<T>(old, value); });
   }

@@ -157,6 +157,12 @@ class alignas(64) Thread {
     return static_cast<T>(static_cast<u32>(result_));
   }
   u32 elect(u32 mask, u32 site);
+  /// Operation::run on the operands of all lanes; the warp must be whole.
+  template <typename Operation>
+  void together(typename Operation::Lane& own, u32 site) {
+    operand_ = reinterpret_cast<u64>(&own);
+    wait_for_warp(0xFFFFFFFF, site, &complete_together<Operation>);
+  }
   /// A random set of the lanes of the warp that have reached this place, the caller among them: the
   /// ISA promises no more, as lanes need not be converged.
   u32 active_mask(u32 site);
@@ -183,6 +189,7 @@ class alignas(64) Thread {
   [[noreturn]] void fail_trap(u32 site);
   [[noreturn]] void fail_branch(u32 site);
   [[noreturn]] void fail_division(u32 site);
+  [[noreturn]] void fail_flush(u32 site);
 
  private:
   friend class Machine;
@@ -241,6 +248,8 @@ class alignas(64) Thread {
   static void complete_shuffle(Thread* warp, u32 mask, u32 site);
   template <Reduce R, typename T>
   static void complete_reduce(Thread* warp, u32 mask, u32 site);
+  template <typename Operation>
+  static void complete_together(Thread* warp, u32 mask, u32 site);
   static void complete_warp_barrier(Thread* warp, u32 mask, u32 site);
 
   static constexpr u64 kFirstLocal = 16;
@@ -366,6 +375,19 @@ void Thread::complete_reduce(Thread* warp, u32 mask, u32) {
   for (u32 lane = 0; lane < 32; ++lane) {
     if ((mask >> lane) & 1) warp[lane].result_ = static_cast<u32>(result);
   }
+}
+
+template <typename Operation>
+void Thread::complete_together(Thread* warp, u32 mask, u32 site) {
+  typename Operation::Lane* lanes[32];
+  for (u32 lane = 0; lane < 32; ++lane) {
+    if (!((mask >> lane) & 1)) {
+      warp[std::countr_zero(mask)].fail(FaultKind::warp_misuse, site,
+                                        "lane " + std::to_string(lane) + " does not take part");
+    }
+    lanes[lane] = reinterpret_cast<typename Operation::Lane*>(warp[lane].operand_);
+  }
+  Operation::run(lanes, warp, site);
 }
 
 template <typename T>

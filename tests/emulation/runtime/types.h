@@ -20,9 +20,28 @@ using b8 = u8;
 using b16 = u16;
 using b32 = u32;
 using b64 = u64;
+using b128 = u128;
 using f32 = float;
 using f64 = double;
 using pred = bool;
+/// Floating point of 16 bits, as bit patterns: 5 bits of exponent and 10 of fraction, or 8 and 7.
+struct f16 {
+  u16 bits;
+};
+struct bf16 {
+  u16 bits;
+};
+/// Two of them in a register of 32 bits.
+struct f16x2 {
+  f16 low;
+  f16 high;
+};
+struct bf16x2 {
+  bf16 low;
+  bf16 high;
+};
+/// In this emulation an f32 whose 13 low bits are zero; PTX leaves the layout open.
+using tf32 = b32;
 
 class Thread;
 struct Module;

@@ -7,8 +7,11 @@ Operands are `name:type`, the first one being the result; a type is a PTX type o
 pattern. `wide` is T with twice the bits. The expression is over functions of runtime/operations.h; `{R}` stands for the group, or
 for the default in DEFAULTS, or true/false for a plain optional modifier.
 
-Refused on purpose, because no definition fixes their bits: every .approx and .full form, and .ftz on multiplication, fma and
-division (whether a result that rounds up to the smallest normal number counts as subnormal is not written down).
+A last number in a line is the first architecture that has the form, if that is later than compute_75.
+
+The approximations are forms of their own (_APPROXIMATE): the manual bounds their error and leaves their bits open, so the
+translator takes them only if it is told to (--approximations), and gives the nearest number. With .ftz, whether a product that
+rounds up to the smallest normal number counts as subnormal is not written down: such a result is a fault of the kernel.
 """
 
 import itertools
@@ -23,6 +26,8 @@ _BITS = "b16|b32|b64"
 _ROUNDING = "rn|rz|rm|rp"
 _TO_INTEGRAL = "rni|rzi|rmi|rpi"
 _ALL_INTEGERS = "u8|s8|u16|s16|u32|s32|u64|s64"
+_WIDE_INTEGERS = "u16|s16|u32|s32|u64|s64"  # what converts to and from bf16
+FIRST_ARCHITECTURE = 75
 
 
 def _saturating_conversions():
@@ -39,7 +44,9 @@ def _saturating_conversions():
         yield pattern, "d:D a:S", "convert_integer<{D}, {S}, true>(a)"
 
 
-# (pattern, operands, expression)
+_TO_HALF = "to_half<{{D}}, Round::{{R}}, Overflow::{}, {}, {}>({})"
+
+# (pattern, operands, expression, first architecture)
 _PURE = [
     # Integer arithmetic
     (f"add.<T:{_INTEGERS}>", "d:T a:T b:T", "add<{T}>(a, b)"),
@@ -72,8 +79,8 @@ _PURE = [
     ("neg.<T:s16|s32|s64>", "d:T a:T", "sub<{T}>({T}{{0}}, a)"),
     (f"min.<T:{_INTEGERS}>", "d:T a:T b:T", "minimum<{T}>(a, b)"),
     (f"max.<T:{_INTEGERS}>", "d:T a:T b:T", "maximum<{T}>(a, b)"),
-    ("min.relu.s32", "d:s32 a:s32 b:s32", "maximum<s32>(minimum<s32>(a, b), 0)"),
-    ("max.relu.s32", "d:s32 a:s32 b:s32", "maximum<s32>(maximum<s32>(a, b), 0)"),
+    ("min.relu.s32", "d:s32 a:s32 b:s32", "maximum<s32>(minimum<s32>(a, b), 0)", 90),
+    ("max.relu.s32", "d:s32 a:s32 b:s32", "maximum<s32>(maximum<s32>(a, b), 0)", 90),
     ("popc.<T:b32|b64>", "d:u32 a:T", "population_count<{T}>(a)"),
     ("clz.<T:b32|b64>", "d:u32 a:T", "leading_zeros<{T}>(a)"),
     ("bfind.[shiftamt].<T:u32|s32|u64|s64>", "d:u32 a:T", "find_leading<{T}, {shiftamt}>(a)"),
@@ -86,15 +93,20 @@ _PURE = [
     ("dp2a.<H:lo|hi>.<A:u32|s32>.<B:u32|s32>", "d:u32 a:u32 b:u32 c:u32", "dot2<Half::{H}, {A}, {B}>(a, b, c)"),
     # Floating point
     (f"add.[R:{_ROUNDING}].[ftz].[sat].f32", "d:f32 a:f32 b:f32", "add_f32<Round::{R}, {ftz}, {sat}>(a, b)"),
-    (f"sub.[R:{_ROUNDING}].[ftz].[sat].f32", "d:f32 a:f32 b:f32", "add_f32<Round::{R}, {ftz}, {sat}>(a, -b)"),
+    (f"sub.[R:{_ROUNDING}].[ftz].[sat].f32", "d:f32 a:f32 b:f32", "add_f32<Round::{R}, {ftz}, {sat}>(a, negate(b))"),
     (f"mul.[R:{_ROUNDING}].[sat].f32", "d:f32 a:f32 b:f32", "mul_f32<Round::{R}, {sat}>(a, b)"),
+    (f"mul.[R:{_ROUNDING}].ftz.[sat].f32", "d:f32 a:f32 b:f32", "mul_f32_flushed<Round::{R}, {sat}>(a, b, t, {site})"),
     (f"fma.<R:{_ROUNDING}>.[sat].f32", "d:f32 a:f32 b:f32 c:f32", "fma_f32<Round::{R}, {sat}>(a, b, c)"),
+    (f"fma.<R:{_ROUNDING}>.ftz.[sat].f32", "d:f32 a:f32 b:f32 c:f32", "fma_f32_flushed<Round::{R}, {sat}>(a, b, c, t, {site})"),
     (f"mad.<R:{_ROUNDING}>.[sat].f32", "d:f32 a:f32 b:f32 c:f32", "fma_f32<Round::{R}, {sat}>(a, b, c)"),
+    (f"mad.<R:{_ROUNDING}>.ftz.[sat].f32", "d:f32 a:f32 b:f32 c:f32", "fma_f32_flushed<Round::{R}, {sat}>(a, b, c, t, {site})"),
     (f"div.<R:{_ROUNDING}>.f32", "d:f32 a:f32 b:f32", "div_f32<Round::{R}>(a, b)"),
+    (f"div.<R:{_ROUNDING}>.ftz.f32", "d:f32 a:f32 b:f32", "div_f32_flushed<Round::{R}>(a, b, t, {site})"),
     (f"rcp.<R:{_ROUNDING}>.f32", "d:f32 a:f32", "div_f32<Round::{R}>(1.0F, a)"),
-    (f"sqrt.<R:{_ROUNDING}>.f32", "d:f32 a:f32", "sqrt_f32<Round::{R}>(a)"),
+    (f"rcp.<R:{_ROUNDING}>.ftz.f32", "d:f32 a:f32", "div_f32_flushed<Round::{R}>(1.0F, a, t, {site})"),
+    (f"sqrt.<R:{_ROUNDING}>.[ftz].f32", "d:f32 a:f32", "sqrt_f32<Round::{R}>(flush<{ftz}>(a))"),
     (f"add.[R:{_ROUNDING}].f64", "d:f64 a:f64 b:f64", "add_f64<Round::{R}>(a, b)"),
-    (f"sub.[R:{_ROUNDING}].f64", "d:f64 a:f64 b:f64", "add_f64<Round::{R}>(a, -b)"),
+    (f"sub.[R:{_ROUNDING}].f64", "d:f64 a:f64 b:f64", "add_f64<Round::{R}>(a, negate(b))"),
     (f"mul.[R:{_ROUNDING}].f64", "d:f64 a:f64 b:f64", "mul_f64<Round::{R}>(a, b)"),
     (f"fma.<R:{_ROUNDING}>.f64", "d:f64 a:f64 b:f64 c:f64", "fma_f64<Round::{R}>(a, b, c)"),
     (f"mad.<R:{_ROUNDING}>.f64", "d:f64 a:f64 b:f64 c:f64", "fma_f64<Round::{R}>(a, b, c)"),
@@ -105,12 +117,44 @@ _PURE = [
     ("neg.f64", "d:f64 a:f64", "negate<f64>(a)"),
     ("abs.[ftz].f32", "d:f32 a:f32", "absolute_f32<{ftz}>(a)"),
     ("abs.f64", "d:f64 a:f64", "__builtin_fabs(a)"),
-    ("min.[ftz].[NaN].f32", "d:f32 a:f32 b:f32", "minimum_float<f32, {ftz}, {NaN}>(a, b)"),
-    ("max.[ftz].[NaN].f32", "d:f32 a:f32 b:f32", "maximum_float<f32, {ftz}, {NaN}>(a, b)"),
+    ("min.[ftz].f32", "d:f32 a:f32 b:f32", "minimum_float<f32, {ftz}, false>(a, b)"),
+    ("min.[ftz].NaN.f32", "d:f32 a:f32 b:f32", "minimum_float<f32, {ftz}, true>(a, b)", 80),
+    ("max.[ftz].f32", "d:f32 a:f32 b:f32", "maximum_float<f32, {ftz}, false>(a, b)"),
+    ("max.[ftz].NaN.f32", "d:f32 a:f32 b:f32", "maximum_float<f32, {ftz}, true>(a, b)", 80),
     ("min.f64", "d:f64 a:f64 b:f64", "minimum_float<f64, false, false>(a, b)"),
     ("max.f64", "d:f64 a:f64 b:f64", "maximum_float<f64, false, false>(a, b)"),
     ("copysign.<T:f32|f64>", "d:T a:T b:T", "copy_sign<{T}>(a, b)"),
     ("testp.<P:finite|infinite|number|notanumber|normal|subnormal>.<T:f32|f64>", "d:pred a:T", "test_property<FloatClass::{P}, {T}>(a)"),
+    # Floating point of 16 bits, alone or in pairs
+    ("add.[R:rn].[ftz].[sat].<T:f16|f16x2>", "d:T a:T b:T", "add_half<{ftz}, {sat}>(a, b)"),
+    ("sub.[R:rn].[ftz].[sat].<T:f16|f16x2>", "d:T a:T b:T", "add_half<{ftz}, {sat}>(a, negate_half<false>(b))"),
+    ("mul.[R:rn].[sat].<T:f16|f16x2>", "d:T a:T b:T", "mul_half<{sat}>(a, b)"),
+    ("mul.[R:rn].ftz.[sat].<T:f16|f16x2>", "d:T a:T b:T", "mul_half_flushed<{sat}>(a, b, t, {site})"),
+    ("fma.<R:rn>.[sat].<T:f16|f16x2>", "d:T a:T b:T c:T", "fma_half<{sat}, false>(a, b, c)"),
+    ("fma.<R:rn>.ftz.[sat].<T:f16|f16x2>", "d:T a:T b:T c:T", "fma_half_flushed<{sat}, false>(a, b, c, t, {site})"),
+    ("fma.<R:rn>.relu.<T:f16|f16x2>", "d:T a:T b:T c:T", "fma_half<false, true>(a, b, c)", 80),
+    ("fma.<R:rn>.ftz.relu.<T:f16|f16x2>", "d:T a:T b:T c:T", "fma_half_flushed<false, true>(a, b, c, t, {site})", 80),
+    ("neg.[ftz].<T:f16|f16x2>", "d:T a:T", "negate_half<{ftz}>(a)"),
+    ("abs.[ftz].<T:f16|f16x2>", "d:T a:T", "absolute_half<{ftz}>(a)"),
+    ("min.[ftz].[NaN].<T:f16|f16x2>", "d:T a:T b:T", "extremum_half<false, {ftz}, {NaN}>(a, b)", 80),
+    ("max.[ftz].[NaN].<T:f16|f16x2>", "d:T a:T b:T", "extremum_half<true, {ftz}, {NaN}>(a, b)", 80),
+    ("add.[R:rn].<T:bf16|bf16x2>", "d:T a:T b:T", "add_half<false, false>(a, b)", 90),
+    ("sub.[R:rn].<T:bf16|bf16x2>", "d:T a:T b:T", "add_half<false, false>(a, negate_half<false>(b))", 90),
+    ("mul.[R:rn].<T:bf16|bf16x2>", "d:T a:T b:T", "mul_half<false>(a, b)", 90),
+    ("fma.<R:rn>.[relu].<T:bf16|bf16x2>", "d:T a:T b:T c:T", "fma_half<false, {relu}>(a, b, c)", 80),
+    ("neg.<T:bf16|bf16x2>", "d:T a:T", "negate_half<false>(a)", 80),
+    ("abs.<T:bf16|bf16x2>", "d:T a:T", "absolute_half<false>(a)", 80),
+    ("min.[NaN].<T:bf16|bf16x2>", "d:T a:T b:T", "extremum_half<false, false, {NaN}>(a, b)", 80),
+    ("max.[NaN].<T:bf16|bf16x2>", "d:T a:T b:T", "extremum_half<true, false, {NaN}>(a, b)", 80),
+    # Pairs of f32
+    (f"add.[R:{_ROUNDING}].[ftz].<T:f32x2>", "d:T a:T b:T", "add_f32x2<Round::{R}, {ftz}>(a, b)", 100),
+    (f"sub.[R:{_ROUNDING}].[ftz].<T:f32x2>", "d:T a:T b:T", "add_f32x2<Round::{R}, {ftz}>(a, negate_f32x2(b))", 100),
+    (f"mul.[R:{_ROUNDING}].<T:f32x2>", "d:T a:T b:T", "each(&mul_f32<Round::{R}, false>, a, b)", 100),
+    (f"mul.[R:{_ROUNDING}].ftz.<T:f32x2>", "d:T a:T b:T",
+     "each([&](f32 x, f32 y) {{ return mul_f32_flushed<Round::{R}, false>(x, y, t, {site}); }}, a, b)", 100),
+    (f"fma.<R:{_ROUNDING}>.<T:f32x2>", "d:T a:T b:T c:T", "each(&fma_f32<Round::{R}, false>, a, b, c)", 100),
+    (f"fma.<R:{_ROUNDING}>.ftz.<T:f32x2>", "d:T a:T b:T c:T",
+     "each([&](f32 x, f32 y, f32 z) {{ return fma_f32_flushed<Round::{R}, false>(x, y, z, t, {site}); }}, a, b, c)", 100),
     # Logic and shifts
     (f"and.<T:pred|{_BITS}>", "d:T a:T b:T", "bit_and<{T}>(a, b)"),
     (f"or.<T:pred|{_BITS}>", "d:T a:T b:T", "bit_or<{T}>(a, b)"),
@@ -134,10 +178,67 @@ _PURE = [
     (f"cvt.<R:{_ROUNDING}>.[ftz].[sat].f32.<S:{_ALL_INTEGERS}>", "d:f32 a:S", "saturate<{sat}>(integer_to_float<f32, Round::{R}>(a))"),
     (f"cvt.<R:{_ROUNDING}>.f64.<S:{_ALL_INTEGERS}>", "d:f64 a:S", "integer_to_float<f64, Round::{R}>(a)"),
     (f"cvt.<R:{_ROUNDING}>.[sat].f32.f64", "d:f32 a:f64", "saturate<{sat}>(narrow<Round::{R}>(a))"),
+    (f"cvt.<R:{_ROUNDING}>.ftz.[sat].f32.f64", "d:f32 a:f64", "narrow_flushed<Round::{R}, {sat}>(a, t, {site})"),
     ("cvt.[ftz].f64.f32", "d:f64 a:f32", "static_cast<f64>(flush<{ftz}>(a))"),
     (f"cvt.<R:{_TO_INTEGRAL}>.[ftz].[sat].f32.f32", "d:f32 a:f32", "saturate<{sat}>(flush<{ftz}>(round_to_integral<f32, Round::{R}>(flush<{ftz}>(a))))"),
     ("cvt.[ftz].sat.f32.f32", "d:f32 a:f32", "saturate<true>(flush<{ftz}>(a))"),
     (f"cvt.<R:{_TO_INTEGRAL}>.f64.f64", "d:f64 a:f64", "round_to_integral<f64, Round::{R}>(a)"),
+    # To and from 16 bits: .ftz is about the f32
+    (f"cvt.<R:{_ROUNDING}>.[ftz].[sat].<D:f16>.f32", "d:D a:f32", _TO_HALF.format("infinity", "{sat}", "false", "flush<{ftz}>(a)")),
+    (f"cvt.<R:{_ROUNDING}>.[ftz].<D:bf16>.f32", "d:D a:f32", _TO_HALF.format("infinity", "false", "false", "flush<{ftz}>(a)"), 80),
+    ("cvt.<R:rn|rz>.satfinite.<D:f16>.f32", "d:D a:f32", _TO_HALF.format("finite", "false", "false", "a")),
+    ("cvt.<R:rn|rz>.satfinite.<D:bf16>.f32", "d:D a:f32", _TO_HALF.format("finite", "false", "false", "a"), 80),
+    ("cvt.<R:rn|rz>.relu.<D:f16|bf16>.f32", "d:D a:f32", _TO_HALF.format("infinity", "false", "true", "a"), 80),
+    ("cvt.<R:rn|rz>.relu.satfinite.<D:f16|bf16>.f32", "d:D a:f32", _TO_HALF.format("finite", "false", "true", "a"), 80),
+    ("cvt.<R:rn|rz>.[relu].f16x2.f32", "d:f16x2 a:f32 b:f32", "to_half_pair<f16, Round::{R}, Overflow::infinity, {relu}>(a, b)", 80),
+    ("cvt.<R:rn|rz>.[relu].bf16x2.f32", "d:bf16x2 a:f32 b:f32", "to_half_pair<bf16, Round::{R}, Overflow::infinity, {relu}>(a, b)", 80),
+    ("cvt.<R:rn|rz>.[relu].satfinite.f16x2.f32", "d:f16x2 a:f32 b:f32", "to_half_pair<f16, Round::{R}, Overflow::finite, {relu}>(a, b)", 80),
+    ("cvt.<R:rn|rz>.[relu].satfinite.bf16x2.f32", "d:bf16x2 a:f32 b:f32", "to_half_pair<bf16, Round::{R}, Overflow::finite, {relu}>(a, b)", 80),
+    (f"cvt.<R:{_ROUNDING}>.[sat].<D:f16>.f64", "d:D a:f64", _TO_HALF.format("infinity", "{sat}", "false", "a")),
+    (f"cvt.<R:{_ROUNDING}>.<D:bf16>.f64", "d:D a:f64", _TO_HALF.format("infinity", "false", "false", "a"), 90),
+    (f"cvt.<R:{_ROUNDING}>.[sat].<D:f16>.<S:{_ALL_INTEGERS}>", "d:D a:S", _TO_HALF.format("infinity", "{sat}", "false", "integer_to_odd(a)")),
+    (f"cvt.<R:{_ROUNDING}>.<D:bf16>.<S:{_WIDE_INTEGERS}>", "d:D a:S", _TO_HALF.format("infinity", "false", "false", "integer_to_odd(a)"), 90),
+    (f"cvt.<R:{_ROUNDING}>.<D:f16>.<S:bf16>", "d:D a:S", _TO_HALF.format("infinity", "false", "false", "widen(a)"), 90),
+    (f"cvt.<R:{_ROUNDING}>.<D:bf16>.<S:f16>", "d:D a:S", _TO_HALF.format("infinity", "false", "false", "widen(a)"), 90),
+    ("cvt.[ftz].[sat].f32.<S:f16>", "d:f32 a:S", "saturate<{sat}>(flush<{ftz}>(static_cast<f32>(widen(a))))"),
+    ("cvt.f32.<S:bf16>", "d:f32 a:S", "canonical(static_cast<f32>(widen(a)))", 80),
+    ("cvt.ftz.f32.<S:bf16>", "d:f32 a:S", "canonical(flush<true>(static_cast<f32>(widen(a))))", 90),
+    ("cvt.f64.<S:f16>", "d:f64 a:S", "widen(a)"),
+    ("cvt.f64.<S:bf16>", "d:f64 a:S", "widen(a)", 90),
+    (f"cvt.<R:{_TO_INTEGRAL}>.[sat].<D:{_ALL_INTEGERS}>.<S:f16>", "d:D a:S", "float_to_integer<{D}, f32, Round::{R}>(static_cast<f32>(widen(a)))"),
+    (f"cvt.<R:{_TO_INTEGRAL}>.<D:{_WIDE_INTEGERS}>.<S:bf16>", "d:D a:S", "float_to_integer<{D}, f32, Round::{R}>(static_cast<f32>(widen(a)))", 90),
+    (f"cvt.<R:{_TO_INTEGRAL}>.[sat].<D:f16>.<S:f16>", "d:D a:S", "saturate_half<{sat}>(round_half_to_integral<{D}, Round::{R}>(a))"),
+    (f"cvt.<R:{_TO_INTEGRAL}>.<D:bf16>.<S:bf16>", "d:D a:S", "round_half_to_integral<{D}, Round::{R}>(a)", 90),
+    ("cvt.sat.<D:f16>.<S:f16>", "d:D a:S", "saturate_half<true>(a)"),
+    # tf32 is what the matrix instructions read
+    ("cvt.rna.tf32.f32", "d:tf32 a:f32", "to_tf32<Round::rn, true, Overflow::infinity, false>(a)", 80),
+    ("cvt.rna.satfinite.tf32.f32", "d:tf32 a:f32", "to_tf32<Round::rn, true, Overflow::finite, false>(a)", 80),
+    ("cvt.<R:rn|rz>.[relu].tf32.f32", "d:tf32 a:f32", "to_tf32<Round::{R}, false, Overflow::infinity, {relu}>(a)", 90),
+    ("cvt.<R:rn|rz>.satfinite.[relu].tf32.f32", "d:tf32 a:f32", "to_tf32<Round::{R}, false, Overflow::finite, {relu}>(a)", 100),
+]  # fmt: skip
+
+# The manual's bounds: 1 ulp for rcp, 2 ulp for ex2, div (2^-126 <= |b| <= 2^126) and div.full; a relative error of 2^-23 for
+# sqrt, 2^-22.9 for rsqrt and 2^-11 for tanh; an absolute one of 2^-20.5 for sin and cos in [-2 pi, 2 pi], and of 2^-22 for lg2
+# in (0.5, 2), relative outside. For f16 and bf16 they are wider than half a unit of the last place. There are none for rcp and
+# rsqrt of the upper half of an f64.
+_APPROXIMATE = [
+    ("rcp.approx.[ftz].f32", "d:f32 a:f32", "reciprocal<{ftz}>(a)"),
+    ("sqrt.approx.[ftz].f32", "d:f32 a:f32", "square_root<{ftz}>(a)"),
+    ("rsqrt.approx.[ftz].f32", "d:f32 a:f32", "reciprocal_square_root<{ftz}>(a)"),
+    ("ex2.approx.[ftz].f32", "d:f32 a:f32", "power_of_two<{ftz}>(a)"),
+    ("lg2.approx.[ftz].f32", "d:f32 a:f32", "binary_logarithm<{ftz}>(a)"),
+    ("sin.approx.[ftz].f32", "d:f32 a:f32", "sine<{ftz}>(a)"),
+    ("cos.approx.[ftz].f32", "d:f32 a:f32", "cosine<{ftz}>(a)"),
+    ("tanh.approx.f32", "d:f32 a:f32", "hyperbolic_tangent(a)"),
+    ("div.approx.[ftz].f32", "d:f32 a:f32 b:f32", "quotient<false, {ftz}>(a, b)"),
+    ("div.full.[ftz].f32", "d:f32 a:f32 b:f32", "quotient<true, {ftz}>(a, b)"),
+    ("rcp.approx.ftz.f64", "d:f64 a:f64", "gross_reciprocal(a)"),
+    ("rsqrt.approx.ftz.f64", "d:f64 a:f64", "gross_reciprocal_square_root(a)"),
+    ("rsqrt.approx.f64", "d:f64 a:f64", "1.0 / std::sqrt(a)"),
+    ("ex2.approx.<T:f16|f16x2>", "d:T a:T", "half_by_double<false>(&std::exp2, a)"),
+    ("ex2.approx.ftz.<T:bf16|bf16x2>", "d:T a:T", "half_by_double<true>(&std::exp2, a)", 90),
+    ("tanh.approx.<T:f16|f16x2>", "d:T a:T", "half_by_double<false>(&std::tanh, a)"),
+    ("tanh.approx.<T:bf16|bf16x2>", "d:T a:T", "half_by_double<false>(&std::tanh, a)", 90),
 ]  # fmt: skip
 
 _COMPARE_INTEGER = "eq|ne|lt|le|gt|ge"
@@ -147,9 +248,52 @@ _BOOLEAN = "and|or|xor"
 _SPACE = "global|shared|shared::cta|local|param|const"
 _SHARED = "shared|shared::cta"
 _SCOPE = "cta|cluster|gpu|sys"
+_FRAGMENTS = "m16n16k16|m8n32k16|m32n8k16"
 _ELEMENT = "b8|u8|s8|b16|u16|s16|b32|u32|s32|f32|b64|u64|s64|f64"
 _CACHE = "L1::evict_normal|L1::evict_unchanged|L1::evict_first|L1::evict_last|L1::no_allocate"
 _PREFETCH = "L2::64B|L2::128B|L2::256B"
+
+
+def _atomics():
+    """Order, scope and space stand before the operation, as in the manual; the compiler also writes the space before the
+    scope, and libcu++ the operation first. ptxas takes all three."""
+    scope = f"[Q:{_SCOPE}]"
+    space = "[S:global|shared|shared::cta]"
+    for opcode in ("atom", "red"):
+        order = "[O:relaxed|acquire|release|acq_rel]" if opcode == "atom" else "[O:relaxed|release]"
+        operations = [
+            ("<F:and|or|xor>", "<T:b32|b64>", 75),
+            ("<F:add>", "<T:u32|s32|u64|f32|f64>", 75),
+            ("<F:inc|dec>", "<T:u32>", 75),
+            ("<F:min|max>", "<T:u32|s32|u64|s64>", 75),
+            ("<F:add>.noftz", "<T:f16|f16x2>", 75),
+            ("<F:add>.noftz", "<T:bf16|bf16x2>", 90),
+        ]
+        if opcode == "atom":
+            operations += [
+                ("<F:exch>", "<T:b32|b64>", 75),
+                ("<F:cas>", "<T:b16|b32|b64>", 75),
+                ("<F:exch|cas>", "<T:b128>", 90),
+            ]
+        for operation, type_, architecture in operations:
+            yield f"{opcode}.{order}.{scope}.{space}.{operation}.{type_}", "atomic", architecture
+            yield (
+                f"{opcode}.<{space[1:-1]}>.<{scope[1:-1]}>.{operation}.{type_}",
+                "atomic",
+                architecture,
+            )
+            yield f"{opcode}.{operation}.{order}.<{scope[1:-1]}>.{type_}", "atomic", architecture
+        # Vectors, each element for itself; in global memory only.
+        for operation, length, type_ in (
+            ("<F:add>", "<V:v2|v4>", "<T:f32>"),
+            ("<F:add>.noftz", "<V:v2|v4|v8>", "<T:f16|bf16>"),
+            ("<F:add>.noftz", "<V:v2|v4>", "<T:f16x2|bf16x2>"),
+        ):
+            prefix = f"{opcode}.{order}.{scope}.[S:global]"
+            yield f"{prefix}.{operation}.{length}.{type_}", "atomic", 90
+            yield f"{prefix}.{length}.{type_}.{operation}", "atomic", 90
+            yield f"{opcode}.<S:global>.<Q:{_SCOPE}>.{operation}.{length}.{type_}", "atomic", 90
+
 
 # Forms that are more than an expression over their operands; each `kind` is a method of the emitter.
 _OTHER = [
@@ -158,12 +302,20 @@ _OTHER = [
     (f"setp.<C:{_COMPARE_UNSIGNED}>.[B:{_BOOLEAN}].<T:u16|u32|u64>", "compare"),
     (f"setp.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].[ftz].<T:f32>", "compare"),
     (f"setp.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].<T:f64>", "compare"),
+    (f"setp.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].[ftz].<T:f16>", "compare_half"),
+    (f"setp.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].<T:bf16>", "compare_half", 90),
+    (f"setp.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].[ftz].<T:f16x2>", "compare_half"),
+    (f"setp.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].<T:bf16x2>", "compare_half", 90),
     (f"set.<C:{_COMPARE_INTEGER}>.[B:{_BOOLEAN}].<D:u32|s32|f32>.<T:{_INTEGERS}>", "compare"),
     (f"set.<C:eq|ne>.[B:{_BOOLEAN}].<D:u32|s32|f32>.<T:{_BITS}>", "compare"),
     (f"set.<C:{_COMPARE_UNSIGNED}>.[B:{_BOOLEAN}].<D:u32|s32|f32>.<T:u16|u32|u64>", "compare"),
     (f"set.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].[ftz].<D:u32|s32|f32>.<T:f32>", "compare"),
     (f"set.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].<D:u32|s32|f32>.<T:f64>", "compare"),
-    (f"mov.<T:pred|{_BITS}|{_INTEGERS}|f32|f64>", "move"),
+    (f"set.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].[ftz].<D:f16>.<T:f16>", "compare_half"),
+    (f"set.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].<D:bf16>.<T:bf16>", "compare_half", 90),
+    (f"set.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].[ftz].<D:f16x2|u32>.<T:f16x2>", "compare_half"),
+    (f"set.<C:{_COMPARE_FLOAT}>.[B:{_BOOLEAN}].<D:bf16x2|u32>.<T:bf16x2>", "compare_half", 90),
+    (f"mov.<T:pred|{_BITS}|b128|{_INTEGERS}|f32|f64>", "move"),
     ("cvta.<S:global|shared|shared::cta|local|const|param>.<T:u64>", "to_generic"),
     ("cvta.to.<S:global|shared|shared::cta|local|const|param>.<T:u64>", "from_generic"),
     ("isspacep.<S:global|shared|shared::cta|local|const>", "is_space"),
@@ -175,19 +327,13 @@ _OTHER = [
     (f"st.[weak].[S:{_SPACE}].[wb|cg|cs|wt].[E:{_CACHE}].[V:v2|v4].<T:{_ELEMENT}>", "store"),
     (f"st.<O:volatile>.[S:{_SPACE}].[V:v2|v4].<T:{_ELEMENT}>", "store"),
     (f"st.<O:relaxed|release>.<Q:{_SCOPE}>.[S:{_SPACE}].[E:{_CACHE}].[V:v2|v4].<T:{_ELEMENT}>", "store"),
-    *[
-        (f"{opcode}.[O:relaxed|acquire|release|acq_rel].[Q:{_SCOPE}].[S:global|shared|shared::cta].{operation}", "atomic")
-        for opcode in ("atom", "red")
-        for operation in (
-            "<F:and|or|xor>.<T:b32|b64>",
-            "<F:add>.<T:u32|s32|u64|f32|f64>",
-            "<F:inc|dec>.<T:u32>",
-            "<F:min|max>.<T:u32|s32|u64|s64>",
-            *(("<F:exch>.<T:b32|b64>", "<F:cas>.<T:b16|b32|b64>") if opcode == "atom" else ()),
-        )
-    ],
-    # An order that cooperative groups write and ptxas takes.
-    (f"atom.<F:add>.<O:acquire|release>.<Q:{_SCOPE}>.<T:u32>", "atomic"),
+    (f"ld.[weak].[S:{_SPACE}].<T:b128>", "load"),
+    (f"ld.<O:volatile>.[S:{_SPACE}].<T:b128>", "load"),
+    (f"ld.<O:relaxed|acquire>.<Q:{_SCOPE}>.[S:{_SPACE}].<T:b128>", "load"),
+    (f"st.[weak].[S:{_SPACE}].<T:b128>", "store"),
+    (f"st.<O:volatile>.[S:{_SPACE}].<T:b128>", "store"),
+    (f"st.<O:relaxed|release>.<Q:{_SCOPE}>.[S:{_SPACE}].<T:b128>", "store"),
+    *_atomics(),
     ("membar.<Q:cta|gl|sys>", "ordering"),
     (f"fence.[O:sc|acq_rel|acquire|release].<Q:{_SCOPE}>", "ordering"),
     ("fence.proxy.async.[S:global|shared::cta|shared::cluster]", "ordering"),
@@ -249,6 +395,26 @@ _OTHER = [
     ("redux.sync.<F:add|min|max>.<T:u32|s32>", "redux"),
     ("redux.sync.<F:and|or|xor>.<T:b32>", "redux"),
     ("elect.sync", "elect"),
+    # Matrices. The sums of integers are exact; those of floats are approximations.
+    ("mma.sync.aligned.<K:m8n8k16>.row.col.[satfinite].s32.<A:s8|u8>.<B:s8|u8>.s32", "matrix_product"),
+    ("mma.sync.aligned.<K:m16n8k16|m16n8k32>.row.col.[satfinite].s32.<A:s8|u8>.<B:s8|u8>.s32", "matrix_product", 80),
+    ("mma.sync.aligned.<K:m16n8k8>.row.col.<D:f32>.<A:f16>.<B:f16>.f32", "matrix_product"),
+    ("mma.sync.aligned.<K:m16n8k8>.row.col.<D:f16>.<A:f16>.<B:f16>.f16", "matrix_product"),
+    ("mma.sync.aligned.<K:m16n8k16>.row.col.<D:f32>.<A:f16>.<B:f16>.f32", "matrix_product", 80),
+    ("mma.sync.aligned.<K:m16n8k16>.row.col.<D:f16>.<A:f16>.<B:f16>.f16", "matrix_product", 80),
+    ("mma.sync.aligned.<K:m16n8k8|m16n8k16>.row.col.<D:f32>.<A:bf16>.<B:bf16>.f32", "matrix_product", 80),
+    ("mma.sync.aligned.<K:m16n8k4|m16n8k8>.row.col.<D:f32>.<A:tf32>.<B:tf32>.f32", "matrix_product", 80),
+    ("mma.sync.aligned.<K:m8n8k4>.row.col.<D:f64>.<A:f64>.<B:f64>.f64", "matrix_product", 80),
+    ("ldmatrix.sync.aligned.m8n8.<N:x1|x2|x4>.[trans].[S:shared|shared::cta].b16", "matrix_load"),
+    # The fragments of wmma are opaque: three instructions that agree on a layout of their own.
+    (f"wmma.load.<X:a|b>.sync.aligned.<L:row|col>.<K:{_FRAGMENTS}>.[S:global|shared|shared::cta].<T:f16|s8|u8>", "fragment_load"),
+    (f"wmma.load.<X:a|b>.sync.aligned.<L:row|col>.<K:{_FRAGMENTS}>.[S:global|shared|shared::cta].<T:bf16>", "fragment_load", 80),
+    (f"wmma.load.<X:c>.sync.aligned.<L:row|col>.<K:{_FRAGMENTS}>.[S:global|shared|shared::cta].<T:f16|f32|s32>", "fragment_load"),
+    (f"wmma.store.<X:d>.sync.aligned.<L:row|col>.<K:{_FRAGMENTS}>.[S:global|shared|shared::cta].<T:f16|f32|s32>", "fragment_store"),
+    (f"wmma.mma.sync.aligned.<L:row|col>.<W:row|col>.<K:{_FRAGMENTS}>.<D:f16|f32>.<C:f16|f32>", "fragment_product"),
+    (f"wmma.mma.sync.aligned.<L:row|col>.<W:row|col>.<K:{_FRAGMENTS}>.<D:f32>.<T:bf16>.bf16.<C:f32>", "fragment_product", 80),
+    (f"wmma.mma.sync.aligned.<L:row|col>.<W:row|col>.<K:{_FRAGMENTS}>.<D:s32>.<T:s8>.s8.<C:s32>.[satfinite]", "fragment_product"),
+    (f"wmma.mma.sync.aligned.<L:row|col>.<W:row|col>.<K:{_FRAGMENTS}>.<D:s32>.<T:u8>.u8.<C:s32>.[satfinite]", "fragment_product"),
     ("activemask.b32", "active_mask"),
 ]  # fmt: skip
 
@@ -273,6 +439,7 @@ class Form:
     operands: tuple = ()
     expression: str = ""
     kind: str = "expression"
+    architecture: int = FIRST_ARCHITECTURE
 
     def opcode(self):
         return _split(self.pattern)[0]
@@ -303,9 +470,9 @@ class Form:
                 groups[name] = value if value is not None else DEFAULTS.get(name)
             else:
                 groups[name] = "true" if value else "false"
-        if groups.get("T"):
-            type_ = groups["T"]
-            groups["wide"] = type_[0] + str(2 * int(type_[1:])) if type_ != "pred" else type_
+        type_ = groups.get("T")
+        if type_ and re.fullmatch(r"[us](16|32)", type_):
+            groups["wide"] = type_[0] + str(2 * int(type_[1:]))
         return groups
 
     def operand_types(self, groups):
@@ -316,7 +483,9 @@ def _operands(text):
     return tuple(tuple(part.split(":")) for part in text.split())
 
 
-FORMS = [Form(p, _operands(o), e) for p, o, e in _PURE] + [Form(p, kind=k) for p, k in _OTHER]
+FORMS = [Form(p, _operands(o), e, "expression", *a) for p, o, e, *a in _PURE]
+FORMS += [Form(p, _operands(o), e, "approximation", *a) for p, o, e, *a in _APPROXIMATE]
+FORMS += [Form(p, (), "", k, *a) for p, k, *a in _OTHER]
 
 _BY_OPCODE = {}
 for _form in FORMS:

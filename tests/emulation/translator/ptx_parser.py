@@ -8,7 +8,7 @@ from typing import Optional
 BITS = {
     "pred": 1, "b8": 8, "u8": 8, "s8": 8, "b16": 16, "u16": 16, "s16": 16, "f16": 16, "bf16": 16,
     "b32": 32, "u32": 32, "s32": 32, "f32": 32, "f16x2": 32, "bf16x2": 32, "tf32": 32,
-    "b64": 64, "u64": 64, "s64": 64, "f64": 64, "b128": 128,
+    "f32x2": 64, "b64": 64, "u64": 64, "s64": 64, "f64": 64, "b128": 128,
 }  # fmt: skip
 
 
@@ -375,7 +375,7 @@ class Parser:
 
     def parse_statement(self, function, scope, text, line):
         if text.startswith(".reg"):
-            match = re.match(r"\.reg\s+\.(\w+)\s+(.*)$", text, re.S)
+            match = re.match(r"\.reg\s*\.(\w+)\s+(.*)$", text, re.S)
             if not match or match.group(1) not in BITS:
                 raise PtxError(line, f"unknown declaration: {text}")
             for name in split_operands(match.group(2)):

@@ -49,7 +49,7 @@ _DEVICE_FUNCTIONS = {"vprintf": "device_printf", "__assertfail": "device_assert"
 # Instructions that wait for other threads: their kernels run with one fiber per thread.
 _WAITING = {
     "barrier", "barrier_reduce", "warp_barrier", "shuffle", "vote", "match", "redux", "elect", "sleep",
-    "active_mask",
+    "active_mask", "matrix_product", "matrix_load", "fragment_product",
 }  # fmt: skip
 
 # Instructions after which a basic block ends.
@@ -103,9 +103,10 @@ class Properties:
 
 
 class ModuleEmitter:
-    def __init__(self, module, ptx_path):
+    def __init__(self, module, ptx_path, approximations):
         self.module = module
         self.ptx_path = ptx_path
+        self.approximations = approximations
         self.sites = {}
         self.functions = {f.name: f for f in module.functions}
         self.function_index = {}
@@ -366,6 +367,10 @@ class FunctionEmitter:
     def fail(self, message):
         raise PtxError(self.instruction.line, f"{message}: {self.instruction}")
 
+    def require_approximations(self):
+        if not self.module.approximations:
+            self.fail("an approximation, whose bits no document fixes; see --approximations")
+
     # Names and operands
 
     def lookup(self, name):
@@ -552,7 +557,9 @@ class FunctionEmitter:
         self.kind = form.kind
         if form.kind in _WAITING:
             self.properties.waits = True
-        if form.kind == "expression":
+        if form.kind == "approximation":
+            self.require_approximations()
+        if form.kind in ("expression", "approximation"):
             return self.emit_expression(form, groups)
         return getattr(self, "emit_" + form.kind)(groups)
 
@@ -603,6 +610,37 @@ class FunctionEmitter:
         if len(targets) == 2:
             code += " " + self.assign(targets[1], second, "pred")
         return code + " }"
+
+    def emit_compare_half(self, g):
+        """Comparisons of f16 and bf16; of pairs, half by half."""
+        boolean, type_, target = g.get("B"), g["T"], g.get("D")
+        operands = self.operands(4 if boolean else 3)
+        halves = (".low", ".high") if type_.endswith("x2") else ("",)
+        ftz = "true" if g.get("ftz") == "true" else "false"
+        code = "{ "
+        for name, operand in zip("ab", operands[1:]):
+            code += f"const {type_} {name} = flush_half<{ftz}>({self.value(operand, type_)}); "
+        truths = [
+            f"compare_float<Compare::{g['C']}_>(widen(a{half}), widen(b{half}))" for half in halves
+        ]
+        if boolean:
+            code += f"const bool y = {self.value(operands[3], 'pred')}; "
+            operator = {"and": "&", "or": "|", "xor": "^"}[boolean]
+            truths = [f"(({truth} {operator} y) != 0)" for truth in truths]
+        if target is None:
+            targets = [x.strip() for x in operands[0].split("|")]
+            if len(targets) != len(truths):
+                self.fail(f"{len(targets)} results, expected {len(truths)}")
+            return code + " ".join(map(self.assign, targets, truths, ["pred"] * 2)) + " }"
+        if target == "u32":
+            value = " | ".join(
+                f"({truth} ? 0xFFFFU{' << 16' * i} : 0U)" for i, truth in enumerate(truths)
+            )
+        else:
+            half = target.removesuffix("x2")
+            value = ", ".join(f"{truth} ? kHalfOne<{half}> : {half}{{0}}" for truth in truths)
+            value = f"{target}{{{value}}}" if len(truths) == 2 else value
+        return code + self.assign(operands[0], value, target) + " }"
 
     def emit_move(self, g):
         target, source = self.operands(2)
@@ -724,19 +762,29 @@ class FunctionEmitter:
         type_, size = g["T"], BITS[g["T"]] // 8
         if g["F"] in ("cas", "exch"):
             self.properties.waits = True
-        values = ", ".join(self.value(x, type_) for x in operands[1:])
-        pointer = self.pointer(operands[0], g.get("S"), "atomic_update", size, 1)
-        operation = f"atomic_{g['F']}<{type_}>(p, {values})"
+        values = [self.vector(x) for x in operands[1:]]
+        count = self.count_of(g, values[0])
+        targets = self.vector(target) if target != "_" else ["_"] * count
+        self.count_of(g, targets)
+        space = "global" if g.get("V") else g.get("S")  # a vector is in global memory
+        code = (
+            f"{{ u8* const p = {self.pointer(operands[0], space, 'atomic_update', size, count)}; "
+        )
+        operation = f"atomic_{g['F']}<{type_}>"
+        last = ""
         if type_ == "f32":
             # Addition of f32 flushes subnormal numbers in global memory and not in shared memory.
-            in_global = {
-                "global": "true", "shared": "false",
-                "generic": f"is_in_space<Space::global_>({self.address(operands[0])[1]})",
-            }[self.space(g.get("S"))]  # fmt: skip
-            operation = f"atomic_add_f32(p, {values}, {in_global})"
-        code = f"{{ u8* const p = {pointer}; const {type_} x = {operation}; "
-        code += self.assign(target, "x", type_)
-        return code + (f" t.poll({self.site()}); }}" if self.properties.waits else " }")
+            operation = "atomic_add_f32"
+            last = {
+                "global": ", true", "shared": ", false",
+                "generic": f", is_in_space<Space::global_>({self.address(operands[0])[1]})",
+            }[self.space(space)]  # fmt: skip
+        for i in range(count):
+            arguments = ", ".join(self.value(x[i], type_) for x in values)
+            code += f"const {type_} x{i} = {operation}(p + {i * size}, {arguments}{last}); "
+        for i, each in enumerate(targets):
+            code += self.assign(each, f"x{i}", type_) + " "
+        return code + (f"t.poll({self.site()}); }}" if self.properties.waits else "}")
 
     def emit_ordering(self, g):
         return "// the emulation runs in program order: " + self.instruction.opcode
@@ -1060,6 +1108,119 @@ class FunctionEmitter:
             f"{self.assign(leader, 'x', 'u32')} {self.assign(predicate, 'x == t.lane()', 'pred')} }}"
         )
 
+    def emit_matrix_product(self, g):
+        rows, depth = (int(x) for x in re.fullmatch(r"m(\d+)n8k(\d+)", g["K"]).groups())
+        a, b, c = g["A"], g["B"], g.get("D", "s32")
+        if c != "s32":
+            self.require_approximations()
+        step = 4 * (1 if a == "f64" else 32 // BITS[a])
+        counts = [rows // 4, rows // 8 * depth // step, depth // step, rows // 4]
+        counts = [n // 2 if c == "f16" and i in (0, 3) else n for i, n in enumerate(counts)]
+        vectors = [self.vector(x) for x in self.operands(4)]
+        for vector, count in zip(vectors, counts):
+            if len(vector) != count:
+                self.fail(f"{len(vector)} registers, expected {count}")
+        types = ["f64" if x == "f64" else "b32" for x in (a, b)]
+        lists = [
+            ", ".join(self.value(x, type_) for x in vector)
+            for vector, type_ in zip(vectors[1:3], types)
+        ]
+        if c == "f16":
+            pairs = [self.value(x, "f16x2") for x in vectors[3]]
+            lists.append(", ".join(f"{x}.low, {x}.high" for x in pairs))
+        else:
+            lists.append(", ".join(self.value(x, c) for x in vectors[3]))
+        names = ["Tf32Element" if x == "tf32" else x for x in (a, b)]
+        saturates = g.get("satfinite", "false")
+        operation = f"MatrixProduct<{rows}, {depth}, {names[0]}, {names[1]}, {c}, {saturates}>"
+        code = f"{{ {operation}::Lane x{{{', '.join(f'{{{x}}}' for x in lists)}, {{}}}}; "
+        code += f"t.together<{operation}>(x, {self.site()}); "
+        for i, each in enumerate(vectors[0]):
+            value, type_ = f"x.d[{i}]", c
+            if c == "f16":
+                value, type_ = f"f16x2{{x.d[{2 * i}], x.d[{2 * i + 1}]}}", "f16x2"
+            code += self.assign(each, value, type_) + " "
+        return code + "}"
+
+    def emit_matrix_load(self, g):
+        target, source = self.operands(2)
+        registers = self.vector(target)
+        count = int(g["N"][1:])
+        if len(registers) != count:
+            self.fail(f"{len(registers)} registers, expected {count}")
+        operation = f"MatrixLoad<{count}, {g['trans']}>"
+        pointer = self.pointer(source, g.get("S"), "read", 2, 8)
+        code = f"{{ {operation}::Lane x{{}}; "
+        code += f"if (t.lane() < {8 * count}) std::memcpy(x.row, {pointer}, sizeof x.row); "
+        code += f"t.together<{operation}>(x, {self.site()}); "
+        for i, each in enumerate(registers):
+            code += self.assign(each, f"x.d[{i}]", "b32") + " "
+        return code + "}"
+
+    def fragment(self, matrix, shape, type_):
+        """(rows, columns, registers) of a lane's part of a matrix of wmma."""
+        m, n, k = (int(x) for x in re.fullmatch(r"m(\d+)n(\d+)k(\d+)", shape).groups())
+        rows, columns = {"a": (m, k), "b": (k, n)}.get(matrix, (m, n))
+        if matrix in "ab" and type_ == "f16":
+            return rows, columns, 8  # some elements twice
+        return rows, columns, rows * columns * BITS[type_] // 32 // 32
+
+    def fragment_access(self, g, registers, place, stride):
+        """(registers, the class of the fragment, the arguments that say where it is) of a load or store."""
+        type_ = g["T"]
+        rows, columns, count = self.fragment(g["X"], g["K"], type_)
+        registers = self.vector(registers)
+        if len(registers) != count:
+            self.fail(f"{len(registers)} registers, expected {count}")
+        space = self.space(g.get("S"))
+        _, address, _ = self.address(place)
+        if isinstance(address, int):
+            self.fail("a fragment in .param space")
+        if space in ("generic", "shared"):
+            self.properties.shared_granule = min(self.properties.shared_granule, BITS[type_] // 8)
+        is_row = g["L"] == "row"
+        default = f"u32{{{columns if is_row else rows}}}"
+        stride = self.value(stride[0], "u32") if stride else default
+        fragment = f"Fragment<{type_}, {rows}, {columns}, {count}>"
+        template = f"<Space::{space}_, {'true' if is_row else 'false'}>"
+        return registers, fragment, template, f"t, {address}, {stride}, x, {self.site()}"
+
+    def emit_fragment_load(self, g):
+        target, place, *stride = self.operands(2, 3)
+        registers, fragment, template, where = self.fragment_access(g, target, place, stride)
+        code = f"{{ u32 x[{len(registers)}]; {fragment}::load{template}({where}); "
+        for i, each in enumerate(registers):
+            code += self.assign(each, f"x[{i}]", "b32") + " "
+        return code + "}"
+
+    def emit_fragment_store(self, g):
+        place, source, *stride = self.operands(2, 3)
+        registers, fragment, template, where = self.fragment_access(g, source, place, stride)
+        values = ", ".join(self.value(x, "b32") for x in registers)
+        return f"{{ const u32 x[] = {{{values}}}; {fragment}::store{template}({where}); }}"
+
+    def emit_fragment_product(self, g):
+        type_ = g.get("T") or "f16"
+        if g["D"] != "s32":
+            self.require_approximations()
+        m, n, k = re.fullmatch(r"m(\d+)n(\d+)k(\d+)", g["K"]).groups()
+        parts = zip("dabc", (g["D"], type_, type_, g["C"]))
+        counts = [self.fragment(matrix, g["K"], part)[2] for matrix, part in parts]
+        vectors = [self.vector(x) for x in self.operands(4)]
+        for vector, count in zip(vectors, counts):
+            if len(vector) != count:
+                self.fail(f"{len(vector)} registers, expected {count}")
+        saturates = g.get("satfinite", "false")
+        operation = f"FragmentProduct<{m}, {n}, {k}, {type_}, {counts[1]}, {counts[2]}, {g['C']}, {g['D']}, {saturates}>"
+        values = [", ".join(self.value(x, "b32") for x in vector) for vector in vectors[1:]]
+        code = (
+            f"{{ {operation}::Lane x{{{{{values[0]}}}, {{{values[1]}}}, {{{values[2]}}}, {{}}}}; "
+        )
+        code += f"t.together<{operation}>(x, {self.site()}); "
+        for i, each in enumerate(vectors[0]):
+            code += self.assign(each, f"x.d[{i}]", "b32") + " "
+        return code + "}"
+
     def emit_active_mask(self, g):
         (target,) = self.operands(1)
         return self.assign(target, f"t.active_mask({self.site()})", "u32")
@@ -1075,6 +1236,9 @@ def main():
     parser.add_argument(
         "--ptx-out", type=Path, help="where to keep the object's PTX: reports name its lines"
     )
+    parser.add_argument(
+        "--approximations", action="store_true", help="take .approx and .full: the nearest number"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the C++ file to write")
     arguments = parser.parse_args()
     shown = arguments.ptx or arguments.ptx_out or arguments.object
@@ -1089,7 +1253,7 @@ def main():
             if arguments.ptx_out:
                 arguments.ptx_out.write_text(text)
         module = parse(text)
-        arguments.out.write_text(ModuleEmitter(module, str(shown)).emit())
+        arguments.out.write_text(ModuleEmitter(module, str(shown), arguments.approximations).emit())
     except PtxError as error:
         sys.exit(f"{shown}:{error.line}: {error}")
     except FatbinError as error:

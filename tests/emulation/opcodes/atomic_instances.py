@@ -1,0 +1,160 @@
+"""The atomic instructions of the table, each on operands in global or shared memory.
+
+The order and the scope change no result of one thread alone, so each operation, type, length and space is tested with one
+order and one scope of the form, another one for every test.
+"""
+
+import random
+import struct
+
+import instruction_forms
+from exact_float import NAN
+from operands import CASES, draw
+from ptx_definitions import WIDTH, atomic
+
+_IN_BYTES = 48  # what the cell holds, and up to two operands
+_OUT_BYTES = 32  # what the instruction gives, and the cell afterwards
+# Where a generic address points is a test of its own.
+_SPACES = {"": ("global", "shared"), "global": ("global",), "shared": ("shared",), "shared::cta": ("shared",)}  # fmt: skip
+
+
+def _pack(values, width):
+    """Elements of a vector, as the bytes of a cell."""
+    data = sum(v << width * i for i, v in enumerate(values))
+    return data.to_bytes(16, "little")
+
+
+class AtomicInstance:
+    def __init__(self, opcode, groups, space, architecture):
+        self.opcode = opcode
+        self.groups = groups
+        self.space = space
+        self.architecture = architecture
+        self.name = f"{opcode} in {space} memory"
+        self.is_red = opcode.startswith("red")
+        self.type_ = groups["T"]
+        self.length = int((groups.get("V") or "v1")[1:])
+        self.operand_count = 2 if groups["F"] == "cas" else 1
+        self.generic = groups.get("S") is None
+        generator = random.Random(self.name)
+        self.cases = [self.make_case(generator) for _ in range(CASES)]
+
+    def make_case(self, generator):
+        width = WIDTH[self.type_]
+        cell = bytearray(generator.randbytes(16))  # what the operation does not touch must stay
+        elements = []
+        for _ in range(self.length):
+            old = draw(generator, self.type_, None)
+            operands = [draw(generator, self.type_, old) for _ in range(self.operand_count)]
+            if self.groups["F"] == "cas" and generator.random() < 0.5:
+                operands[0] = old
+            new = atomic(self.groups["F"], self.type_, old, operands, self.space == "global")
+            if new == NAN:  # which NaN is open: drawn anew
+                return self.make_case(generator)
+            elements.append((old, operands, new))
+        size = width * self.length // 8
+        cell[:size] = _pack([old for old, _, _ in elements], width)[:size]
+        after = bytearray(cell)
+        after[:size] = _pack([new for _, _, new in elements], width)[:size]
+        operands = b"".join(
+            _pack([x[i] for _, x, _ in elements], width) for i in range(self.operand_count)
+        )
+        result = bytes(16) if self.is_red else _pack([old for old, _, _ in elements], width)
+        return bytes(cell) + operands.ljust(32, b"\0"), result + bytes(after)
+
+    def emit(self, index):
+        width, n = WIDTH[self.type_], self.length
+        base_in, base_out = index * CASES * _IN_BYTES, index * CASES * _OUT_BYTES
+        shared = self.space == "shared"
+        lines = [
+            "  {",
+            f"    .reg .b{width} %d<{n}>, %b<{n}>, %c<{n}>;",
+            "    .reg .b64 %cell, %low, %high;",
+            f"    ld.global.v2.b64 {{%low, %high}}, [%in+{base_in}];",
+        ]
+        if shared:
+            lines += ["    mov.u64 %cell, cells;", "    add.s64 %cell, %cell, %place;"]
+        else:
+            lines.append(f"    add.s64 %cell, %out, {base_out + 16};")
+        lines.append(f"    st.{self.space}.v2.b64 [%cell], {{%low, %high}};")
+        names = "bc"[: self.operand_count]
+        for k, name in enumerate(names):
+            for i in range(n):
+                at = base_in + 16 + 16 * k + i * width // 8
+                lines.append(f"    ld.global.b{width} %{name}{i}, [%in+{at}];")
+        if self.generic and shared:
+            lines += ["    .reg .b64 %address;", "    cvta.shared.u64 %address, %cell;"]
+        address = "[%address]" if self.generic and shared else "[%cell]"
+
+        def vector(name):
+            elements = [f"%{name}{i}" for i in range(n)]
+            return elements[0] if n == 1 else "{" + ", ".join(elements) + "}"
+
+        operands = ([] if self.is_red else [vector("d")]) + [address] + [vector(x) for x in names]
+        lines.append(f"    {self.opcode} {', '.join(operands)};")
+        if not self.is_red:
+            for i in range(n):
+                lines.append(f"    st.global.b{width} [%out+{base_out + i * width // 8}], %d{i};")
+        if shared:
+            lines += [
+                "    ld.shared.v2.b64 {%low, %high}, [%cell];",
+                f"    st.global.v2.b64 [%out+{base_out + 16}], {{%low, %high}};",
+            ]
+        return lines + ["  }"]
+
+
+def instances():
+    turn = 0
+    for form in instruction_forms.FORMS:
+        if form.kind != "atomic":
+            continue
+        by_operation = {}
+        for opcode, groups in form.instances():
+            key = tuple(groups.get(name) for name in "FTVS")
+            by_operation.setdefault(key, []).append((opcode, groups))
+        for choices in by_operation.values():
+            for space in _SPACES[choices[0][1].get("S") or ""]:
+                if choices[0][1].get("V") and space == "shared":
+                    continue  # vectors are in global memory only
+                opcode, groups = choices[7 * turn % len(choices)]
+                turn += 1
+                architecture = form.architecture
+                if groups.get("Q") == "cluster":
+                    architecture = max(architecture, 90)
+                yield AtomicInstance(opcode, groups, space, architecture)
+
+
+def emit_entry(name, group, architecture):
+    lines = [
+        f".visible .entry {name}(.param .u64 {name}_in, .param .u64 {name}_out)", "{",
+        f"  .shared .align 16 .b8 cells[{16 * CASES}];",
+        "  .reg .b64 %in, %out, %offset, %place;", "  .reg .b32 %i;",
+        f"  ld.param.u64 %in, [{name}_in];", f"  ld.param.u64 %out, [{name}_out];", "  mov.u32 %i, %tid.x;",
+        f"  mul.wide.u32 %offset, %i, {_IN_BYTES};", "  add.s64 %in, %in, %offset;",
+        f"  mul.wide.u32 %offset, %i, {_OUT_BYTES};", "  add.s64 %out, %out, %offset;",
+        "  mul.wide.u32 %place, %i, 16;",
+    ]  # fmt: skip
+    for index, instance in enumerate(group):
+        if instance.architecture <= architecture:
+            lines += instance.emit(index)
+    return lines + ["  ret;", "}", ""]
+
+
+def write_cases(path, entries):
+    """Little endian. Header: entries, cases, bytes of input and of output per case; then entries as opcodes_test.cpp reads
+    them: name, instances, their names, all inputs, all outputs."""
+    data = bytearray(struct.pack("<IIII", len(entries), CASES, _IN_BYTES, _OUT_BYTES))
+
+    def put_text(text):
+        data.extend(struct.pack("<I", len(text)) + text.encode())
+
+    for name, group in entries:
+        put_text(name)
+        data.extend(struct.pack("<I", len(group)))
+        for instance in group:
+            put_text(instance.name)
+        for part in (0, 1):
+            for instance in group:
+                for case in instance.cases:
+                    data.extend(case[part])
+    path.write_bytes(data)
