@@ -33,6 +33,7 @@ CALLS = {
         line("tests/emulation/invented.cu", 32, 3, 3),
         line("tests/emulation/invented.cu", 33, 2, 2),
     ],
+    "executions": [2, 1, 1, 1],  # the function; the kernel up to the calls and to its end
     "ptx_instructions": 14, "warp_instructions": 18, "threads": 1, "blocks": 1,
 }  # fmt: skip
 # Three launches of one warp that loads 32 words side by side; instructions without a place.
@@ -44,6 +45,7 @@ LOADS = {
     "footprint": {"read_bytes": 384, "written_bytes": 0},
     "shared": {"load": NOTHING_SHARED, "store": NOTHING_SHARED, "atomic": NOTHING_SHARED},
     "lines": [line("", 0, 9, 27)],
+    "executions": [0, 3],  # the function of the module; the kernel
     "ptx_instructions": 9, "warp_instructions": 27, "threads": 96, "blocks": 3,
 }  # fmt: skip
 

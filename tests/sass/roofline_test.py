@@ -88,6 +88,7 @@ def launch(**changes):
                 "warp_instructions": 320,
             }
         ],
+        "executions": [8, 80, 8],
         "ptx_instructions": 4,
         "warp_instructions": 320,
         "threads": 256,
@@ -110,8 +111,9 @@ $L__BB0_2:
 .loc 2 3 5, function_name $L__info_string0, inlined_at 1 7 5
 ld.global.u32 %r1, [%rd1];
 ld.global.v2.u32 {%r2, %r3}, [%rd1+8];
+mad.lo.s32 %r1, %r1, %r2, %r3;
 .loc 2 4 5
-add.s32 %r1, %r1, %r2;
+add.rn.f64 %fd1, %fd1, %fd2;
 .loc 1 9 5
 setp.lt.s32 %p2, %r1, %r3;
 @%p2 bra $L__BB0_2;
@@ -133,7 +135,7 @@ CODE = {
                 ("alu", ("src/random/body.h", 3), False),
                 ("imad wide", ("src/random/body.h", 3), False),
             ],
-            {},
+            [],
         )
     }
 }
@@ -169,41 +171,54 @@ class MachineCode(unittest.TestCase):
             ("fp64", ("src/random/body.h", 3), True),
         ]
         self.assertEqual(
-            roofline.issued(launch(), body, {}),
+            roofline.issued(launch(), body, []),
             collections.Counter({"constant": 8, "alu": 80, "imad": 80}),
         )
 
-    def test_the_copies_of_an_unrolled_loop_share_its_turns(self):
-        body = [("alu", ("src/random/body.h", 3), False)] * 4
-        copies = {("src/random/body.h", 3): 4}
-        self.assertEqual(roofline.issued(launch(), body, copies), collections.Counter(alu=80))
-
-    def test_ptx_by_basic_block_and_line(self):
+    def test_ptx_by_basic_block_line_and_family(self):
         kernel, body = "src/cuda/k.cu", "src/random/body.h"
         self.assertEqual(
             roofline.parse_ptx(PTX)["_Z1kPj"],
             [
-                {(kernel, 7): [2, 0]},
-                {},
-                {(body, 3): [2, 2], (body, 4): [1, 0], (kernel, 9): [2, 0]},
-                {},
-                {(kernel, 9): [2, 1]},
-                {},
+                {(kernel, 7): {"other": 2}},
+                {
+                    (body, 3): {"access": 2, "multiply": 1},
+                    (body, 4): {"fp64": 1},
+                    (kernel, 9): {"other": 2},
+                },
+                {(kernel, 9): {"access": 1, "other": 1}},
             ],
+        )
+
+    def test_families_of_a_line_are_executed_as_often_as_theirs_is_in_ptx(self):
+        # Line 9: two instructions in the block that runs 80 times, a store and a return in one that runs 8 times.
+        blocks = roofline.parse_ptx(PTX)["_Z1kPj"]
+        place = ("src/cuda/k.cu", 9)
+        code = [("sts", place, False), ("alu", place, False), ("fp64", place, False)]
+        self.assertEqual(
+            roofline.issued(launch(), code, blocks),
+            collections.Counter({"sts": 8, "alu": (2 * 80 + 8) / 3, "fp64": (2 * 80 + 2 * 8) / 4}),
         )
 
     def test_copies_are_told_by_loads_and_stores(self):
         # Six loads for two: the loop is there three times, and with it the line that only adds. Line 9 is two
         # instructions of the loop and two outside of it, whose store is there once.
         kernel, body = "src/cuda/k.cu", "src/random/body.h"
+        blocks = roofline.parse_ptx(PTX)["_Z1kPj"]
         code = [("ldg", (body, 3), False)] * 6 + [("sts", (kernel, 9), False)]
         self.assertEqual(
-            roofline.replication(roofline.parse_ptx(PTX)["_Z1kPj"], code),
+            roofline.replication(blocks, code),
             {(kernel, 7): 1, (body, 3): 3, (body, 4): 3, (kernel, 9): 2},
         )
-        self.assertEqual(
-            set(roofline.replication(roofline.parse_ptx(PTX)["_Z1kPj"], []).values()), {1}
-        )
+        self.assertEqual(set(roofline.replication(blocks, []).values()), {1})
+        # A block without accesses is told by its arithmetic, unless a quotient is there, too.
+        alone = [{(body, 4): collections.Counter(fp64=2)}]
+        code_of = [("fp64", (body, 4), False)] * 8
+        self.assertEqual(roofline.replication(alone, code_of), {(body, 4): 4})
+        alone[0][body, 4]["expanded"] = 1
+        self.assertEqual(roofline.replication(alone, code_of), {(body, 4): 1})
+        # The copies share the loop's 80 turns: two loads each.
+        self.assertEqual(roofline.issued(launch(), code, blocks)["ldg"], 160)
 
 
 class Model(unittest.TestCase):

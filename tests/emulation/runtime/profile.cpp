@@ -93,6 +93,10 @@ std::string to_json(const LaunchKey& key, const LaunchProfile& launch) {
            "," + field("warp_instructions", counts.warp_instructions) + "}";
     separator = ",\n  ";
   }
+  out += "],\n \"executions\":[";
+  for (std::size_t block = 0; block < launch.executions.size(); ++block) {
+    out += (block == 0 ? "" : ",") + std::to_string(launch.executions[block]);
+  }
   return out + "],\n " + field("ptx_instructions", total.ptx_instructions) + "," +
          field("warp_instructions", total.warp_instructions) + "," +
          field("threads", blocks * key.block.count()) + "," + field("blocks", blocks) + "}";
