@@ -3,7 +3,6 @@
 #include <array>
 #include <memory>
 #include <optional>
-#include <utility>
 
 #include "velum/kernels/buffer.h"
 #include "velum/kernels/gradients/add_gaussian_noise.h"
