@@ -1,3 +1,14 @@
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdlib>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
 #include "cuda/check.h"
 #include "cuda/launch.cuh"
 #include "velum/kernels/buffer.h"
@@ -27,19 +38,120 @@ void throw_cuda_error(cudaError_t error, const char* call, const char* file, int
 }  // namespace cuda
 
 namespace detail {
+namespace {
+
+/// Device memory that Buffers have left, for Buffers to come. cudaFree waits for all work on the
+/// device, and so would every temporary of an operation; here a block that was freed waits for a
+/// wait of its own: once many bytes are freed, one cudaDeviceSynchronize makes all of them free for
+/// use. Right whatever streams used a block, and never the same block twice without a wait in
+/// between.
+///
+/// VELUM_CUDA_CACHE_MIB says how much is kept of a device, 512 without it; with 0 every block goes
+/// through cudaMalloc and cudaFree, so that compute-sanitizer sees what it is used for.
+class CachedMemory {
+ public:
+  static CachedMemory& of(int device) {
+    // Never destroyed: Buffers of static objects are freed at the end of the program.
+    static auto* const caches = new std::map<int, CachedMemory>();
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    return (*caches)[device];
+  }
+
+  /// The device is the current one, as below. @throws CudaError.
+  void* allocate(std::size_t bytes) {
+    const std::size_t size = limit() == 0 ? bytes : round_up(bytes);
+    const std::lock_guard lock(mutex_);
+    const auto found = free_.lower_bound(size);
+    void* pointer = nullptr;
+    if (found != free_.end() && found->first <= size + size / 4) {
+      pointer = found->second;
+      sizes_[pointer] = found->first;
+      free_bytes_ -= found->first;
+      free_.erase(found);
+      return pointer;
+    }
+    cudaError_t error = cudaMalloc(&pointer, size);
+    if (error == cudaErrorMemoryAllocation && (!free_.empty() || !left_.empty())) {
+      static_cast<void>(cudaGetLastError());
+      reclaim();
+      trim(0);
+      error = cudaMalloc(&pointer, size);
+    }
+    VELUM_CUDA_CHECK(error);
+    sizes_[pointer] = size;
+    return pointer;
+  }
+
+  void free(void* pointer) {
+    const std::lock_guard lock(mutex_);
+    const auto found = sizes_.find(pointer);
+    const std::size_t size = found->second;
+    sizes_.erase(found);
+    if (limit() == 0) {
+      static_cast<void>(cudaFree(pointer));
+      return;
+    }
+    left_.emplace_back(size, pointer);
+    left_bytes_ += size;
+    if (left_bytes_ * 2 > limit()) {
+      reclaim();
+      trim(limit() / 2);
+    }
+  }
+
+ private:
+  static std::size_t limit() {
+    static const std::size_t bytes = [] {
+      const char* const text = std::getenv("VELUM_CUDA_CACHE_MIB");
+      return (text == nullptr ? std::size_t{512} : std::strtoull(text, nullptr, 10)) << 20;
+    }();
+    return bytes;
+  }
+  /// At most an eighth more, and a multiple of 512, so that blocks of nearly one size serve each
+  /// other.
+  static std::size_t round_up(std::size_t bytes) {
+    const std::size_t unit = std::max<std::size_t>(std::bit_floor(bytes) / 8, 512);
+    return (bytes + unit - 1) / unit * unit;
+  }
+  /// Makes what was left free for use. After an error nothing is: the work may still run.
+  void reclaim() {
+    if (cudaDeviceSynchronize() != cudaSuccess) return;
+    for (const auto& [size, pointer] : left_) free_.emplace(size, pointer);
+    free_bytes_ += left_bytes_;
+    left_.clear();
+    left_bytes_ = 0;
+  }
+  /// Gives the largest blocks back until no more than `most` bytes are free for use.
+  void trim(std::size_t most) {
+    while (free_bytes_ > most) {
+      const auto last = std::prev(free_.end());
+      static_cast<void>(cudaFree(last->second));
+      free_bytes_ -= last->first;
+      free_.erase(last);
+    }
+  }
+
+  std::mutex mutex_;
+  std::unordered_map<void*, std::size_t> sizes_;  // of blocks in use
+  std::vector<std::pair<std::size_t, void*>> left_;
+  std::size_t left_bytes_ = 0;
+  std::multimap<std::size_t, void*> free_;
+  std::size_t free_bytes_ = 0;
+};
+
+}  // namespace
 
 void* allocate_cuda(std::int64_t bytes, int device) {
   const cuda::DeviceGuard guard(device);
-  void* pointer = nullptr;
-  VELUM_CUDA_CHECK(cudaMalloc(&pointer, static_cast<std::size_t>(bytes)));
-  return pointer;
+  return CachedMemory::of(device).allocate(static_cast<std::size_t>(bytes));
 }
 
 void free_cuda(void* pointer, int device) noexcept {
   int previous = 0;
   if (cudaGetDevice(&previous) != cudaSuccess) return;
   if (cudaSetDevice(device) != cudaSuccess) return;
-  static_cast<void>(cudaFree(pointer));
+  CachedMemory::of(device).free(pointer);
   static_cast<void>(cudaSetDevice(previous));
 }
 

@@ -65,6 +65,18 @@ TEST_P(BufferOnEveryBackend, AnErrorThatWasHandledDoesNotMeetTheNextCall) {
   EXPECT_EQ(to_host(Span<const double>(factors.data(), 1), stream), std::vector<double>{0.5});
 }
 
+TEST_P(BufferOnEveryBackend, MemoryIsThereUntilTheWorkEnqueuedBeforeItsEndIsDone) {
+  SKIP_WITHOUT_DEVICE(GetParam());
+  const Stream stream = make_stream(GetParam());
+  const Buffer<double> factors(1, stream);
+  {
+    const Buffer<double> squared_norms = to_backend(std::vector<double>{4.0}, stream);
+    clip_factors(squared_norms.span(), {1.0, 0.0}, factors.span(), stream);
+  }
+  for (int i = 0; i < 3; ++i) const Buffer<double> next(1, stream);
+  EXPECT_EQ(to_host(Span<const double>(factors.data(), 1), stream), std::vector<double>{0.5});
+}
+
 INSTANTIATE_TEST_SUITE_P(All, BufferOnEveryBackend, ::testing::ValuesIn(every_backend()),
                          BackendName());
 

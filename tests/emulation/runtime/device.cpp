@@ -88,6 +88,8 @@ Device::Device() : machine_(memory_) {
   if (const char* const text = std::getenv("VELUM_EMULATION_SEED")) {
     set_seed(std::strtoull(text, nullptr, 0));
   }
+  // Memory that velum keeps for the next use would hide what is wrong with the last one.
+  setenv("VELUM_CUDA_CACHE_MIB", "0", /*overwrite=*/0);
   for (const Module* const module : registered_modules()) load(*module);
   if (environment(kProfileVariable) != nullptr) profiler();
   std::atexit([] { instance().write_files(); });
