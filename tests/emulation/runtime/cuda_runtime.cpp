@@ -426,6 +426,7 @@ constexpr DeviceAttribute kDeviceAttributes[] = {
     {cudaDevAttrMemoryPoolsSupported, 1},
     {cudaDevAttrCooperativeLaunch, 1},
     {cudaDevAttrUnifiedAddressing, 1},
+    {cudaDevAttrClusterLaunch, 0},
 };
 
 }  // namespace
