@@ -68,7 +68,8 @@ endfunction()
 # velum_add_test(<name> SOURCES ... LIBRARIES ... [EMULATED] [LABELS ...] [TIMEOUT s])
 # One ctest entry per program. With EMULATED, and where the build has the emulation, the same object
 # files are linked a second time, against the emulated CUDA runtime and the translated kernels:
-# <name>_emulated. Its CUDA cases run there; in <name> they skip unless there is a device.
+# <name>_emulated. Its CUDA cases run there; in <name> they skip unless there is a device. Each run
+# lists the kernels that it executed, for the test emulated_kernels_are_all_executed.
 function(velum_add_test name)
   cmake_parse_arguments(ARG "EMULATED;TORCH" "TIMEOUT" "SOURCES;LIBRARIES;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -101,6 +102,11 @@ function(velum_add_test name)
     add_test(NAME ${name}_emulated COMMAND ${name}_emulated --gtest_filter=*Cuda*:*cuda*)
     add_test(NAME ${name}_emulated_small_grid
              COMMAND ${name}_emulated --gtest_filter=*Cuda*:*cuda*)
+    set(executed "${CMAKE_CURRENT_BINARY_DIR}/${name}_emulated.executed")
+    set_property(GLOBAL APPEND PROPERTY velum_executed_kernels "${executed}")
+    set_tests_properties(${name}_emulated PROPERTIES
+                         ENVIRONMENT "VELUM_EMULATION_EXECUTED=${executed}"
+                         FIXTURES_SETUP velum_executed_kernels)
     set_tests_properties(${name}_emulated_small_grid PROPERTIES
                          ENVIRONMENT "VELUM_CUDA_MAX_BLOCKS=3;VELUM_EMULATION_SEED=2")
     set_tests_properties(${name}_emulated ${name}_emulated_small_grid PROPERTIES
