@@ -11,8 +11,13 @@
 // of three: any may be checked by chance). All of malloc's family is counted
 // (support/allocation_counter.h), exactly. Give one model and kind at a time (--benchmark_filter):
 // memory that an earlier one left in a cache is not counted in the next.
+//
+// threads:0 is CUDA's first device: times with the device synchronised before and after a step,
+// memory by torch's allocator of the device.
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <torch/cuda.h>
 #include <torch/nn.h>
 #include <torch/optim.h>
 
@@ -130,14 +135,15 @@ struct Model {
 };
 
 template <typename Module>
-Model model_of(Module module) {
+Model model_of(Module module, torch::Device device) {
+  module->to(device);
   return {module->parameters(),
           [module](const torch::Tensor& x) mutable { return module->forward(x); }};
 }
 
 /// A kind of model and of its inputs.
 struct Workload {
-  Model (*make)();
+  Model (*make)(torch::Device device);
   torch::Tensor (*inputs)(std::int64_t batch);
 };
 
@@ -152,7 +158,7 @@ torch::Tensor tokens(std::int64_t batch) {
 class PlainStep {
  public:
   PlainStep(const Workload& workload, torch::Tensor inputs, torch::Tensor labels)
-      : model_(workload.make()),
+      : model_(workload.make(inputs.device())),
         optimizer_(model_.parameters, 0.01),
         inputs_(std::move(inputs)),
         labels_(std::move(labels)) {}
@@ -172,11 +178,14 @@ class PlainStep {
 class VelumStep {
  public:
   VelumStep(const Workload& workload, torch::Tensor inputs, torch::Tensor labels)
-      : model_(workload.make()),
+      : model_(workload.make(inputs.device())),
         optimizer_(model_.parameters, 0.01),
         engine_(model_.parameters,
                 PoissonSampler(kDatasetSize, static_cast<double>(inputs.size(0)) / kDatasetSize),
-                {.clipping = Clipping::flat(1.0), .noise_multiplier = 1.0}),
+                {.clipping = Clipping::flat(1.0),
+                 .noise_multiplier = 1.0,
+                 // On CUDA torch computes a recurrent layer as a whole, which has no rule.
+                 .allow_slow_rules = inputs.is_cuda()}),
         inputs_(std::move(inputs)),
         labels_(std::move(labels)) {}
   void operator()() {
@@ -194,10 +203,30 @@ class VelumStep {
   torch::Tensor inputs_, labels_;
 };
 
+/// Uses as many threads as the benchmark says, and gives the device that it names.
+torch::Device device_of(const benchmark::State& state) {
+  const int threads = static_cast<int>(state.range(1));
+  if (threads == 0) return {torch::kCUDA, 0};
+  at::set_num_threads(threads);
+  return torch::kCPU;
+}
+
+bool skip_without_device(benchmark::State& state) {
+  if (state.range(1) != 0 || torch::cuda::is_available()) return false;
+  state.SkipWithError("no CUDA device");
+  return true;
+}
+
+void wait_for(const torch::Device& device) {
+  if (device.is_cuda()) torch::cuda::synchronize(device.index());
+}
+
 template <typename Step>
-double milliseconds(Step& step) {
+double milliseconds(Step& step, const torch::Device& device) {
+  wait_for(device);
   const auto start = std::chrono::steady_clock::now();
   step();
+  wait_for(device);
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
       .count();
 }
@@ -207,11 +236,12 @@ constexpr int kWarmUp = 3;
 constexpr int kFirstSteps = 5;
 
 void BM_DpSgdStep(benchmark::State& state, const Workload& workload) {
+  if (skip_without_device(state)) return;
   const std::int64_t batch = state.range(0);
-  at::set_num_threads(static_cast<int>(state.range(1)));
+  const torch::Device device = device_of(state);
   torch::manual_seed(1);
-  const torch::Tensor inputs = workload.inputs(batch);
-  const torch::Tensor labels = torch::randint(10, {batch});
+  const torch::Tensor inputs = workload.inputs(batch).to(device);
+  const torch::Tensor labels = torch::randint(10, {batch}).to(device);
   PlainStep plain(workload, inputs, labels);
   VelumStep velum(workload, inputs, labels);
   for (int step = 0; step < kWarmUp; ++step) {
@@ -221,7 +251,7 @@ void BM_DpSgdStep(benchmark::State& state, const Workload& workload) {
   double plain_ms = std::numeric_limits<double>::infinity(), velum_ms = plain_ms;
   std::vector<double> ratios;
   for (auto _ : state) {
-    const double plain_now = milliseconds(plain), velum_now = milliseconds(velum);
+    const double plain_now = milliseconds(plain, device), velum_now = milliseconds(velum, device);
     plain_ms = std::min(plain_ms, plain_now);
     velum_ms = std::min(velum_ms, velum_now);
     ratios.push_back(velum_now / plain_now);
@@ -235,25 +265,56 @@ void BM_DpSgdStep(benchmark::State& state, const Workload& workload) {
   state.counters["median_ratio"] = *middle;
 }
 
+/// Bytes of tensors on a device: now, and at most since the last reset.
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(torch::Device device) : device_(device) {}
+  std::int64_t now() const {
+    return device_.is_cuda() ? stats().current : benchmarks::allocated_bytes();
+  }
+  std::int64_t peak() const {
+    return device_.is_cuda() ? stats().peak : benchmarks::peak_allocated_bytes();
+  }
+  void reset_peak() {
+    if (device_.is_cuda()) {
+      allocator().resetPeakStats(device_.index());
+    } else {
+      benchmarks::reset_peak_allocated_bytes();
+    }
+  }
+
+ private:
+  c10::DeviceAllocator& allocator() const { return *c10::getDeviceAllocator(device_.type()); }
+  c10::CachingAllocator::Stat stats() const {
+    constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    return allocator().getDeviceStats(device_.index()).allocated_bytes[kAll];
+  }
+
+  torch::Device device_;
+};
+
 template <typename Step>
 void BM_PeakMemory(benchmark::State& state, const Workload& workload) {
+  if (skip_without_device(state)) return;
   const std::int64_t batch = state.range(0);
-  at::set_num_threads(static_cast<int>(state.range(1)));
+  const torch::Device device = device_of(state);
   torch::manual_seed(1);
-  cost_model();  // the first use measures the machine, which is no part of a step
-  const std::int64_t before = benchmarks::allocated_bytes();
-  const auto megabytes_over_before = [before] {
-    return static_cast<double>(benchmarks::peak_allocated_bytes() - before) * 1e-6;
+  if (device.is_cuda()) torch::zeros({1}, device);  // starts the allocator of the device
+  if (device.is_cpu()) cost_model();  // the first use measures the machine: no part of a step
+  DeviceMemory memory(device);
+  const std::int64_t before = memory.now();
+  const auto megabytes_over_before = [&] {
+    return static_cast<double>(memory.peak() - before) * 1e-6;
   };
-  const torch::Tensor inputs = workload.inputs(batch);
-  const torch::Tensor labels = torch::randint(10, {batch});
+  const torch::Tensor inputs = workload.inputs(batch).to(device);
+  const torch::Tensor labels = torch::randint(10, {batch}).to(device);
   Step step(workload, inputs, labels);
-  benchmarks::reset_peak_allocated_bytes();
+  memory.reset_peak();
   for (int i = 0; i < kFirstSteps; ++i) step();
   state.counters["first_peak_mb"] = megabytes_over_before();
   std::vector<double> peaks;
   for (auto _ : state) {
-    benchmarks::reset_peak_allocated_bytes();
+    memory.reset_peak();
     step();
     peaks.push_back(megabytes_over_before());
   }
@@ -269,6 +330,7 @@ void register_workload(const std::string& name, const Workload& workload, int it
   with_arguments(benchmark::RegisterBenchmark(
                      ("BM_DpSgdStep/" + name).c_str(),
                      [workload](benchmark::State& state) { BM_DpSgdStep(state, workload); }))
+      ->Args({256, 0})
       ->Args({256, 1})
       ->Args({256, 2})
       ->Iterations(iterations)
@@ -278,6 +340,7 @@ void register_workload(const std::string& name, const Workload& workload, int it
                                                 [workload, function](benchmark::State& state) {
                                                   function(state, workload);
                                                 }))
+        ->Args({256, 0})
         ->Args({256, 2})
         ->Iterations(3);
   };
@@ -287,15 +350,20 @@ void register_workload(const std::string& name, const Workload& workload, int it
 
 // As many steps as take about 4 seconds.
 [[maybe_unused]] const bool registered = [] {
-  register_workload("tanh_cnn", {[] { return model_of(tanh_cnn()); }, images}, 100);
-  register_workload("mlp", {[] { return model_of(mlp()); }, images}, 100);
-  register_workload("groupnorm_cnn", {[] { return model_of(groupnorm_cnn()); }, images}, 15);
-  register_workload("transformer", {[] { return model_of(Transformer()); }, tokens<1000>}, 5);
-  register_workload("gru", {[] { return model_of(Gru()); }, images}, 30);
-  register_workload("lstm", {[] { return model_of(Lstm()); }, images}, 50);
-  register_workload("text_lstm", {[] { return model_of(TextLstm()); }, tokens<1000>}, 10);
-  register_workload("embedding", {[] { return model_of(EmbeddingClassifier()); }, tokens<100'000>},
-                    40);
+  register_workload("tanh_cnn", {[](torch::Device d) { return model_of(tanh_cnn(), d); }, images},
+                    100);
+  register_workload("mlp", {[](torch::Device d) { return model_of(mlp(), d); }, images}, 100);
+  register_workload("groupnorm_cnn",
+                    {[](torch::Device d) { return model_of(groupnorm_cnn(), d); }, images}, 15);
+  register_workload("transformer",
+                    {[](torch::Device d) { return model_of(Transformer(), d); }, tokens<1000>}, 5);
+  register_workload("gru", {[](torch::Device d) { return model_of(Gru(), d); }, images}, 30);
+  register_workload("lstm", {[](torch::Device d) { return model_of(Lstm(), d); }, images}, 50);
+  register_workload("text_lstm",
+                    {[](torch::Device d) { return model_of(TextLstm(), d); }, tokens<1000>}, 10);
+  register_workload(
+      "embedding",
+      {[](torch::Device d) { return model_of(EmbeddingClassifier(), d); }, tokens<100'000>}, 40);
   return true;
 }();
 
