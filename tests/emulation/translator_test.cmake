@@ -85,3 +85,14 @@ expect_refusal(call_without_prototype "call (%r1), %d1, ();" "indirect call with
 expect_refusal(unknown_directive ".callprototype _ ();" "unknown directive")
 expect_refusal(unknown_pragma ".pragma \"frobnicate\";" "unknown pragma")
 expect_refusal(parameter_bounds "ld.param.u64 %d1, [q];" "'q' is not a register")
+
+# A kernel whose header asks for a cluster.
+set(ptx "${WORK_DIR}/cluster_kernel.ptx")
+file(WRITE "${ptx}" ".version 8.0\n.target sm_90\n.address_size 64\n"
+  ".visible .entry cluster_kernel()\n.explicitcluster\n.reqnctapercluster 2, 1, 1\n{\nret;\n}\n")
+execute_process(COMMAND "${PYTHON}" -B "${TRANSLATE}" --ptx "${ptx}" --out "${ptx}.cpp"
+                RESULT_VARIABLE status ERROR_VARIABLE message)
+string(FIND "${message}" "cluster_kernel.ptx:4: clusters are not supported" at)
+if(status EQUAL 0 OR at EQUAL -1)
+  message(SEND_ERROR "a kernel of clusters is not refused by name: ${message}")
+endif()
