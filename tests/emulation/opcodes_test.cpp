@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -167,6 +168,30 @@ TEST_F(Opcodes, ChangeMemoryAsTheManualDefines) {
   }
   EXPECT_TRUE(file.at_end());
   EXPECT_GE(instructions, 250U);
+}
+
+TEST_F(Opcodes, MoveVectorsOf32Bytes) {
+  std::vector<std::uint32_t> words(64);
+  std::iota(words.begin(), words.end(), 1U);
+  for (const std::size_t element : {std::size_t{1}, std::size_t{2}}) {  // in words
+    const DeviceArray<std::uint32_t> in(words);
+    const DeviceArray<std::uint32_t> out(std::vector<std::uint32_t>(words.size()));
+    const char* const name = element == 1 ? "reverse_8_words" : "reverse_4_longs";
+    std::uint32_t* pointers[] = {in.data(), out.data()};
+    void* arguments[] = {&pointers[0], &pointers[1]};
+    ASSERT_EQ(cudaLaunchKernel(kernel(name), 1, 8, arguments, 0, nullptr), cudaSuccess);
+    const std::vector<std::uint32_t> results = out.to_host();
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      const std::size_t place = i % 8 / element;
+      const std::size_t from = i / 8 * 8 + (8 / element - 1 - place) * element + i % element;
+      EXPECT_EQ(results[i], words[from]) << name << ", word " << i;
+    }
+    pointers[0] += 4;  // 16 bytes
+    ASSERT_EQ(cudaLaunchKernel(kernel(name), 1, 7, arguments, 0, nullptr), cudaSuccess);
+    EXPECT_NE(cudaDeviceSynchronize(), cudaSuccess);
+    EXPECT_NE(last_report().find("misaligned address"), std::string::npos) << last_report();
+    reset();
+  }
 }
 
 }  // namespace

@@ -58,6 +58,7 @@ expect_refusal(eight_bits "cvt.rn.satfinite.e4m3x2.f32 %h1, %f1, %f2;" "unknown 
 expect_refusal(vector_in_shared "atom.shared.add.v2.f32 {%f1, %f2}, [%d1], {%f1, %f2};" "unknown modifiers")
 expect_refusal(short_vector "atom.add.v4.f32 {%f1, %f2}, [%d1], {%f1, %f2};" "2 registers, expected 4")
 expect_refusal(atomic_extremum "atom.min.noftz.v2.f16 {%h1, %h2}, [%d1], {%h1, %h2};" "unknown modifiers")
+expect_refusal(wide_in_shared "ld.shared.v4.b64 {%d1, %d2, %d3, %d0}, [%d1];" "unknown modifiers")
 expect_refusal(acquiring_reduction "red.acquire.gpu.add.u32 [%d1], %r1;" "unknown modifiers")
 set(fragments "{%r0, %r1}, {%r0, %r1}, {%r0}, {%r0, %r1}")
 expect_refusal(half_matrix "mma.sync.aligned.m16n8k8.row.col.f16.f16.f16.f16 ${fragments};" "${approximation}")

@@ -249,9 +249,31 @@ _SPACE = "global|shared|shared::cta|local|param|const"
 _SHARED = "shared|shared::cta"
 _SCOPE = "cta|cluster|gpu|sys"
 _FRAGMENTS = "m16n16k16|m8n32k16|m32n8k16"
-_ELEMENT = "b8|u8|s8|b16|u16|s16|b32|u32|s32|f32|b64|u64|s64|f64"
+_ELEMENT = "b8|u8|s8|b16|u16|s16|b32|u32|s32|f32"
+_ELEMENT_64 = "b64|u64|s64|f64"
 _CACHE = "L1::evict_normal|L1::evict_unchanged|L1::evict_first|L1::evict_last|L1::no_allocate"
 _PREFETCH = "L2::64B|L2::128B|L2::256B"
+
+
+def _accesses():
+    """Loads and stores; cache operators and prefetch sizes do not change results. Vectors of 32 bytes are in global memory."""
+    space, order = f"[S:{_SPACE}]", f"<Q:{_SCOPE}>"
+    for head, place, rest, kind in (
+        ("ld.[weak]", space, f".[ca|cg|cs|lu|cv].[E:{_CACHE}].[P:{_PREFETCH}]", "load"),
+        ("ld", "global", f".[ca|cg|cs].nc.[E:{_CACHE}].[P:{_PREFETCH}]", "load"),
+        ("ld.<O:volatile>", space, f".[P:{_PREFETCH}]", "load"),
+        (f"ld.<O:relaxed|acquire>.{order}", space, f".[E:{_CACHE}].[P:{_PREFETCH}]", "load"),
+        ("st.[weak]", space, f".[wb|cg|cs|wt].[E:{_CACHE}]", "store"),
+        ("st.<O:volatile>", space, "", "store"),
+        (f"st.<O:relaxed|release>.{order}", space, f".[E:{_CACHE}]", "store"),
+    ):
+        yield f"{head}.{place}{rest}.[V:v2|v4].<T:{_ELEMENT}>", kind
+        yield f"{head}.{place}{rest}.[V:v2].<T:{_ELEMENT_64}>", kind
+        place_of_32 = place if place == "global" else "[S:global]"
+        yield f"{head}.{place_of_32}{rest}.<V:v8>.<T:b32|u32|s32|f32>", kind, 100
+        yield f"{head}.{place_of_32}{rest}.<V:v4>.<T:{_ELEMENT_64}>", kind, 100
+        if place != "global":
+            yield f"{head}.{place}.<T:b128>", kind
 
 
 def _atomics():
@@ -319,20 +341,7 @@ _OTHER = [
     ("cvta.<S:global|shared|shared::cta|local|const|param>.<T:u64>", "to_generic"),
     ("cvta.to.<S:global|shared|shared::cta|local|const|param>.<T:u64>", "from_generic"),
     ("isspacep.<S:global|shared|shared::cta|local|const>", "is_space"),
-    # Memory. Cache operators and prefetch sizes do not change results.
-    (f"ld.[weak].[S:{_SPACE}].[ca|cg|cs|lu|cv].[E:{_CACHE}].[P:{_PREFETCH}].[V:v2|v4].<T:{_ELEMENT}>", "load"),
-    (f"ld.global.[ca|cg|cs].nc.[E:{_CACHE}].[P:{_PREFETCH}].[V:v2|v4].<T:{_ELEMENT}>", "load"),
-    (f"ld.<O:volatile>.[S:{_SPACE}].[P:{_PREFETCH}].[V:v2|v4].<T:{_ELEMENT}>", "load"),
-    (f"ld.<O:relaxed|acquire>.<Q:{_SCOPE}>.[S:{_SPACE}].[E:{_CACHE}].[P:{_PREFETCH}].[V:v2|v4].<T:{_ELEMENT}>", "load"),
-    (f"st.[weak].[S:{_SPACE}].[wb|cg|cs|wt].[E:{_CACHE}].[V:v2|v4].<T:{_ELEMENT}>", "store"),
-    (f"st.<O:volatile>.[S:{_SPACE}].[V:v2|v4].<T:{_ELEMENT}>", "store"),
-    (f"st.<O:relaxed|release>.<Q:{_SCOPE}>.[S:{_SPACE}].[E:{_CACHE}].[V:v2|v4].<T:{_ELEMENT}>", "store"),
-    (f"ld.[weak].[S:{_SPACE}].<T:b128>", "load"),
-    (f"ld.<O:volatile>.[S:{_SPACE}].<T:b128>", "load"),
-    (f"ld.<O:relaxed|acquire>.<Q:{_SCOPE}>.[S:{_SPACE}].<T:b128>", "load"),
-    (f"st.[weak].[S:{_SPACE}].<T:b128>", "store"),
-    (f"st.<O:volatile>.[S:{_SPACE}].<T:b128>", "store"),
-    (f"st.<O:relaxed|release>.<Q:{_SCOPE}>.[S:{_SPACE}].<T:b128>", "store"),
+    *_accesses(),
     *_atomics(),
     ("membar.<Q:cta|gl|sys>", "ordering"),
     (f"fence.[O:sc|acq_rel|acquire|release].<Q:{_SCOPE}>", "ordering"),

@@ -715,6 +715,8 @@ class FunctionEmitter:
             return f"t.parameter<{total}>({address}, {self.site()})"
         if space == "generic" and named_space is not None:
             self.fail(f"generic access to '{variable.name}'")
+        if total == 32 and space == "generic":
+            space = "global"  # no other space has accesses of 32 bytes
         if space in ("generic", "shared"):
             self.properties.shared_granule = min(self.properties.shared_granule, total)
         mask = self.instruction.used_bytes
