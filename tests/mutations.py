@@ -9,7 +9,8 @@ Builds the test that should catch it, and fails if that test passes.
     tests/mutations.py --by-audit [NAME...] builds the audits of velum's own engine instead of the
                                             test; they must find every bug of the engine. Recorded
                                             in tests/mutations_by_audit.json.
-    tests/mutations.py --check              the tables of tests/README.md are those of the files
+    tests/mutations.py --check              the edits fit the source, and the tables of
+                                            tests/README.md are those of the files
     tests/mutations.py --write-tables       makes them so
 
 The copy is build/mutations of the working tree; the tree itself is not touched.
@@ -27,10 +28,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPY = ROOT / "build" / "mutations" / "source"
-BUILD = ROOT / "build" / "mutations" / "build"
+MUTATIONS = ROOT / "tests" / "mutations.json"
 README = ROOT / "tests" / "README.md"
 BY_AUDIT = ROOT / "tests" / "mutations_by_audit.json"
 AUDITS = "dpsgd_engine_audit_test"
@@ -48,22 +51,55 @@ class Mutation:
     test: str  # its --gtest_filter
     no_audit: str = ""  # why no audit of an engine can find it; else audits must
 
+    def variables(self) -> dict[str, str]:
+        """What the test program finds in its environment."""
+        return {}
+
     def edit(self) -> str:
         """Changes with what the mutation does."""
         text = "\0".join((self.file, self.before, self.after))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def mutation_of(pairs: list[tuple[str, str]]) -> Mutation:
-    """Refuses a field that is given twice, of which Python's json would keep the last."""
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError(f"a field is given twice: {pairs}")
-    return Mutation(**dict(pairs))
+M = TypeVar("M", bound=Mutation)
+
+
+def load_from(path: pathlib.Path, kind: type[M]) -> list[M]:
+    def mutation_of(pairs: list[tuple[str, Any]]) -> M:
+        """Refuses a field that is given twice, of which Python's json would keep the last."""
+        if len(dict(pairs)) != len(pairs):
+            raise ValueError(f"a field is given twice: {pairs}")
+        return kind(**dict(pairs))
+
+    mutations = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=mutation_of)
+    names = [mutation.name for mutation in mutations]
+    if len(set(names)) != len(names):
+        raise ValueError(f"{path}: a name is given twice")
+    return mutations
 
 
 def load() -> list[Mutation]:
-    text = (ROOT / "tests" / "mutations.json").read_text(encoding="utf-8")
-    return json.loads(text, object_pairs_hook=mutation_of)
+    return load_from(MUTATIONS, Mutation)
+
+
+def chosen_of(mutations: list[M], names: list[str], parser: argparse.ArgumentParser) -> list[M]:
+    """Those with the names, or all."""
+    unknown = set(names) - {mutation.name for mutation in mutations}
+    if unknown:
+        parser.error(f"no mutation is called {', '.join(sorted(unknown))}; see --list")
+    return [m for m in mutations if not names or m.name in names]
+
+
+def mutated(mutation: Mutation, root: pathlib.Path) -> tuple[str, str]:
+    """The text of the mutation's file below `root`, and what the mutation makes of it."""
+    original = (root / mutation.file).read_text(encoding="utf-8")
+    count = original.count(mutation.before)
+    if count != 1:
+        raise SystemExit(
+            f"{mutation.name}: its text stands {count} times in {mutation.file}, expected once; "
+            "bring the mutation up to date"
+        )
+    return original, original.replace(mutation.before, mutation.after)
 
 
 def copy_tree() -> None:
@@ -91,14 +127,6 @@ def copy_tree() -> None:
         link.symlink_to(ROOT / ".venv")
 
 
-def run(command: list[str], log: pathlib.Path) -> int:
-    environment = dict(os.environ, PATH=f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}")
-    with log.open("ab") as out:
-        return subprocess.run(
-            command, cwd=COPY, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False
-        ).returncode
-
-
 def jobs() -> int:
     """As many compilers as cores, but no more than memory allows: about 2 GiB each."""
     fields = (line.split() for line in pathlib.Path("/proc/meminfo").read_text().splitlines())
@@ -106,22 +134,81 @@ def jobs() -> int:
     return max(1, min(os.cpu_count() or 1, kib >> 21))
 
 
-def build(program: str, log: pathlib.Path) -> bool:
-    command = ["cmake", "--build", str(BUILD), "--parallel", str(jobs()), "--target", program]
-    return run(command, log) == 0
+class Tree:
+    """The copy of the source, and a build of it."""
 
+    def __init__(self, name: str, configure: list[str]):
+        self.build_folder = COPY.parent / name
+        self.configure = configure
+        self.log = COPY.parent / f"{name}.log"
 
-def run_test(mutation: Mutation, log: pathlib.Path) -> tuple[bool, str]:
-    """Whether the test passes, and what it says; a filter that selects nothing is an error."""
-    found = next(iter((BUILD / "tests").rglob(mutation.program)), None)
-    if found is None:
-        raise SystemExit(f"{mutation.name}: there is no test program {mutation.program}")
-    before = log.stat().st_size if log.exists() else 0
-    code = run([str(found), f"--gtest_filter={mutation.test}"], log)
-    output = log.read_bytes()[before:].decode(errors="replace")
-    if "[ RUN      ]" not in output:
-        raise SystemExit(f"{mutation.name}: --gtest_filter={mutation.test} selects no test")
-    return code == 0, output
+    def run(self, command: list[str], variables: dict[str, str] | None = None) -> int:
+        path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, **(variables or {})}
+        with self.log.open("ab") as out:
+            return subprocess.run(
+                command,
+                cwd=COPY,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                check=False,
+            ).returncode
+
+    def build(self, program: str) -> bool:
+        command = ["cmake", "--build", str(self.build_folder), "--parallel", str(jobs())]
+        return self.run([*command, "--target", program]) == 0
+
+    def run_test(self, mutation: Mutation) -> tuple[bool, str]:
+        """Whether the test passes, and what it says; a filter that selects nothing is an error."""
+        found = next(iter((self.build_folder / "tests").rglob(mutation.program)), None)
+        if found is None:
+            raise SystemExit(f"{mutation.name}: there is no test program {mutation.program}")
+        before = self.log.stat().st_size if self.log.exists() else 0
+        code = self.run([str(found), f"--gtest_filter={mutation.test}"], mutation.variables())
+        output = self.log.read_bytes()[before:].decode(errors="replace")
+        if "[ RUN      ]" not in output:
+            raise SystemExit(f"{mutation.name}: --gtest_filter={mutation.test} selects no test")
+        return code == 0, output
+
+    def prepare(self, chosen: Sequence[Mutation]) -> None:
+        """Copies, configures and builds; every test must pass without a mutation."""
+        copy_tree()
+        self.log.unlink(missing_ok=True)
+        if self.run(["cmake", *self.configure, "-B", str(self.build_folder)]) != 0:
+            raise SystemExit(f"the copy does not configure; see {self.log}")
+        for program in sorted({mutation.program for mutation in chosen}):
+            if not self.build(program):
+                raise SystemExit(f"{program} does not build without a mutation; see {self.log}")
+        tests = {(m.program, m.test, *m.variables().items()): m for m in chosen}
+        for unchanged in tests.values():
+            if not self.run_test(unchanged)[0]:
+                raise SystemExit(f"{unchanged.test} fails without a mutation; see {self.log}")
+
+    def make(self, mutation: Mutation) -> tuple[bool, str] | None:
+        """What `run_test` gives with the mutation; None if it does not compile."""
+        original, changed = mutated(mutation, COPY)
+        path = COPY / mutation.file
+        path.write_text(changed, encoding="utf-8")
+        try:
+            return self.run_test(mutation) if self.build(mutation.program) else None
+        finally:
+            path.write_text(original, encoding="utf-8")
+
+    def make_all(self, chosen: Sequence[M], caught: Callable[[M, bool, str], bool]) -> int:
+        """Makes each; `caught` is asked with what `run_test` gave. 0 if all were caught."""
+        survived = 0
+        for mutation in chosen:
+            result = self.make(mutation)
+            if result is None:
+                print(f"DOES NOT COMPILE {mutation.name}; see {self.log}", flush=True)
+                survived += 1
+                continue
+            is_caught = caught(mutation, *result)
+            print(f"{'caught  ' if is_caught else 'SURVIVED'} {mutation.name}", flush=True)
+            survived += 0 if is_caught else 1
+        print(f"{len(chosen) - survived} caught, {survived} survived")
+        return 1 if survived else 0
 
 
 def findings(output: str) -> list[list[str]]:
@@ -190,24 +277,21 @@ def tables() -> dict[str, list[str]]:
     return {"mutation | program": by_test, "mutation | conformance": audits, "mutation | why": none}
 
 
-def readme_with_tables(text: str) -> str:
-    for head, rows in tables().items():
+def check_tables(path: pathlib.Path, rows_of: dict[str, list[str]], write: bool, tool: str) -> int:
+    """Compares the tables of a page, or writes them; `rows_of` has their rows by their heads."""
+    text = right = path.read_text(encoding="utf-8")
+    for head, rows in rows_of.items():
         pattern = rf"^\| {re.escape(head)}.*?(?=^$)"
-        text, count = re.subn(
-            pattern, lambda _, rows=rows: "\n".join(rows) + "\n", text, flags=re.M | re.S
+        right, count = re.subn(
+            pattern, lambda _, rows=rows: "\n".join(rows) + "\n", right, flags=re.M | re.S
         )
         if count != 1:
-            raise SystemExit(f"{README} has {count} tables that begin with '| {head}', expected 1")
-    return text
-
-
-def check_tables(write: bool) -> int:
-    text = README.read_text(encoding="utf-8")
-    right = readme_with_tables(text)
+            raise SystemExit(f"{path} has {count} tables that begin with '| {head}', expected 1")
     if write:
-        README.write_text(right, encoding="utf-8")
+        path.write_text(right, encoding="utf-8")
     elif text != right:
-        print("tests/README.md: tests/mutations.py --write-tables brings its tables up to date")
+        page = path.relative_to(ROOT)
+        print(f"{page}: {tool} --write-tables brings its tables up to date")
         return 1
     return 0
 
@@ -228,11 +312,10 @@ def main() -> int:
             print(f"{mutation.name}: {mutation.program} {mutation.test}")
         return 0
     if arguments.check or arguments.write_tables:
-        return check_tables(arguments.write_tables)
-    unknown = set(arguments.names) - {mutation.name for mutation in mutations}
-    if unknown:
-        parser.error(f"no mutation is called {', '.join(sorted(unknown))}; see --list")
-    chosen = [m for m in mutations if not arguments.names or m.name in arguments.names]
+        for mutation in mutations:
+            mutated(mutation, ROOT)
+        return check_tables(README, tables(), arguments.write_tables, "tests/mutations.py")
+    chosen = chosen_of(mutations, arguments.names, parser)
     if arguments.by_audit:
         for mutation in chosen:
             if arguments.names and mutation.no_audit:
@@ -240,50 +323,18 @@ def main() -> int:
         chosen = [
             dataclasses.replace(m, program=AUDITS, test="*") for m in chosen if not m.no_audit
         ]
-
-    copy_tree()
-    log = BUILD.parent / "log.txt"
-    log.unlink(missing_ok=True)
-    configure = ["cmake", "--preset", "cpu", "-B", str(BUILD), "-DVELUM_BUILD_BENCHMARKS=OFF"]
-    if run(configure, log) != 0:
-        raise SystemExit(f"the copy does not configure; see {log}")
-    for program in sorted({mutation.program for mutation in chosen}):
-        if not build(program, log):
-            raise SystemExit(f"{program} does not build without a mutation; see {log}")
-    for program, test in sorted({(mutation.program, mutation.test) for mutation in chosen}):
-        unchanged = next(m for m in chosen if (m.program, m.test) == (program, test))
-        if not run_test(unchanged, log)[0]:
-            raise SystemExit(f"{test} fails without a mutation; see {log}")
-
-    survived = []
     results: dict[str, list[list[str]]] = {}
-    for mutation in chosen:
-        path = COPY / mutation.file
-        original = path.read_text(encoding="utf-8")
-        if original.count(mutation.before) != 1:
-            raise SystemExit(
-                f"{mutation.name}: its text stands {original.count(mutation.before)} times in "
-                f"{mutation.file}, expected once; bring tests/mutations.json up to date"
-            )
-        path.write_text(original.replace(mutation.before, mutation.after), encoding="utf-8")
-        try:
-            compiles = build(mutation.program, log)
-            passed, output = run_test(mutation, log) if compiles else (True, "")
-        finally:
-            path.write_text(original, encoding="utf-8")
-        if not compiles:
-            print(f"DOES NOT COMPILE {mutation.name}; see {log}", flush=True)
-            survived.append(mutation.name)
-            continue
+
+    def caught(mutation: Mutation, passed: bool, output: str) -> bool:
+        if not arguments.by_audit:
+            return not passed
         results[mutation.name] = findings(output)
-        caught = bool(results[mutation.name]) if arguments.by_audit else not passed
-        print(f"{'caught  ' if caught else 'SURVIVED'} {mutation.name}", flush=True)
-        if not caught:
-            survived.append(mutation.name)
-        if arguments.by_audit:
-            record(chosen, results)
-    print(f"{len(chosen) - len(survived)} caught, {len(survived)} survived")
-    return 1 if survived else 0
+        record(chosen, results)
+        return bool(results[mutation.name])
+
+    tree = Tree("build", ["--preset", "cpu", "-DVELUM_BUILD_BENCHMARKS=OFF"])
+    tree.prepare(chosen)
+    return tree.make_all(chosen, caught)
 
 
 if __name__ == "__main__":
