@@ -282,7 +282,7 @@ def peaks(program: Path, python: Path, model: str, threads: int) -> dict[str, fl
     result: dict[str, float | None] = {}
     for kind in ("plain", "velum"):
         entry = run_benchmark(
-            program, f"BM_PeakMemory/{model}/{kind}/batch:{BATCH}/", dict(os.environ)
+            program, f"BM_PeakMemory/{model}/{kind}/batch:{BATCH}/threads:2/", dict(os.environ)
         )
         result[f"{kind}_peak_mb"] = entry["peak_mb"]
         if kind == "velum":
