@@ -18,6 +18,9 @@ inline constexpr u64 kSharedBase = kGlobalState + kGlobalSize;
 inline constexpr u64 kLocalBase = kSharedBase + kGlobalSize;
 inline constexpr u64 kParamBase = kLocalBase + kGlobalSize;
 inline constexpr u64 kWindowSize = u64{1} << 32;
+/// What the race check keeps: twenty bytes for each four of device memory.
+inline constexpr u64 kGlobalRaces = kParamBase + kGlobalSize;
+inline constexpr u64 kRaceBytesPerByte = 5;
 
 constexpr u64 window(Space space) {
   switch (space) {

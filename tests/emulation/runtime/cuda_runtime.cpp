@@ -35,7 +35,7 @@ cudaError_t refuse(Device& device, cudaError_t error, const std::string& text) {
 
 /// Whether a host function that a stream runs is the caller: the lock is held and work runs.
 bool refuse_in_host_function(Device& device) {
-  if (!device.streams().is_running()) return false;
+  if (device.streams().running() == nullptr) return false;
   refuse(device, cudaErrorNotPermitted,
          "a host function that a stream runs calls the CUDA runtime");
   return true;
@@ -132,19 +132,34 @@ bool matches_kind(const void* to, const void* from, cudaMemcpyKind kind) {
   return false;
 }
 
-/// The part of device memory that a copy or a set touches must be allocated when it runs, too.
-bool is_usable_range(Device& device, const void* pointer, std::size_t bytes) {
-  const u64 address = to_address(pointer);
-  if (!DeviceMemory::contains(address) || DeviceMemory::is_usable(address, bytes)) return true;
-  device.set_sticky(cudaErrorIllegalAddress,
-                    "velum emulation: illegal address: a copy or a set of " +
-                        std::to_string(bytes) + " bytes runs on memory that is freed by then, or " +
-                        "that is not allocated yet: " + device.memory().describe(address));
+bool check_races(Device& device, u64 address, u64 bytes, bool writes) {
+  GlobalRaces& races = device.races();
+  if (writes ? races.write_range(address, bytes) : races.read_range(address, bytes)) return true;
+  device.set_sticky(cudaErrorLaunchFailure,
+                    "velum emulation: global memory race: " + races.describe_present_work() + ": " +
+                        races.describe_race());
   return false;
 }
 
+/// Before work that is no kernel touches device memory, when it runs: whether it is allocated then,
+/// and ordered with all other work that touches it.
+bool check_range(Device& device, const void* pointer, std::size_t bytes, bool writes) {
+  const u64 address = to_address(pointer);
+  if (!DeviceMemory::contains(address)) return true;
+  if (!DeviceMemory::is_usable(address, bytes)) {
+    device.set_sticky(cudaErrorIllegalAddress,
+                      "velum emulation: illegal address: a copy or a set of " +
+                          std::to_string(bytes) +
+                          " bytes runs on memory that is freed by then, or " +
+                          "that is not allocated yet: " + device.memory().describe(address));
+    return false;
+  }
+  return check_races(device, address, bytes, writes);
+}
+
 void copy_bytes(Device& device, void* to, const void* from, std::size_t bytes) {
-  if (!is_usable_range(device, from, bytes) || !is_usable_range(device, to, bytes)) return;
+  device.begin_work("a copy");
+  if (!check_range(device, from, bytes, false) || !check_range(device, to, bytes, true)) return;
   const u64 target = to_address(to);
   const u64 source = to_address(from);
   const bool to_device = DeviceMemory::contains(target);
@@ -214,7 +229,8 @@ cudaError_t enqueue_set(Device& device, void* to, int value, std::size_t bytes,
     return cudaErrorInvalidValue;
   }
   device.enqueue(stream, [&device, to, value, bytes] {
-    if (!is_usable_range(device, to, bytes)) return;
+    device.begin_work("a set");
+    if (!check_range(device, to, bytes, true)) return;
     std::memset(storage_of(to_address(to)), value, bytes);
     std::memset(state_of(to_address(to)), kAllocated | kInitialised, bytes);
   });
@@ -621,7 +637,11 @@ cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t hand
     const u64 address = device.memory().reserve(bytes);
     if (address == 0) return cudaErrorMemoryAllocation;
     *pointer = reinterpret_cast<void*>(address);
-    device.enqueue(stream, [&device, address] { device.memory().commit(address); });
+    device.enqueue(stream, [&device, address, bytes] {
+      device.begin_work("an allocation");
+      device.memory().commit(address);
+      check_races(device, address, bytes, true);
+    });
     return cudaSuccess;
   });
 }
@@ -630,10 +650,15 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) {
     const cudaError_t error =
         refuse_in_capture(device, stream, "a release of memory", cudaErrorNotSupported);
     if (error != cudaSuccess) return error;
-    device.enqueue(stream, [&device, pointer] {
-      if (pointer != nullptr && !device.memory().free(to_address(pointer))) {
+    if (pointer == nullptr) return cudaSuccess;
+    device.enqueue(stream, [&device, address = to_address(pointer)] {
+      device.begin_work("a release");
+      const u64 bytes = device.memory().allocated_bytes(address);
+      if (bytes == 0) {
         device.set_sticky(cudaErrorInvalidValue,
                           "velum emulation: cudaFreeAsync of what is no live allocation");
+      } else if (check_races(device, address, bytes, true)) {
+        device.memory().free(address);
       }
     });
     return cudaSuccess;
@@ -792,10 +817,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
 }
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   return call_waiting(handle, [&](Device& device, StreamQueue& stream) {
-    const StreamPoint end = device.streams().end_of(stream);
-    device.streams().run_some();
+    const bool done = device.streams().query(stream);
     if (device.sticky_error() != cudaSuccess) return device.sticky_error();
-    return Streams::is_done(end) ? cudaSuccess : cudaErrorNotReady;
+    return done ? cudaSuccess : cudaErrorNotReady;
   });
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, unsigned flags) {
@@ -893,9 +917,9 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
     const Event* const event = device.streams().find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
     if (event->captured.capture != 0) return cudaErrorCapturedEvent;
-    device.streams().run_some();
+    const bool done = device.streams().query(event->recorded);
     if (device.sticky_error() != cudaSuccess) return device.sticky_error();
-    return Streams::is_done(event->recorded) ? cudaSuccess : cudaErrorNotReady;
+    return done ? cudaSuccess : cudaErrorNotReady;
   });
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {

@@ -39,6 +39,7 @@ cudaError_t to_cuda_error(FaultKind kind) {
       return cudaErrorInvalidPc;
     case FaultKind::uninitialised_read:
     case FaultKind::shared_memory_race:
+    case FaultKind::global_memory_race:
     case FaultKind::warp_misuse:
     case FaultKind::barrier_misuse:
     case FaultKind::unwaited_copy:
@@ -84,7 +85,7 @@ Device& Device::instance() {
   return *device;
 }
 
-Device::Device() : machine_(memory_) {
+Device::Device() : machine_(memory_, races_) {
   if (const char* const text = std::getenv("VELUM_EMULATION_SEED")) {
     set_seed(std::strtoull(text, nullptr, 0));
   }
@@ -176,7 +177,8 @@ const Variable* Device::find_variable(const void* host_variable) {
   return it == variables_.end() ? nullptr : it->second;
 }
 
-StreamPoint Device::enqueue(StreamQueue& stream, std::function<void()> run, StreamPoint after) {
+StreamPoint Device::enqueue(StreamQueue& stream, std::function<void()> run,
+                            const StreamPoint& after) {
   std::function<void()> unless_error = [this, body = std::move(run)] {
     if (sticky_ == cudaSuccess) body();
   };
@@ -207,9 +209,14 @@ void Device::launch(GraphExec& exec, StreamQueue& stream) {
   }
   exec.last = streams_.enqueue(stream, nothing);
   for (StreamQueue* const branch : branches) {
-    exec.last = streams_.enqueue(stream, nothing, {branch, branch->enqueued});
+    exec.last = streams_.enqueue(stream, nothing, streams_.end_of(*branch));
     streams_.destroy(*branch);
   }
+}
+
+void Device::begin_work(const char* what, const Kernel* kernel) {
+  const StreamPoint& work = *streams_.running();
+  races().begin_work(work.stream->number, work.count, *work.clock, what, kernel);
 }
 
 void Device::add_pinned(const void* pointer, std::size_t bytes) {
@@ -238,6 +245,7 @@ void Device::launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic
   // Each launch has an order of its own, and all of them follow from the seed.
   const u64 seed = seed_ + 0x632BE59BD9B4E019 * launches_++;
   if (profiler_ != nullptr) profiler_->set_label(label);
+  begin_work("a launch", &kernel);
   std::optional<Fault> fault;
   if (cooperative) {
     constexpr u64 kWorkspaceBytes = 16;

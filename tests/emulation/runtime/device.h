@@ -51,7 +51,11 @@ class Device {
   void launch(GraphExec& exec, StreamQueue& stream);
   /// Adds work; it is left out after a sticky error. In a stream that is being captured it becomes
   /// a node of the graph.
-  StreamPoint enqueue(StreamQueue& stream, std::function<void()> run, StreamPoint after = {});
+  StreamPoint enqueue(StreamQueue& stream, std::function<void()> run,
+                      const StreamPoint& after = {});
+  /// For the race check: the work that runs now touches device memory. A launch has a kernel.
+  void begin_work(const char* what, const Kernel* kernel = nullptr);
+  GlobalRaces& races() { return races_; }
   /// Page-locked host memory, which copies read and write late.
   void add_pinned(const void* pointer, std::size_t bytes);
   bool remove_pinned(const void* pointer);
@@ -88,6 +92,7 @@ class Device {
 
   std::recursive_mutex mutex_;
   DeviceMemory memory_;
+  GlobalRaces races_{memory_};
   Machine machine_;
   std::map<std::string, const Kernel*> kernels_;
   std::map<std::string, const Variable*> variables_;

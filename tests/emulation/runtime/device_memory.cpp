@@ -35,6 +35,7 @@ DeviceMemory::DeviceMemory() {
   map_range(kGlobalBase, kGlobalSize, PROT_NONE);
   map_range(kGlobalStorage, kGlobalSize, PROT_READ | PROT_WRITE);
   map_range(kGlobalState, kGlobalSize, PROT_READ | PROT_WRITE);
+  map_range(kGlobalRaces, kRaceBytesPerByte * kGlobalSize, PROT_READ | PROT_WRITE);
 }
 
 u64 DeviceMemory::allocate(u64 bytes) {
@@ -63,6 +64,10 @@ void DeviceMemory::commit(u64 address) {
   std::memset(storage_of(address), 0xFF, bytes);
 }
 
+void DeviceMemory::clear_race_cells() {
+  release_pages(kGlobalRaces, kGlobalRaces + kRaceBytesPerByte * kGlobalSize);
+}
+
 bool DeviceMemory::is_usable(u64 address, u64 bytes) {
   const u8* const state = state_of(address);
   u8 common = kAllocated;
@@ -81,7 +86,14 @@ bool DeviceMemory::free(u64 address) {
   std::memset(state_of(address), 0, bytes);
   release_pages(storage, storage + bytes);
   release_pages(state, state + bytes);
+  const u64 races = kGlobalRaces + kRaceBytesPerByte * (address - kGlobalBase);
+  release_pages(races, races + kRaceBytesPerByte * bytes);
   return true;
+}
+
+u64 DeviceMemory::allocated_bytes(u64 address) const {
+  const auto it = allocations_.find(address);
+  return it == allocations_.end() || it->second.freed ? 0 : it->second.bytes;
 }
 
 bool DeviceMemory::is_allocated(u64 address, u64 bytes) const {

@@ -26,7 +26,12 @@ class DeviceMemory {
   void commit(u64 address);
   /// Whether `address` was the start of an allocation.
   bool free(u64 address);
+  /// The size of the live allocation that starts there; 0 if there is none.
+  u64 allocated_bytes(u64 address) const;
   u64 free_bytes() const { return kTotalBytes - allocated_; }
+
+  /// Makes all that the race check keeps zero.
+  static void clear_race_cells();
 
   static bool contains(u64 address) { return address - kGlobalBase < kGlobalSize; }
   /// Whether all bytes can be used now.

@@ -11,6 +11,7 @@
 #include <new>
 #include <numeric>
 #include <tuple>
+#include <unordered_map>
 
 #include "runtime/profile.h"
 
@@ -24,31 +25,6 @@ std::string to_text(const Extent& e) {
   return "(" + std::to_string(e.x) + ", " + std::to_string(e.y) + ", " + std::to_string(e.z) + ")";
 }
 
-std::string demangled(const char* name) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> text(
-      abi::__cxa_demangle(name, nullptr, nullptr, &status), &std::free);
-  return status == 0 ? text.get() : name;
-}
-
-}  // namespace
-
-std::string place(const Module& module, u32 site) {
-  const Site& s = module.sites[site];
-  std::string text;
-  if (s.file >= 0) {
-    text = std::string(module.files[s.file]) + ":" + std::to_string(s.line);
-    if (s.outer_file >= 0) {
-      text += ", inlined at " + std::string(module.files[s.outer_file]) + ":" +
-              std::to_string(s.outer_line);
-    }
-    text += ", ";
-  }
-  return text + module.ptx + ":" + std::to_string(s.ptx_line);
-}
-
-namespace {
-
 const char* to_text(FaultKind kind) {
   switch (kind) {
     case FaultKind::illegal_address:
@@ -59,6 +35,8 @@ const char* to_text(FaultKind kind) {
       return "uninitialised read";
     case FaultKind::shared_memory_race:
       return "shared memory race";
+    case FaultKind::global_memory_race:
+      return "global memory race";
     case FaultKind::deadlock:
       return "deadlock";
     case FaultKind::warp_misuse:
@@ -88,8 +66,10 @@ const char* to_text(FaultKind kind) {
 std::string access_text(Access access, u32 bytes) {
   switch (access) {
     case Access::read:
+    case Access::volatile_read:
       return "read of " + std::to_string(bytes) + " bytes";
     case Access::write:
+    case Access::volatile_write:
       return "write of " + std::to_string(bytes) + " bytes";
     case Access::atomic_read:
     case Access::atomic_write:
@@ -107,11 +87,33 @@ std::string hex(u64 x) {
   return text;
 }
 
-constexpr bool reads(Access a) { return a != Access::write && a != Access::atomic_write; }
-constexpr bool writes(Access a) { return a != Access::read && a != Access::atomic_read; }
-constexpr bool is_atomic(Access a) { return a != Access::read && a != Access::write; }
-
 }  // namespace
+
+const std::string& demangled(const char* name) {
+  static std::unordered_map<std::string, std::string> names;
+  std::string& text = names[name];
+  if (text.empty()) {
+    int status = 0;
+    const std::unique_ptr<char, decltype(&std::free)> found(
+        abi::__cxa_demangle(name, nullptr, nullptr, &status), &std::free);
+    text = status == 0 ? found.get() : name;
+  }
+  return text;
+}
+
+std::string place(const Module& module, u32 site) {
+  const Site& s = module.sites[site];
+  std::string text;
+  if (s.file >= 0) {
+    text = std::string(module.files[s.file]) + ":" + std::to_string(s.line);
+    if (s.outer_file >= 0) {
+      text += ", inlined at " + std::string(module.files[s.outer_file]) + ":" +
+              std::to_string(s.outer_line);
+    }
+    text += ", ";
+  }
+  return text + module.ptx + ":" + std::to_string(s.ptx_line);
+}
 
 LocalMemory::LocalMemory(std::size_t bytes) : bytes_(bytes) {
   void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
@@ -121,8 +123,9 @@ LocalMemory::LocalMemory(std::size_t bytes) : bytes_(bytes) {
 }
 LocalMemory::~LocalMemory() { munmap(data_, bytes_); }
 
-Machine::Machine(const DeviceMemory& memory)
+Machine::Machine(const DeviceMemory& memory, GlobalRaces& races)
     : memory_(memory),
+      races_(races),
       stacks_(true),
       threads_(kMaxThreadsPerBlock),
       warps_(kMaxThreadsPerBlock / 32),
@@ -132,6 +135,7 @@ Machine::Machine(const DeviceMemory& memory)
 
 Machine::Machine(const DeviceMemory& memory, Machine& lead)
     : memory_(memory),
+      races_(lead.races_),
       lead_(&lead),
       stacks_(false),
       threads_(kMaxThreadsPerBlock),
@@ -147,6 +151,7 @@ Grid Machine::prepare(const Kernel& kernel, Extent grid_extent, Extent block_ext
   Grid grid{this,           &kernel,   grid_extent, block_extent, dynamic_shared_bytes,
             dynamic_offset, parameters};
   fault_.reset();
+  static_cast<void>(demangled(kernel.name));  // a thread that reports a fault may lack the stack
   random_ = ScheduleRandom(seed);
   const std::size_t cells = (grid.shared_bytes() >> kernel.shared_granule) + 1;
   writes_.assign(cells, {});
@@ -276,11 +281,18 @@ void Machine::run_block(Grid& grid, Block& block) {
   }
 }
 
-/// A kernel whose threads never wait: each runs to its end, on the host's own stack.
-void Machine::run_in_turn(Grid& grid, Block& block) {
+void Machine::start_block(const Grid& grid, Block& block) {
   block.threads = threads_.data();
+  const Extent& e = grid.grid_extent;
+  races_.begin_block(block_order_,
+                     block.index.x + u64{e.x} * (block.index.y + u64{e.y} * block.index.z));
   ++epoch_;
   first_epoch_ = epoch_;
+}
+
+/// A kernel whose threads never wait: each runs to its end, on the host's own stack.
+void Machine::run_in_turn(Grid& grid, Block& block) {
+  start_block(grid, block);
   const u32 count = grid.threads_per_block();
   const u32 start = random_.below(count);
   // As much stack as a fiber has.
@@ -311,9 +323,7 @@ void Machine::run_as_fibers(Grid& grid, Block& block) {
 }
 
 void Machine::start_fibers(Grid& grid, Block& block) {
-  block.threads = threads_.data();
-  ++epoch_;
-  first_epoch_ = epoch_;
+  start_block(grid, block);
   const u32 count = grid.threads_per_block();
   block.warps = warps_.data();
   block.live = count;
@@ -612,6 +622,7 @@ void Machine::release_barrier(Grid& grid, Block& block) {
   if (sync_ != nullptr) sync_->pass_block_barrier(at_barrier_);
   idle_polls_ = 0;
   ++epoch_;
+  races_.barrier(block_order_);
   runnable_.swap(at_barrier_);
 }
 
@@ -698,6 +709,36 @@ u8* Thread::global_checked(u64 address, u32 bytes, u32 element, u32 used, Access
     for (u32 i = 0; i < bytes; ++i) marks[i] |= kInitialised;
   }
   return storage_of(address);
+}
+
+void Thread::check_global_read(u64 address, u32 bytes, u32 used, Access access, u32 site) {
+  Machine& machine = *grid->machine;
+  if (!machine.races_.read(machine.block_order_, index, address, bytes, used, is_strong(access)))
+      [[unlikely]] {
+    fail_race(address, bytes, access, site);
+  }
+}
+
+void Thread::check_global_write(u64 address, u32 bytes, Access access, u32 site) {
+  Machine& machine = *grid->machine;
+  GlobalRaces& races = machine.races_;
+  BlockOrder& order = machine.block_order_;
+  const bool ok = is_strong(access)
+                      ? races.write_strong(order, index, address, bytes, reads(access))
+                      : races.write(order, index, address, bytes, site);
+  if (!ok) [[unlikely]]
+    fail_race(address, bytes, access, site);
+}
+
+void Thread::fail_race(u64 address, u32 bytes, Access access, u32 site) {
+  fail(FaultKind::global_memory_race, site,
+       access_text(access, bytes) + " at " + hex(address) + ": " +
+           grid->machine->races_.describe_race());
+}
+
+void Thread::fence(bool all_blocks) {
+  Machine& machine = *grid->machine;
+  machine.races_.fence(machine.block_order_, index, all_blocks);
 }
 
 u8* Thread::shared(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site) {

@@ -7,6 +7,8 @@
 
 #include "runtime/device_memory.h"
 #include "runtime/fiber.h"
+#include "runtime/global_races.h"
+#include "runtime/report_text.h"
 #include "runtime/schedule_random.h"
 #include "runtime/synchronisation_state.h"
 #include "runtime/thread.h"
@@ -18,8 +20,6 @@ struct Fault {
   std::string report;
 };
 
-/// Where a site stands in the CUDA source and in the PTX.
-std::string place(const Module& module, u32 site);
 /// "read of 4 bytes".
 std::string access_text(Access access, u32 bytes);
 
@@ -41,7 +41,7 @@ class LocalMemory {
 /// Runs kernels: one block after the other, the threads of a block as fibers in a random order.
 class Machine {
  public:
-  explicit Machine(const DeviceMemory& memory);
+  Machine(const DeviceMemory& memory, GlobalRaces& races);
 
   static constexpr u32 kMaxThreadsPerBlock = 1024;
   static constexpr u32 kMaxSharedBytes = 227 << 10;
@@ -91,6 +91,7 @@ class Machine {
                u32 dynamic_shared_bytes, const u8* parameters, u64 seed);
   static Block block_at(const Grid& grid, u64 position);
   void run_block(Grid& grid, Block& block);
+  void start_block(const Grid& grid, Block& block);
   void run_in_turn(Grid& grid, Block& block);
   void run_as_fibers(Grid& grid, Block& block);
   void start_fibers(Grid& grid, Block& block);
@@ -128,6 +129,8 @@ class Machine {
   static constexpr u64 kIdlePollsOfTest = kMostIdlePolls / 200'000;
 
   const DeviceMemory& memory_;
+  GlobalRaces& races_;
+  BlockOrder block_order_;   // of the accesses of the present block to device memory
   Machine* lead_ = nullptr;  // of a cooperative launch that this one runs a block of
   std::vector<std::unique_ptr<Machine>> residents_;
   FiberStacks stacks_;

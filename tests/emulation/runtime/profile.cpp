@@ -105,9 +105,11 @@ std::string to_json(const LaunchKey& key, const LaunchProfile& launch) {
 Traffic traffic_of(Access access) {
   switch (access) {
     case Access::read:
+    case Access::volatile_read:
     case Access::atomic_read:
       return Traffic::load;
     case Access::write:
+    case Access::volatile_write:
     case Access::atomic_write:
       return Traffic::store;
     case Access::atomic_update:

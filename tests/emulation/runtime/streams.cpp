@@ -20,6 +20,14 @@ StreamQueue* Streams::find(cudaStream_t handle) {
 StreamQueue* Streams::create(bool waits_for_legacy) {
   StreamQueue& stream = *all_.emplace_back(std::make_unique<StreamQueue>());
   stream.waits_for_legacy = waits_for_legacy;
+  if (free_numbers_.empty()) {
+    stream.number = static_cast<u32>(counts_.size());
+    counts_.push_back(0);
+  } else {
+    stream.number = free_numbers_.back();
+    free_numbers_.pop_back();
+  }
+  stream.enqueued = stream.done = counts_[stream.number];
   live_.push_back(&stream);
   return &stream;
 }
@@ -30,7 +38,14 @@ void Streams::destroy(StreamQueue& stream) {
 }
 
 void Streams::forget_finished() {
-  std::erase_if(live_, [](const StreamQueue* s) { return s->destroyed && s->is_idle(); });
+  std::erase_if(live_, [this](const StreamQueue* stream) {
+    if (!stream->destroyed || !stream->is_idle()) return false;
+    join(finished_, stream->clock);
+    if (stream->waits_for_legacy) join(finished_blocking_, stream->clock);
+    counts_[stream->number] = stream->enqueued;
+    old_numbers_.push_back(stream->number);
+    return true;
+  });
 }
 
 Event* Streams::find(cudaEvent_t handle) {
@@ -45,28 +60,41 @@ Event* Streams::create_event() {
   return key;
 }
 
-StreamPoint Streams::enqueue(StreamQueue& stream, std::function<void()> run, StreamPoint after) {
-  Work work{{}, std::move(run)};
-  if (!is_done(after)) work.after.push_back(after);
+StreamPoint Streams::enqueue(StreamQueue& stream, std::function<void()> run,
+                             const StreamPoint& after) {
+  Work work;
+  work.run = std::move(run);
+  join(stream.clock, host_);
+  const auto wait_for = [&](const StreamPoint& point) {
+    join(stream.clock, *point.clock);
+    if (!is_done(point)) work.after.push_back(point);
+  };
+  if (after.stream != nullptr) wait_for(after);
   // Work of the legacy stream and of a blocking stream is ordered by the time when it was enqueued.
   if (&stream == legacy_) {
+    join(stream.clock, finished_blocking_);
     for (const StreamQueue* const other : live_) {
-      if (other != legacy_ && other->waits_for_legacy && !other->is_idle()) {
-        work.after.push_back({other, other->enqueued});
-      }
+      if (other != legacy_ && other->waits_for_legacy) wait_for(last_of(*other));
     }
-  } else if (stream.waits_for_legacy && !legacy_->is_idle()) {
-    work.after.push_back({legacy_, legacy_->enqueued});
+  } else if (stream.waits_for_legacy) {
+    wait_for(last_of(*legacy_));
   }
+  ++stream.enqueued;
+  if (stream.clock.size() <= stream.number) stream.clock.resize(stream.number + 1);
+  stream.clock[stream.number] = stream.enqueued;
+  work.end = last_of(stream);
+  StreamPoint end = work.end;
   stream.work.push_back(std::move(work));
-  const StreamPoint point{&stream, ++stream.enqueued};
   if (random_.below(4) == 0) run_some();
-  return point;
+  return end;
+}
+
+StreamPoint Streams::last_of(const StreamQueue& stream) {
+  return {&stream, stream.enqueued, std::make_shared<const StreamClock>(stream.clock)};
 }
 
 StreamPoint Streams::end_of(StreamQueue& stream) {
-  if (&stream == legacy_) return enqueue(stream, [] {});
-  return {&stream, stream.enqueued};
+  return &stream == legacy_ ? enqueue(stream, [] {}) : last_of(stream);
 }
 
 bool Streams::can_run(const StreamQueue& stream) {
@@ -94,14 +122,15 @@ bool Streams::run_next() {
                                                 });
   const Work work = std::move(chosen->work.front());
   chosen->work.pop_front();
-  running_ = true;
+  running_ = &work.end;
   work.run();
-  running_ = false;
+  running_ = nullptr;
   ++chosen->done;
   return true;
 }
 
-void Streams::wait_for(StreamPoint point) {
+void Streams::wait_for(const StreamPoint& point) {
+  if (point.stream == nullptr) return;
   draw_priorities();
   while (!is_done(point)) {
     // What work waits for was always enqueued before it, so something can run.
@@ -114,6 +143,7 @@ void Streams::wait_for(StreamPoint point) {
   while (beyond != 0 && (beyond == 1 || random_.below(2) == 0) && run_next()) {
   }
   forget_finished();
+  host_learns(*point.clock);
 }
 
 void Streams::wait_for_all() {
@@ -121,6 +151,36 @@ void Streams::wait_for_all() {
   while (run_next()) {
   }
   forget_finished();
+  for (const StreamQueue* const stream : live_) join(finished_, stream->clock);
+  host_learns(finished_);
+}
+
+void Streams::host_learns(const StreamClock& clock) {
+  join(host_, clock);
+  std::erase_if(old_numbers_, [this](u32 number) {
+    const bool known = number < host_.size() && host_[number] >= counts_[number];
+    if (known) free_numbers_.push_back(number);
+    return known;
+  });
+}
+
+bool Streams::query(const StreamQueue& stream) {
+  run_some();
+  StreamClock known;
+  for (const StreamQueue* const other : live_) {
+    if (other != &stream && (&stream != legacy_ || !other->waits_for_legacy)) continue;
+    if (!other->is_idle()) return false;
+    join(known, other->clock);
+  }
+  host_learns(known);
+  return true;
+}
+
+bool Streams::query(const StreamPoint& point) {
+  run_some();
+  if (!is_done(point)) return false;
+  if (point.stream != nullptr) host_learns(*point.clock);
+  return true;
 }
 
 void Streams::run_some() {
@@ -135,7 +195,7 @@ void Streams::clear() {
     stream->work.clear();
     stream->done = stream->enqueued;
   }
-  forget_finished();
+  wait_for_all();
 }
 
 }  // namespace velum::emulation

@@ -10,9 +10,6 @@ namespace {
 constexpr u32 kWarp = 32;
 constexpr u32 kAllBytes = ~u32{0};
 
-constexpr bool reads(Access a) { return a != Access::write && a != Access::atomic_write; }
-constexpr bool writes(Access a) { return a != Access::read && a != Access::atomic_read; }
-constexpr bool is_atomic(Access a) { return a != Access::read && a != Access::write; }
 constexpr bool is_reduction(BarrierUse use) {
   return use != BarrierUse::sync && use != BarrierUse::arrive;
 }
@@ -282,6 +279,7 @@ void Synchronisation::join_barrier(Thread* warp, u32 members, u32 site) {
   }
   barrier.arrived += kWarp;  // of a warp with fewer lanes too
   if (barrier.arrived < barrier.expected) return;
+  machine.races_.barrier(machine.block_order_);
   u32 result = 0;
   if (request.use == BarrierUse::all) result = barrier.votes == barrier.voters ? 1 : 0;
   if (request.use == BarrierUse::any) result = barrier.votes != 0 ? 1 : 0;
@@ -372,6 +370,7 @@ void Synchronisation::change_tx(Thread& t, u64 address, s64 bytes, u32 site) {
 
 void Synchronisation::complete_if_due(MBarrier& barrier) {
   if (barrier.pending != 0 || barrier.tx != 0) return;
+  machine_.races_.barrier(machine_.block_order_);
   ++barrier.phase;
   barrier.pending = barrier.expected;
   // The writes of bulk copies that count on this phase are the mbarrier's, at this time.

@@ -8,7 +8,30 @@
 
 namespace velum::emulation {
 
-enum class Access { read, write, atomic_read, atomic_write, atomic_update };
+/// Atomic and volatile accesses are strong: they do not race with each other in device memory. In
+/// shared memory only the atomic ones count.
+enum class Access {
+  read,
+  write,
+  volatile_read,
+  volatile_write,
+  atomic_read,
+  atomic_write,
+  atomic_update
+};
+constexpr bool reads(Access a) {
+  return a == Access::read || a == Access::volatile_read || a == Access::atomic_read ||
+         a == Access::atomic_update;
+}
+constexpr bool writes(Access a) {
+  return a == Access::write || a == Access::volatile_write || a == Access::atomic_write ||
+         a == Access::atomic_update;
+}
+constexpr bool is_atomic(Access a) {
+  return a == Access::atomic_read || a == Access::atomic_write || a == Access::atomic_update;
+}
+constexpr bool is_strong(Access a) { return a != Access::read && a != Access::write; }
+
 enum class Shuffle { up, down, bfly, idx };
 enum class Reduce { add_, min_, max_, and_, or_, xor_ };
 
@@ -17,6 +40,7 @@ enum class FaultKind {
   misaligned_address,
   uninitialised_read,
   shared_memory_race,
+  global_memory_race,
   deadlock,
   warp_misuse,
   division_by_zero,
@@ -112,7 +136,7 @@ class alignas(64) Thread {
         return shared(address - kSharedBase, Bytes, Element, Used, A, site);
       }
       if (address - kLocalBase < kWindowSize) return local(address - kLocalBase, Bytes, site);
-      if (address - kParamBase < kWindowSize && A == Access::read) {
+      if (address - kParamBase < kWindowSize && !writes(A)) {
         return const_cast<u8*>(parameter<Bytes>(address - kParamBase, site));
       }
       return global_checked(address, Bytes, Element, Used, A, site);
@@ -171,6 +195,8 @@ class alignas(64) Thread {
   void block_barrier(u32 barrier, u32 site);
   /// The same; gives the number of threads with a true predicate.
   u32 block_vote(u32 barrier, bool predicate, u32 site);
+  /// A fence, or the part of one in an instruction with an order; of all blocks or of this one.
+  void fence(bool all_blocks);
   /// Lets other threads run: after an instruction that a loop may spin on.
   void poll(u32 site);
 
@@ -203,32 +229,31 @@ class alignas(64) Thread {
 
   template <Access A, u32 Bytes, u32 Element, u32 Used>
   u8* global(u64 address, u32 site) {
-    const u64 offset = address - kGlobalBase;
-    if (offset < kGlobalSize && address % Bytes == 0) [[likely]] {
-      using Word = Unsigned<(Bytes > 8 ? 8 : Bytes)>;
-      constexpr Word kOnes = static_cast<Word>(0x0101010101010101);
-      constexpr bool kReads =
-          A == Access::read || A == Access::atomic_read || A == Access::atomic_update;
-      constexpr bool kWrites =
-          A == Access::write || A == Access::atomic_write || A == Access::atomic_update;
-      constexpr Word kCare = static_cast<Word>(
-          kOnes * (kAllocated | (kReads ? kInitialised : 0) | (kWrites ? kReadOnly : 0)));
-      constexpr Word kWant = static_cast<Word>(kOnes * (kAllocated | (kReads ? kInitialised : 0)));
-      u8* const state = state_of(address);
-      bool ok = true;
+    using Word = Unsigned<(Bytes > 8 ? 8 : Bytes)>;
+    constexpr Word kOnes = static_cast<Word>(0x0101010101010101);
+    constexpr Word kCare = static_cast<Word>(
+        kOnes * (kAllocated | (reads(A) ? kInitialised : 0) | (writes(A) ? kReadOnly : 0)));
+    constexpr Word kWant = static_cast<Word>(kOnes * (kAllocated | (reads(A) ? kInitialised : 0)));
+    bool ok = address - kGlobalBase < kGlobalSize && address % Bytes == 0;
+    if (ok) [[likely]] {
+      const u8* const state = state_of(address);
       for (u32 i = 0; i < Bytes; i += sizeof(Word)) {
         ok &= (load<Word>(state + i) & kCare) == kWant;
       }
-      if (ok) [[likely]] {
-        if constexpr (kWrites && !kReads) {
-          for (u32 i = 0; i < Bytes; i += sizeof(Word)) {
-            store<Word>(state + i, static_cast<Word>(kOnes * (kAllocated | kInitialised)));
-          }
-        }
-        return storage_of(address);
+    }
+    if (!ok) [[unlikely]] {
+      global_checked(address, Bytes, Element, Used, A, site);
+    } else if constexpr (writes(A) && !reads(A)) {
+      for (u32 i = 0; i < Bytes; i += sizeof(Word)) {
+        store<Word>(state_of(address) + i, static_cast<Word>(kOnes * (kAllocated | kInitialised)));
       }
     }
-    return global_checked(address, Bytes, Element, Used, A, site);
+    if constexpr (writes(A)) {
+      check_global_write(address, Bytes, A, site);
+    } else {
+      check_global_read(address, Bytes, Used, A, site);
+    }
+    return storage_of(address);
   }
   u8* local(u64 address, u32 bytes, u32 site) {
     if (address < kFirstLocal || address > local_end_ || bytes > local_end_ - address ||
@@ -238,6 +263,9 @@ class alignas(64) Thread {
     return local_ + address;
   }
   u8* global_checked(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site);
+  void check_global_read(u64 address, u32 bytes, u32 used, Access access, u32 site);
+  void check_global_write(u64 address, u32 bytes, Access access, u32 site);
+  [[noreturn]] void fail_race(u64 address, u32 bytes, Access access, u32 site);
   u8* shared(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site);
   void record(u64 address, u32 bytes, Access access, u32 site);
   [[noreturn]] void fail_local(u64 address, u32 bytes, u32 site);

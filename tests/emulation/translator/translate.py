@@ -735,11 +735,13 @@ class FunctionEmitter:
         count = self.count_of(g, registers)
         type_, size = g["T"], BITS[g["T"]] // 8
         order = g.get("O")
-        access = "atomic_read" if order in ("relaxed", "acquire") else "read"
+        access = {None: "read", "volatile": "volatile_read"}.get(order, "atomic_read")
         code = f"{{ const u8* const p = {self.pointer(source, g.get('S') or ('global' if '.nc' in self.instruction.opcode else None), access, size, count)}; "
         for i, register in enumerate(registers):
             if register != "_":
                 code += self.assign(register, f"load<{type_}>(p + {i * size})", type_) + " "
+        if order == "acquire":
+            code += self.fence(g["Q"]) + " "
         if order and self.space(g.get("S")) in ("global", "generic", "shared"):
             self.properties.waits = True
             self.properties.polls |= self.space(g.get("S")) != "shared"
@@ -751,8 +753,10 @@ class FunctionEmitter:
         registers = self.vector(source)
         count = self.count_of(g, registers)
         type_, size = g["T"], BITS[g["T"]] // 8
-        access = "atomic_write" if g.get("O") in ("relaxed", "release") else "write"
-        code = f"{{ u8* const p = {self.pointer(target, g.get('S'), access, size, count)}; "
+        order = g.get("O")
+        access = {None: "write", "volatile": "volatile_write"}.get(order, "atomic_write")
+        fence = self.fence(g["Q"]) + " " if order == "release" else ""
+        code = f"{{ {fence}u8* const p = {self.pointer(target, g.get('S'), access, size, count)}; "
         for i, register in enumerate(registers):
             code += f"store<{type_}>(p + {i * size}, {self.value(register, type_)}); "
         return code + "}"
@@ -769,9 +773,7 @@ class FunctionEmitter:
         targets = self.vector(target) if target != "_" else ["_"] * count
         self.count_of(g, targets)
         space = "global" if g.get("V") else g.get("S")  # a vector is in global memory
-        code = (
-            f"{{ u8* const p = {self.pointer(operands[0], space, 'atomic_update', size, count)}; "
-        )
+        code = f"u8* const p = {self.pointer(operands[0], space, 'atomic_update', size, count)}; "
         operation = f"atomic_{g['F']}<{type_}>"
         last = ""
         if type_ == "f32":
@@ -786,10 +788,21 @@ class FunctionEmitter:
             code += f"const {type_} x{i} = {operation}(p + {i * size}, {arguments}{last}); "
         for i, each in enumerate(targets):
             code += self.assign(each, f"x{i}", type_) + " "
-        return code + (f"t.poll({self.site()}); }}" if self.properties.waits else "}")
+        order = g.get("O")
+        fence = self.fence(g.get("Q")) + " "
+        code += fence if order in ("acquire", "acq_rel") else ""
+        code += f"t.poll({self.site()}); " if self.properties.waits else ""
+        return "{ " + (fence if order in ("release", "acq_rel") else "") + code + "}"
+
+    @staticmethod
+    def fence(scope):
+        """For the race check only: the emulation runs in program order."""
+        return f"t.fence({'false' if scope == 'cta' else 'true'});"
 
     def emit_ordering(self, g):
-        return "// the emulation runs in program order: " + self.instruction.opcode
+        if g.get("Q") in (None, "wait", "launch_dependents"):
+            return "// nothing to do, as the emulation runs in program order: " + self.instruction.opcode
+        return self.fence(g["Q"])
 
     def emit_prefetch(self, g):
         return "// a hint: " + self.instruction.opcode
