@@ -11,6 +11,7 @@
 
 #include "bindings.h"
 #include "he_objects.h"
+#include "key_of_call.h"
 #include "velum/dpsgd/accounting/distributed_noise.h"
 #include "velum/dpsgd/integer_noise.h"
 #include "velum/dpsgd/integer_rounding.h"
@@ -43,19 +44,6 @@ IntegerNoise noise_of(const std::string& name) {
   throw std::invalid_argument("plan_integer_noise: noise = \"" + name +
                               "\", expected discrete_gaussian or skellam");
 }
-
-/// A new key for every call, so that no position of a stream is ever used twice.
-struct KeyOfCall {
-  KeyOfCall(const char* function, const std::optional<py::bytes>& insecure_test_key)
-      : value(insecure_test_key.has_value()
-                  ? random_key_of(function, "insecure_test_key", *insecure_test_key)
-                  : kernels::secure_random_key()) {}
-  KeyOfCall(const KeyOfCall&) = delete;
-  KeyOfCall& operator=(const KeyOfCall&) = delete;
-  ~KeyOfCall() { kernels::wipe(value); }
-
-  kernels::RandomKey value;
-};
 
 py::array_t<std::int64_t> to_array(const std::vector<std::int64_t>& values) {
   return py::array_t<std::int64_t>(static_cast<py::ssize_t>(values.size()), values.data());

@@ -13,6 +13,7 @@ void bind_accounting(pybind11::module_& module);
 void bind_accounting_functions(pybind11::module_& accounting);
 void bind_audit(pybind11::module_& module);
 void bind_dpsgd(pybind11::module_& module);
+void bind_features(pybind11::module_& module);
 void bind_he(pybind11::module_& module);
 void bind_integer_noise(pybind11::module_& module);
 void bind_kernels(pybind11::module_& module);

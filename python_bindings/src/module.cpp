@@ -23,6 +23,7 @@ PYBIND11_MODULE(_core, module) {
   python::bind_he(module);
   python::bind_accounting(module);
   python::bind_integer_noise(module);
+  python::bind_features(module);
   python::bind_ledger(module);
   python::bind_dpsgd(module);
   python::bind_audit(module);

@@ -16,6 +16,7 @@ Train an unmodified torch.nn model under differential privacy, and say what was 
     ledger                 one budget for all runs on a data set
     audit                  is the claim true of your model, in the code that runs?
     integer_noise          exact noise that several clients add together
+    features               of images, at no cost; means and moments that are released
     per_sample_gradients   the gradient of every single loss, from the autograd graph
     per_sample_norms       their norms, without the gradients
     explain                how these are taken for your model, and at what cost
@@ -34,7 +35,7 @@ from . import _torch as _torch  # first: refuses another torch before the extens
 
 # isort: on
 from . import _html as _html
-from . import accounting, audit, he, integer_noise, kernels, ledger, plot
+from . import accounting, audit, features, he, integer_noise, kernels, ledger, plot
 from ._build_info import VERSION as __version__
 from ._core import BackendUnavailable, Clipping, CudaError, built_with_cuda
 from ._progress import progress
@@ -57,6 +58,7 @@ __all__ = [
     "integer_noise",
     "clipped_step",
     "explain",
+    "features",
     "kernels",
     "ledger",
     "per_sample_gradients",

@@ -212,6 +212,10 @@ def test_a_ledger_is_asked_before_every_vector(tmp_path):
         ({"noise_multiplier": None}, "expected noise_multiplier, or target_epsilon"),
         ({"target_epsilon": 1.0}, "expected one of them"),
         ({"bits": 30}, "bits = 30, expected 2 to 24"),
+        (
+            {"accountant": acc.RdpAccountant(acc.Neighbouring.REPLACE_ONE)},
+            "accountant is for REPLACE_ONE, expected one for neighbouring = ADD_OR_REMOVE_ONE",
+        ),
     ],
 )
 def test_what_is_out_of_range_is_refused(options, message):

@@ -9,9 +9,10 @@ from . import kernels
 from . import he
 from . import accounting
 from . import integer_noise
+from . import features
 from . import ledger
 from . import audit
-__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'PoissonSampler', 'PrivacyEngine', 'UserPoissonSampler', 'accounting', 'audit', 'built_with_cuda', 'explain', 'he', 'integer_noise', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms']
+__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'PoissonSampler', 'PrivacyEngine', 'UserPoissonSampler', 'accounting', 'audit', 'built_with_cuda', 'explain', 'features', 'he', 'integer_noise', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms']
 class CudaError(RuntimeError):
     """
     A CUDA call failed; the text names the call, the error and the place.

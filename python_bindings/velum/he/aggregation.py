@@ -270,6 +270,12 @@ class PrivateStateDictSum(StateDictSum):
         self.honest_owners = honest_owners
         self.label = label
         self.accountant = RdpAccountant(neighbouring) if accountant is None else accountant
+        relation = self.accountant.composition.neighbouring
+        if relation != neighbouring:
+            raise ValueError(
+                f"PrivateStateDictSum: accountant is for {relation.name}, expected one for "
+                f"neighbouring = {neighbouring.name}"
+            )
         self.release_guard = release_guard
         dimension = sum(int(np.prod(t.shape, dtype=np.int64)) for t in template.values())
 
