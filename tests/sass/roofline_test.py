@@ -323,6 +323,18 @@ class Files(unittest.TestCase):
             paths[1].write_text(json.dumps({"version": 1, "launches": launches}))
             return roofline.read_cases(paths[0], paths[1], only)
 
+    def test_a_record_holds_the_times_of_every_case_and_device(self):
+        row = {
+            "case": "a",
+            "device": "H200 SXM",
+            "seconds": roofline.Range(1.23456e-6, 2e-6),
+            "bound": "dram",
+        }
+        record = json.loads(roofline.record_of([row, {**row, "device": "B200"}]))
+        self.assertTrue(record["prediction"])
+        self.assertEqual([r["device"] for r in record["rows"]], ["H200 SXM", "B200"])
+        self.assertEqual(record["rows"][0]["seconds"], [1.235e-6, 2e-6])
+
     def test_launches_belong_to_the_case_of_their_label(self):
         other = launch(label="other")
         found = self.read([CASE, {**CASE, "name": "other"}], [other, launch(), launch()])
