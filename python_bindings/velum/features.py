@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ._core import features as _features
 from ._core.features import Preconditioner, ScatteringTransform
-from .accounting import Accountant, GaussianMechanism
+from .accounting import Accountant, GaussianMechanism, Neighbouring
 from .ledger import ReleaseGuard
 
 __all__ = [
@@ -98,6 +98,7 @@ def private_mean(
         (sum of the rows, clipped to C, + N(0, (noise_multiplier C)^2)) / public_count
 
     The release stands in the books before it is made: a Gaussian mechanism without sampling.
+    Adding or removing a row moves the sum by at most C, so the books must be for that relation.
 
     Args:
         rows: [n, size] private numbers; a row that is not finite adds nothing.
@@ -105,16 +106,18 @@ def private_mean(
         noise_multiplier: finite and > 0.
         public_count: the divisor, > 0. It is published, so it must be known beforehand and not be
             counted in the rows.
-        accountant: the books.
+        accountant: the books, for ADD_OR_REMOVE_ONE.
         label: of the release.
-        release_guard: asked before: a `velum.ledger.LedgerGuard`.
+        release_guard: asked before: a `velum.ledger.LedgerGuard`. It does not tell for which
+            relation its data set is kept: it must be this one.
         threads: to use.
 
     Returns:
         [size] float32.
 
     Raises:
-        ValueError: if a value is out of range. It may stand in the books then.
+        ValueError: if a value is out of range; it may stand in the books then. Also if the
+            books are for another neighbouring relation: then nothing was entered.
         velum.ledger.BudgetExceeded: if the guard refuses: nothing is released.
     """
     array = np.asarray(rows, np.float32)
@@ -256,6 +259,13 @@ def _enter(
 ) -> None:
     """Writes Gaussian releases without sampling into the books."""
     mechanisms = [GaussianMechanism(multiplier) for multiplier in noise_multipliers]
+    # The mechanism is for either relation, with noise relative to the sensitivity under it: where a
+    # row is replaced that is twice what the noise is drawn for.
+    relation = accountant.composition.neighbouring
+    if relation != Neighbouring.ADD_OR_REMOVE_ONE:
+        raise ValueError(
+            f"{label}: accountant is for {relation.name}, expected one for ADD_OR_REMOVE_ONE"
+        )
     if release_guard is not None:
         for mechanism in mechanisms:
             release_guard.before_release(mechanism, label)
