@@ -179,6 +179,34 @@ def test_examples_are_protected_where_the_caller_bounds_them():
     assert abs(models.pack(state_dict)[40] - limit) < 8 * deviation
 
 
+def skellam_log2_tail(variance, least):
+    """log2 P(|X| >= least), X the difference of two Poisson numbers: term by term."""
+    mean = variance / 2
+
+    def log_probability(k):
+        return k * math.log(mean) - mean - math.lgamma(k + 1)
+
+    logs = [
+        log_probability(k) + log_probability(j)
+        for j in range(int(mean + 40 * math.sqrt(mean)) + 60)
+        for k in range(least + j, least + j + 60)
+    ]
+    largest = max(logs)
+    return (largest + math.log(2 * sum(math.exp(x - largest) for x in logs))) / math.log(2)
+
+
+@pytest.mark.parametrize("variance", [0.01, 1.0, 25.0, 400.0, 4000.0])
+def test_hardly_any_noise_is_cut_off(variance):
+    noise = integer_noise.plan_integer_noise("skellam", variance=variance, honest_clients=1)
+    most = aggregation._largest_noise(noise)
+    assert -130 < skellam_log2_tail(variance, most + 1) < -100
+    noise = integer_noise.plan_integer_noise(
+        "discrete_gaussian", variance=4 * variance + 1, honest_clients=1
+    )
+    exponent = (aggregation._largest_noise(noise) + 1) ** 2 / (2 * noise.share_variance)
+    assert 2 * math.exp(-exponent) < 2**-100  # sub-Gaussian with that parameter
+
+
 def test_a_ledger_is_asked_before_every_vector(tmp_path):
     ledger = books.Ledger.create(tmp_path / "books.db")
     ledger.add_data_set("survey", epsilon=3.0, delta=1e-6, accountant="rdp")

@@ -194,10 +194,12 @@ class PrivateStateDictSum(StateDictSum):
 
     "example": one example of one owner, which moves the owner's state_dict by at most
     `clipping_norm` in L2. The caller sees to that, by a sum of clipped per-sample gradients for
-    example; nothing is clipped as a whole, and numbers are rounded to the nearest.
+    example, in float64: a sum in float32 may be rounded by more than a step. Nothing is clipped as a
+    whole, and numbers are rounded to the nearest.
 
-    Sums of integers are exact, so epsilon is about what is really sent: towards everybody else
-    together, those who add up, see the sum and all but `honest_owners` owners among them. Owners who
+    Sums of integers are exact, so epsilon is about what is really sent, but for what no delta that
+    is asked for tells from it: a coordinate with its share is cut off at the end of its `bits`, with a
+    probability below 2**-100. It holds towards everybody else together, those who add up, see the sum and all but `honest_owners` owners among them. Owners who
     may leave before the end of a round, or collude, do not count as honest (docs/accounting.md,
     "Noise from many clients"; docs/threat_model.md). Sampling of owners or examples is not counted.
 
@@ -240,14 +242,15 @@ class PrivateStateDictSum(StateDictSum):
                 the least that keeps `rounds` sums within (target_epsilon, target_delta).
             target_epsilon, target_delta, rounds: the budget; only without a noise_multiplier.
             unit: "owner" or "example".
-            largest: numbers of a state_dict of larger magnitude are cut off. By default C, which cuts
-                off nothing of an owner's vector; with "example" it must be said.
+            largest: no number of a state_dict of at most this magnitude is cut off. By default C, which
+                holds an owner's vector; with "example" it must be said.
             neighbouring: of the unit: present or absent, or another one in its place.
             noise: "discrete_gaussian" or "skellam"; see `velum.integer_noise.plan_integer_noise`.
             bits: that a number takes on its way, 2 to 24, with owners * 2**bits at most 2**31. The
                 more, the finer `step`.
             accountant: the books, an `RdpAccountant` for `neighbouring`; by default an empty one.
-            release_guard: asked before every vector: a `velum.ledger.LedgerGuard`.
+            release_guard: asked before every vector: a `velum.ledger.LedgerGuard`. It does not tell
+                what its data set is kept for: it must be `neighbouring`, and this unit.
             label: of the releases in the books.
 
         Raises:
@@ -412,8 +415,7 @@ class _PrivateVectors:
             self.noise = integer_noise.plan_integer_noise(
                 noise, variance=variance, honest_clients=honest_owners
             )
-            # Noise beyond twelve standard deviations has a probability below 2**-100.
-            self.limit = self.room - math.ceil(12 * math.sqrt(self.noise.share_variance)) - 1
+            self.limit = self.room - _largest_noise(self.noise)
             if largest / self.step + 1 <= self.limit:
                 self.mechanism = self.noise.mechanism(dimension, sensitivity)
                 return
@@ -435,3 +437,22 @@ class _PrivateVectors:
         values = np.clip(integers, -self.limit, self.limit) + share
         vector: npt.NDArray[np.int32] = np.clip(values, -self.room, self.room).astype(np.int32)
         return vector
+
+
+def _largest_noise(noise: integer_noise.IntegerNoisePlan) -> int:
+    """What a coordinate of a share exceeds in magnitude with a probability below 2**-100."""
+    variance = noise.share_variance
+    if noise.noise == "discrete_gaussian":
+        # P(|X| >= t) <= 2 exp(-t^2 / (2 variance)): arXiv 2004.00010, Corollary 9.
+        return math.ceil(12 * math.sqrt(variance)) + 1
+
+    def exponent(t: int) -> float:
+        """Of the Chernoff bound 2 exp(-x) of P(|X| >= t), at its best point asinh(t / variance)."""
+        best = math.asinh(t / variance)
+        return t * best - 2 * variance * math.sinh(best / 2) ** 2
+
+    # Skellam noise of a small variance has the tails of a Poisson distribution, which are heavier.
+    most = math.ceil(12 * math.sqrt(variance)) + 1
+    while exponent(most + 1) < 72:  # 2 exp(-72) < 2^-102
+        most += max(1, most // 64)
+    return most
