@@ -5,6 +5,8 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <new>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -79,7 +81,12 @@ class CachedMemory {
       error = cudaMalloc(&pointer, size);
     }
     VELUM_CUDA_CHECK(error);
-    sizes_[pointer] = size;
+    try {
+      sizes_[pointer] = size;
+    } catch (...) {
+      static_cast<void>(cudaFree(pointer));
+      throw;
+    }
     return pointer;
   }
 
@@ -88,12 +95,10 @@ class CachedMemory {
     const auto found = sizes_.find(pointer);
     const std::size_t size = found->second;
     sizes_.erase(found);
-    if (limit() == 0) {
+    if (limit() == 0 || !leave(size, pointer)) {
       static_cast<void>(cudaFree(pointer));
       return;
     }
-    left_.emplace_back(size, pointer);
-    left_bytes_ += size;
     if (left_bytes_ * 2 > limit()) {
       reclaim();
       trim(limit() / 2);
@@ -114,13 +119,30 @@ class CachedMemory {
     const std::size_t unit = std::max<std::size_t>(std::bit_floor(bytes) / 8, 512);
     return (bytes + unit - 1) / unit * unit;
   }
-  /// Makes what was left free for use. After an error nothing is: the work may still run.
-  void reclaim() {
+  /// False without host memory to note the block in.
+  bool leave(std::size_t size, void* pointer) noexcept {
+    try {
+      left_.emplace_back(size, pointer);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    left_bytes_ += size;
+    return true;
+  }
+  /// Makes what was left free for use. After an error nothing is: the work may still run. Without
+  /// host memory the rest stays where it is.
+  void reclaim() noexcept {
     if (cudaDeviceSynchronize() != cudaSuccess) return;
-    for (const auto& [size, pointer] : left_) free_.emplace(size, pointer);
-    free_bytes_ += left_bytes_;
-    left_.clear();
-    left_bytes_ = 0;
+    try {
+      while (!left_.empty()) {
+        const auto [size, pointer] = left_.back();
+        free_.emplace(size, pointer);
+        free_bytes_ += size;
+        left_bytes_ -= size;
+        left_.pop_back();
+      }
+    } catch (const std::bad_alloc&) {
+    }
   }
   /// Gives the largest blocks back until no more than `most` bytes are free for use.
   void trim(std::size_t most) {
