@@ -99,6 +99,7 @@ def private_mean(
 
     The release stands in the books before it is made: a Gaussian mechanism without sampling.
     Adding or removing a row moves the sum by at most C, so the books must be for that relation.
+    A row is what is protected: in books about users, one row must be all of a user.
 
     Args:
         rows: [n, size] private numbers; a row that is not finite adds nothing.

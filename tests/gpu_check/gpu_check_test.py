@@ -228,6 +228,13 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertEqual([s["result"] for s in report["steps"]], ["FAILED", "FAILED"])
 
+    def test_steps_that_a_bundle_does_not_have_are_a_failure(self):
+        self.tree.test("one_test", "pass")
+        done, report, _ = self.tree.run("--only", "build", "suite")
+        self.assertEqual(done.returncode, 1)
+        self.assertIsNone(report)
+        self.assertIn("nothing to do", done.stderr)
+
     def test_an_error_inside_a_benchmark_is_a_failure(self):
         self.tree.benchmark("a_bench", ["BM_X/threads:0"], error="BM_X", message="no CUDA device")
         done, report, text = self.tree.run("--only", "benchmarks")
@@ -327,7 +334,7 @@ class Bundle(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertFalse((Path(folder) / "b.tar.xz.part").exists())
             with tarfile.open(Path(folder) / "b.tar.xz") as archive:
-                archive.extractall(Path(folder) / "elsewhere", filter="data")
+                archive.extractall(Path(folder) / "elsewhere")
             top = Path(folder) / "elsewhere" / "velum-gpu-check"
             manifest = json.loads((top / "build/cuda/gpu-check.json").read_text())
             self.assertEqual(list(manifest["tests"]), ["c_test"])
