@@ -51,6 +51,21 @@ if(VELUM_CCACHE AND PROJECT_IS_TOP_LEVEL)
   endforeach()
 endif()
 
+# pip says no number of jobs, and ninja would take the cores and two more. A source with torch's headers
+# needs 2 GiB. CMAKE_BUILD_PARALLEL_LEVEL asks for less.
+if(SKBUILD)
+  cmake_host_system_information(RESULT velum_cores QUERY NUMBER_OF_LOGICAL_CORES)
+  cmake_host_system_information(RESULT velum_mib QUERY AVAILABLE_PHYSICAL_MEMORY)
+  math(EXPR velum_jobs "${velum_mib} / 2048")
+  if(velum_jobs GREATER velum_cores)
+    set(velum_jobs ${velum_cores})
+  elseif(velum_jobs LESS 1)
+    set(velum_jobs 1)
+  endif()
+  set_property(GLOBAL PROPERTY JOB_POOLS velum_compile=${velum_jobs})
+  set(CMAKE_JOB_POOL_COMPILE velum_compile)
+endif()
+
 if(VELUM_WITH_CUDA)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     # Machine code for A100 and H100; PTX of the newest for everything later.
