@@ -32,7 +32,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
 import sys
 import tempfile
@@ -50,184 +49,46 @@ from support.recording import (
 )
 
 OPACUS = ["opacus==1.6.0", "numpy==2.4.6", "opt-einsum==3.4.0", "scipy==1.16.3"]
+PYTEST_BENCHMARK = ["pytest-benchmark==5.3.1", "py-cpuinfo==9.0.0"]  # for record_python.py
 MODELS = ["tanh_cnn", "mlp", "groupnorm_cnn", "transformer", "gru", "lstm", "embedding"]
 PYTHON_KINDS = ["plain", "hooks", "ghost"]
 BATCH = 256
+PYTHON_STEPS = ROOT / "benchmarks" / "support" / "python_steps.py"
 
 
 # ---- Opacus, in its own environment -------------------------------------------------------------
 
 
-def make_steps(name: str, kinds: list[str]) -> tuple[dict[str, object], dict[str, str]]:
-    """A function for each kind of step of a model; and why a kind has none."""
-    import opacus.layers
-    import torch
-    from opacus.grad_sample import GradSampleModule, GradSampleModuleFastGradientClipping
-    from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
-    from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
-    from torch import nn
-
-    class Transformer(nn.Module):
-        def __init__(self):
-            super().__init__()
-            layer = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True)
-            self.embedding = nn.Embedding(1000, 128)
-            self.encoder = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
-            self.head = nn.Linear(128, 10)
-
-        def forward(self, tokens):
-            return self.head(self.encoder(self.embedding(tokens)).mean(1))
-
-    class Recurrent(nn.Module):
-        def __init__(self, layer: type[nn.Module]):
-            super().__init__()
-            self.layer = layer(28, 128, batch_first=True)
-            self.head = nn.Linear(128, 10)
-
-        def forward(self, images):
-            return self.head(self.layer(images.squeeze(1))[0][:, -1])
-
-    class EmbeddingClassifier(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.embedding = nn.Embedding(100_000, 64)
-            self.head = nn.Linear(64, 10)
-
-        def forward(self, tokens):
-            return self.head(self.embedding(tokens).mean(1))
-
-    def make(private: bool) -> nn.Module:
-        if name == "tanh_cnn":
-            return nn.Sequential(
-                nn.Conv2d(1, 16, 8, 2, 3), nn.Tanh(), nn.MaxPool2d(2, 1),
-                nn.Conv2d(16, 32, 4, 2), nn.Tanh(), nn.MaxPool2d(2, 1),
-                nn.Flatten(), nn.Linear(512, 32), nn.Tanh(), nn.Linear(32, 10),
-            )  # fmt: skip
-        if name == "mlp":
-            return nn.Sequential(
-                nn.Flatten(), nn.Linear(784, 1024), nn.ReLU(),
-                nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10),
-            )  # fmt: skip
-        if name == "transformer":
-            model = Transformer()
-            for layer in model.encoder.layers if private else []:  # as ModuleValidator.fix does
-                layer.self_attn = opacus.layers.DPMultiheadAttention(
-                    128, 4, dropout=0.0, batch_first=True
-                )
-            return model
-        if name == "gru":
-            return Recurrent(opacus.layers.DPGRU if private else nn.GRU)
-        if name == "lstm":
-            return Recurrent(opacus.layers.DPLSTM if private else nn.LSTM)
-        if name == "embedding":
-            return EmbeddingClassifier()
-
-        def block(channels_in: int, channels_out: int) -> list[nn.Module]:
-            conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-            return [conv, nn.GroupNorm(8, channels_out), nn.ReLU()]
-
-        return nn.Sequential(
-            *block(1, 32), *block(32, 32), nn.MaxPool2d(2), *block(32, 64), nn.MaxPool2d(2),
-            *block(64, 64), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
-        )  # fmt: skip
-
-    def sgd(module: nn.Module) -> torch.optim.SGD:
-        return torch.optim.SGD(module.parameters(), 0.01)
-
-    torch.manual_seed(1)
-    vocabulary = {"transformer": 1000, "embedding": 100_000}.get(name)
-    x = torch.randint(vocabulary, (BATCH, 64)) if vocabulary else torch.randn(BATCH, 1, 28, 28)
-    y = torch.randint(10, (BATCH,))
-    private = {
-        "noise_multiplier": 1.0,
-        "max_grad_norm": 1.0,
-        "expected_batch_size": BATCH,
-        "loss_reduction": "mean",
-    }
-
-    def parts(kind: str):
-        if kind == "plain":
-            model = make(private=False)
-            return model, sgd(model), nn.CrossEntropyLoss()
-        if kind == "hooks":
-            model = GradSampleModule(make(private=True))
-            return model, DPOptimizer(sgd(model), **private), nn.CrossEntropyLoss()
-        model = GradSampleModuleFastGradientClipping(
-            make(private=True), max_grad_norm=1.0, use_ghost_clipping=True, loss_reduction="mean"
-        )
-        optimizer = DPOptimizerFastGradientClipping(sgd(model), **private)
-        loss = DPLossFastGradientClipping(
-            model, optimizer, nn.CrossEntropyLoss(), loss_reduction="mean"
-        )
-        return model, optimizer, loss
-
-    steps, failures = {}, {}
-    for kind in kinds:
-        try:
-            model, optimizer, loss = parts(kind)
-
-            def step(model=model, optimizer=optimizer, loss=loss):
-                optimizer.zero_grad()
-                loss(model(x), y).backward()
-                optimizer.step()
-
-            step()  # the warm-up
-            steps[kind] = step
-        except Exception as error:
-            failures[kind] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-    return steps, failures
-
-
-def within_memory() -> None:
-    """Turns what this machine cannot hold into an error of the allocation."""
-    import resource
-
-    status = Path("/proc/self/status").read_text()
-    size = int(re.search(r"^VmSize:\s*(\d+)", status, re.MULTILINE).group(1)) << 10
-    info = Path("/proc/meminfo").read_text()
-    available = int(re.search(r"^MemAvailable:\s*(\d+)", info, re.MULTILINE).group(1)) << 10
-    limit = size + available * 3 // 4
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
 def measure_opacus(model: str, kinds: list[str], repeats: int, threads: int) -> None:
-    """Runs in the environment of Opacus. Of several kinds it prints the milliseconds, each in turn;
-    of one kind the peak of memory."""
+    """Runs in the environment of Opacus: prints the milliseconds of each kind, taken in turn."""
     import time
     import warnings
 
     warnings.filterwarnings("ignore")
-    import opacus  # noqa: F401  before the memory is looked at
     import torch
+    from support import python_steps
 
     torch.set_num_threads(threads)
-    within_memory()
-
-    def resident(field: str) -> int:
-        status = Path("/proc/self/status").read_text()
-        return int(re.search(rf"^{field}:\s*(\d+)", status, re.MULTILINE).group(1)) << 10
-
-    before = resident("VmRSS")
-    steps, failures = make_steps(model, kinds)
-    result: dict[str, object] = {"failures": failures}
-    if len(kinds) > 1:
-        best = dict.fromkeys(steps, float("inf"))
-        for _ in range(repeats):
-            for kind, step in steps.items():
-                start = time.perf_counter()
-                step()
-                best[kind] = min(best[kind], (time.perf_counter() - start) * 1e3)
-        result["milliseconds"] = best
-    elif steps:
-        Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
-        for _ in range(2):
-            steps[kinds[0]]()
-        result["peak_mb"] = (resident("VmHWM") - before) * 1e-6
-    json.dump(result, sys.stdout)
+    python_steps.within_memory()
+    steps, failures = {}, {}
+    for kind in kinds:
+        try:
+            step = python_steps.make_step(model, kind, BATCH)
+            step()  # the warm-up
+            steps[kind] = step
+        except Exception as error:
+            failures[kind] = python_steps.reason(error)
+    best = dict.fromkeys(steps, float("inf"))
+    for _ in range(repeats):
+        for kind, step in steps.items():
+            start = time.perf_counter()
+            step()
+            best[kind] = min(best[kind], (time.perf_counter() - start) * 1e3)
+    json.dump({"failures": failures, "milliseconds": best}, sys.stdout)
 
 
 def opacus_python(folder: Path) -> Path:
-    """The interpreter of an environment with Opacus and velum's torch; made where it is missing."""
+    """The interpreter of an environment with Opacus and what .venv has; made where it is missing."""
     base = ROOT / ".venv" / "bin" / "python"
     if not base.exists():
         raise Failure(f"{base} is missing: run scripts/setup first")
@@ -238,7 +99,7 @@ def opacus_python(folder: Path) -> Path:
         own = run([python, "-c", paths], "asking for the packages of the new environment").strip()
         (Path(own) / "velum_torch.pth").write_text(shared + "\n")
 
-    return python_with(OPACUS, folder, "Opacus", base, share_torch)
+    return python_with(OPACUS + PYTEST_BENCHMARK, folder, "Opacus", base, share_torch)
 
 
 # ---- velum --------------------------------------------------------------------------------------
@@ -288,7 +149,9 @@ def peaks(program: Path, python: Path, model: str, threads: int) -> dict[str, fl
         if kind == "velum":
             result["velum_first_peak_mb"] = entry["first_peak_mb"]
     for kind, name in zip(PYTHON_KINDS, ("plain_python", "opacus_hooks", "opacus_ghost")):
-        measured = run_opacus(python, model, [kind], 1, threads, dict(os.environ))
+        options = ["--batch", str(BATCH), "--threads", str(threads)]
+        output = run([python, PYTHON_STEPS, model, kind, *options], "the memory of Opacus")
+        measured = json.loads(output.splitlines()[-1])
         result[f"{name}_peak_mb"] = measured.get("peak_mb")
     return result
 

@@ -30,7 +30,7 @@ def run(command: list[str | Path], what: str, **more) -> str:
     except OSError as error:
         raise Failure(f"{what}: {error}") from error
     if done.returncode != 0:
-        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
+        tail = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-12:])
         raise Failure(f"{what} ended with {done.returncode}:\n{tail}")
     return done.stdout
 
