@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ._core import features as _features
 from ._core.features import Preconditioner, ScatteringTransform
 from .accounting import Accountant, GaussianMechanism, Neighbouring
-from .ledger import ReleaseGuard
+from .ledger import ReleaseGuard, check_relation
 
 __all__ = [
     "Preconditioner",
@@ -109,16 +109,15 @@ def private_mean(
             counted in the rows.
         accountant: the books, for ADD_OR_REMOVE_ONE.
         label: of the release.
-        release_guard: asked before: a `velum.ledger.LedgerGuard`. It does not tell for which
-            relation its data set is kept: it must be this one.
+        release_guard: asked before: a `velum.ledger.LedgerGuard`, of a data set for that relation.
         threads: to use.
 
     Returns:
         [size] float32.
 
     Raises:
-        ValueError: if a value is out of range; it may stand in the books then. Also if the
-            books are for another neighbouring relation: then nothing was entered.
+        ValueError: if a value is out of range; it may stand in the books then. Also if the books or
+            the ledger are for another neighbouring relation: then nothing was entered.
         velum.ledger.BudgetExceeded: if the guard refuses: nothing is released.
     """
     array = np.asarray(rows, np.float32)
@@ -267,6 +266,7 @@ def _enter(
         raise ValueError(
             f"{label}: accountant is for {relation.name}, expected one for ADD_OR_REMOVE_ONE"
         )
+    check_relation(release_guard, Neighbouring.ADD_OR_REMOVE_ONE, label)
     if release_guard is not None:
         for mechanism in mechanisms:
             release_guard.before_release(mechanism, label)

@@ -20,9 +20,9 @@ from torch.utils.hooks import RemovableHandle
 
 from . import _core
 from ._core import Clipping
-from .accounting import Accountant, PrivacyStatement, TrainingReport, make_accountant
+from .accounting import Accountant, Neighbouring, PrivacyStatement, TrainingReport, make_accountant
 from .data import Drawn, Listener, PoissonDataLoader
-from .ledger import ReleaseGuard
+from .ledger import ReleaseGuard, check_relation
 
 __all__ = ["BatchMemoryManager", "PrivacyEngine", "clipped_step"]
 
@@ -125,6 +125,7 @@ class PrivacyEngine:
                 "make_private: module is private already, through this engine or another one; call "
                 "detach() of that engine first"
             )
+        check_relation(release_guard, Neighbouring.ADD_OR_REMOVE_ONE, "make_private")
         loader = PoissonDataLoader(
             data_loader,
             user_of_sample=user_of_sample,

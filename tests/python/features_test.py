@@ -201,19 +201,24 @@ def test_a_guard_may_refuse(tmp_path):
     assert books.status("survey").spent.total_count == 1
 
 
-def test_books_where_a_row_is_replaced_are_refused(tmp_path):
+@pytest.mark.parametrize("which", ["accountant", "release_guard"])
+def test_books_where_a_row_is_replaced_are_refused(tmp_path, which):
     # Replacing a row moves the sum by 2 C: noise of 8 C is of multiplier 4 in such books, not 8.
+    relations = {"accountant": acc.Neighbouring.ADD_OR_REMOVE_ONE} | {
+        which: acc.Neighbouring.REPLACE_ONE
+    }
     books = ledger.Ledger.create(tmp_path / "books.db")
-    books.add_data_set("survey", epsilon=9.0, delta=1e-5)
-    accountant = acc.PldAccountant(acc.Neighbouring.REPLACE_ONE)
+    kept_for = relations.get("release_guard", acc.Neighbouring.ADD_OR_REMOVE_ONE)
+    books.add_data_set("survey", epsilon=9.0, delta=1e-5, neighbouring=kept_for)
+    accountant = acc.PldAccountant(relations["accountant"])
     options = {
         "clipping_norm": 1.0,
         "accountant": accountant,
         "release_guard": ledger.LedgerGuard(books, "survey", "run"),
     }
-    with pytest.raises(ValueError, match="accountant is for REPLACE_ONE"):
+    with pytest.raises(ValueError, match=f"{which} is .*for REPLACE_ONE"):
         features.private_mean(rows_of(), noise_multiplier=8.0, public_count=200, **options)
-    with pytest.raises(ValueError, match="accountant is for REPLACE_ONE"):
+    with pytest.raises(ValueError, match=f"{which} is .*for REPLACE_ONE"):
         features.private_second_moments(
             rows_of(),
             np.zeros(24),

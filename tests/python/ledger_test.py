@@ -140,6 +140,28 @@ def test_releases_made_elsewhere_are_read(ledger):
         books.parse_foreign_releases("census")
 
 
+def test_training_is_refused_where_an_example_is_replaced(ledger):
+    # Of all samples a step is a Gaussian mechanism, which is for either relation: the ledger would
+    # take noise of sigma C for sigma 2 C.
+    ledger.add_data_set("panel", epsilon=9.0, delta=1e-5, neighbouring=acc.Neighbouring.REPLACE_ONE)
+    guard = books.LedgerGuard(ledger, "panel", "run-2", block=4)
+    assert guard.neighbouring == acc.Neighbouring.REPLACE_ONE
+    model = nn.Linear(3, 2)
+    data = TensorDataset(torch.randn(8, 3), torch.randint(2, (8,)))
+    with pytest.raises(
+        ValueError, match="make_private: release_guard is of a data set kept for REPL"
+    ):
+        PrivacyEngine().make_private(
+            module=model,
+            optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+            data_loader=DataLoader(data, batch_size=8),
+            noise_multiplier=2.0,
+            max_grad_norm=1.0,
+            release_guard=guard,
+        )
+    assert ledger.status("panel").spent.total_count == 0
+
+
 def test_training_stops_at_its_budget(ledger):
     torch.manual_seed(1)
     model = nn.Linear(3, 2)

@@ -223,6 +223,23 @@ def test_a_ledger_is_asked_before_every_vector(tmp_path):
     assert models.get_epsilon(1e-6) <= 3.0
 
 
+def test_a_ledger_of_another_relation_is_refused(tmp_path):
+    ledger = books.Ledger.create(tmp_path / "books.db")
+    ledger.add_data_set(
+        "survey",
+        epsilon=3.0,
+        delta=1e-6,
+        accountant="rdp",
+        neighbouring=acc.Neighbouring.REPLACE_ONE,
+    )
+    guard = books.LedgerGuard(ledger, "survey", "run")
+    with pytest.raises(
+        ValueError, match="kept for REPLACE_ONE, expected one for ADD_OR_REMOVE_ONE"
+    ):
+        make(release_guard=guard)
+    make(release_guard=guard, neighbouring=acc.Neighbouring.REPLACE_ONE)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

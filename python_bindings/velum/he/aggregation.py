@@ -53,7 +53,7 @@ from .._core.he.aggregation import (
     to_numbers,
 )
 from ..accounting import Accountant, Neighbouring, PrivacyStatement, RdpAccountant
-from ..ledger import ReleaseGuard
+from ..ledger import ReleaseGuard, check_relation
 from .threshold import AlreadyUsed, OnceDirectory
 
 __all__ = [
@@ -249,8 +249,8 @@ class PrivateStateDictSum(StateDictSum):
             bits: that a number takes on its way, 2 to 24, with owners * 2**bits at most 2**31. The
                 more, the finer `step`.
             accountant: the books, an `RdpAccountant` for `neighbouring`; by default an empty one.
-            release_guard: asked before every vector: a `velum.ledger.LedgerGuard`. It does not tell
-                what its data set is kept for: it must be `neighbouring`, and this unit.
+            release_guard: asked before every vector: a `velum.ledger.LedgerGuard`, of a data set for
+                `neighbouring` and of this unit.
             label: of the releases in the books.
 
         Raises:
@@ -279,6 +279,7 @@ class PrivateStateDictSum(StateDictSum):
                 f"PrivateStateDictSum: accountant is for {relation.name}, expected one for "
                 f"neighbouring = {neighbouring.name}"
             )
+        check_relation(release_guard, neighbouring, "PrivateStateDictSum")
         self.release_guard = release_guard
         dimension = sum(int(np.prod(t.shape, dtype=np.int64)) for t in template.values())
 
