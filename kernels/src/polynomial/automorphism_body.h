@@ -55,7 +55,7 @@ struct AutomorphismTask {
 /// once for them.
 template <AutomorphismForm kForm, typename Word>
 struct AutomorphismBody {
-  static constexpr std::int64_t kRows = 4;
+  static constexpr std::uint32_t kRows = 4;
 
   AutomorphismTask<Word> task;
 
@@ -67,18 +67,29 @@ struct AutomorphismBody {
     const auto i = static_cast<std::uint32_t>(index) & (map.degree() - 1);
     const std::uint32_t source =
         kForm == AutomorphismForm::kNtt ? map.source_of_value(i) : map.source_of_coefficient(i);
+    const bool negative = kForm == AutomorphismForm::kCoefficient && source >> map.log_degree != 0;
     const auto limbs = static_cast<std::uint32_t>(task.out.limbs);
     const auto rows = static_cast<std::uint32_t>(task.out.polys) * limbs;
     const auto first = static_cast<std::uint32_t>(index >> map.log_degree) * kRows;
-    for (std::uint32_t row = first; row < first + kRows && row < rows; ++row) {
-      const std::uint32_t poly = row / limbs;
-      const std::uint32_t limb = row % limbs;
-      Word value = task.in.limb(poly, limb)[source & (map.degree() - 1)];
-      if (kForm == AutomorphismForm::kCoefficient && (source >> map.log_degree) != 0) {
-        value = negate_mod(value, task.moduli[task.limbs[limb]].value);
+    std::uint32_t limb = first % limbs;
+    const Word* in = task.in.limb(first / limbs, limb) + (source & (map.degree() - 1));
+    Word* out = task.out.limb(first / limbs, limb) + i;
+    // All are read before one is written: the reads are on their way together.
+    Word values[kRows];
+    Word* targets[kRows];
+    for (std::uint32_t k = 0; k < kRows; ++k) {
+      if (first + k >= rows) break;
+      values[k] = negative ? negate_mod(*in, task.moduli[task.limbs[limb]].value) : *in;
+      targets[k] = out;
+      in += task.in.degree;
+      out += task.out.degree;
+      if (++limb == limbs) {  // the next polynomial
+        limb = 0;
+        in += task.in.poly_stride - limbs * task.in.degree;
+        out += task.out.poly_stride - limbs * task.out.degree;
       }
-      task.out.limb(poly, limb)[i] = value;
     }
+    for (std::uint32_t k = 0; k < kRows && first + k < rows; ++k) *targets[k] = values[k];
   }
 };
 

@@ -102,18 +102,42 @@ VELUM_HOST_DEVICE constexpr void elementwise_range(const Word* a, const Word* b,
   }
 }
 
-/// One coefficient, numbered over all polynomials and limbs.
+/// Four coefficients of a limb, a quarter of it apart, numbered over all polynomials and limbs:
+/// the operands of the limb serve them all, and neighbouring numbers are neighbours in memory. For
+/// N = 2 the third and fourth are the first and second again.
 template <ElementwiseOperation kOperation, typename Word>
 struct ElementwiseBody {
-  ElementwiseTask<Word> task;
-  CoefficientIndex position;
+  static constexpr std::int64_t kCoefficients = 4;
 
+  ElementwiseTask<Word> task;
+  CoefficientIndex position;  // among the first quarters of the limbs
+
+  ElementwiseBody(const ElementwiseTask<Word>& task_, std::int32_t log_degree)
+      : task(task_),
+        position{log_degree < 2 ? 0 : log_degree - 2, static_cast<std::int32_t>(task_.out.limbs)} {}
+
+  constexpr std::int64_t count() const {
+    return (task.out.polys * task.out.limbs) << position.log_degree;
+  }
   VELUM_HOST_DEVICE void operator()(std::int64_t index) const {
-    const auto [poly, limb, coefficient] = position(index);
-    elementwise_range<kOperation>(task.a.limb(poly, limb),
-                                  reads_b(kOperation) ? task.b.limb(poly, limb) : nullptr,
-                                  task.out.limb(poly, limb), coefficient, coefficient + 1,
-                                  ElementwiseLimb<Word>::of(task, limb));
+    const auto [poly, limb, first] = position(index);
+    const Word* const a = task.a.limb(poly, limb) + first;
+    const Word* const b = reads_b(kOperation) ? task.b.limb(poly, limb) + first : nullptr;
+    Word* const out = task.out.limb(poly, limb) + first;
+    const auto l = ElementwiseLimb<Word>::of(task, limb);
+    // All are read before one is written: the reads are on their way together.
+    Word new_values[kCoefficients];
+    for (std::int64_t k = 0; k < kCoefficients; ++k) {
+      const std::int64_t i = offset(k);
+      new_values[k] = elementwise<kOperation>(a[i], reads_b(kOperation) ? b[i] : Word{0},
+                                              reads_out(kOperation) ? out[i] : Word{0}, l);
+    }
+    for (std::int64_t k = 0; k < kCoefficients; ++k) out[offset(k)] = new_values[k];
+  }
+
+ private:
+  VELUM_HOST_DEVICE constexpr std::int64_t offset(std::int64_t k) const {
+    return (k << position.log_degree) & (task.out.degree - 1);
   }
 };
 

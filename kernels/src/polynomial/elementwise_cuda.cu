@@ -5,16 +5,13 @@
 
 namespace velum::kernels {
 
-// One thread per coefficient: a warp reads and writes whole lines of one limb, whose modulus is the
-// same for all its threads where N is at least 32.
+// A thread takes four coefficients of one limb: a warp reads and writes whole lines, and has one
+// modulus, where N is at least 128. Finding the limb costs more instructions than the operation.
 template <ElementwiseOperation kOperation, typename Word>
 void elementwise_cuda(const ElementwiseTask<Word>& task, const Stream& stream) {
-  const RnsView<Word>& out = task.out;
-  const ElementwiseBody<kOperation, Word> body{
-      task,
-      {std::countr_zero(static_cast<std::uint64_t>(out.degree)),
-       static_cast<std::int32_t>(out.limbs)}};
-  cuda::for_each_index(out.polys * out.limbs * out.degree, body, stream);
+  const ElementwiseBody<kOperation, Word> body(
+      task, std::countr_zero(static_cast<std::uint64_t>(task.out.degree)));
+  cuda::for_each_index(body.count(), body, stream);
 }
 
 #define VELUM_INSTANTIATE(operation, Word)                               \
