@@ -138,6 +138,26 @@ std::vector<Word> coprime_below(Word top, std::size_t count) {
   return values;
 }
 
+TEST_P(BaseConversionOnEveryBackend, TakesManyTargetsFromFewOrManyModuli) {
+  SKIP_WITHOUT_DEVICE(GetParam());
+  // On CUDA 12 targets at a time (64-bit words: 6) from rows that are kept for all of them while
+  // there are at most 16 (12), the integer of a centred conversion among them.
+  const auto narrow = coprime_below<std::uint32_t>(1u << 30, 59);
+  for (const int sources : {3, 15, 16, 17, 33}) {
+    for (const int targets : {11, 12, 13, 25}) {
+      check<std::uint32_t>(narrow, {25, sources, 0, targets}, 32, 2);
+    }
+  }
+  check<std::uint32_t>(narrow, {25, 3, 0, 25}, 512, 2);
+  check<std::uint32_t>(narrow, {25, 17, 0, 13}, 256, 2);
+  const auto wide = coprime_below<std::uint64_t>(std::uint64_t{1} << 61, 39);
+  for (const int sources : {3, 11, 12, 13, 25}) {
+    for (const int targets : {5, 6, 7, 13}) {
+      check<std::uint64_t>(wide, {13, sources, 0, targets}, 16, 2);
+    }
+  }
+}
+
 template <typename Word>
 HostRns<Word> largest_residues(const std::vector<Word>& moduli, int first, int count,
                                std::int64_t degree) {

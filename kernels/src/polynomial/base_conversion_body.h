@@ -52,8 +52,11 @@ struct BaseConversionTask {
   VELUM_HOST_DEVICE constexpr std::int32_t rows() const {
     return conversion.from_count + (centred ? 1 : 0);
   }
+  VELUM_HOST_DEVICE constexpr std::int32_t out_index(std::int32_t target) const {
+    return target < gap_begin ? target : target + gap_size;
+  }
   VELUM_HOST_DEVICE constexpr Word* out_limb(std::int64_t poly, std::int32_t target) const {
-    return out.limb(poly, target < gap_begin ? target : target + gap_size);
+    return out.limb(poly, out_index(target));
   }
   /// y_i of a residue x of limb `source` of `in`, or the y_i that it is.
   VELUM_HOST_DEVICE constexpr Word y(Word x, std::int32_t source) const {
