@@ -66,6 +66,20 @@ const ConvCase kCases[] = {
      3,
      {4, 5, 6},
      {.kernel = {2, 3, 2}, .stride = {1, 2, 1}, .padding = {1, 1, 0}, .dilation = {2, 1, 3}}},
+    {"depthwise, several blocks of outputs",
+     3,
+     7,
+     14,
+     {1, 4, 5},
+     {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 7}},
+    {"depthwise, several runs of positions and chunks of features",
+     2,
+     3,
+     3,
+     {1, 30, 31},
+     {.kernel = {1, 5, 5}, .padding = {0, 2, 2}, .groups = 3}},
+    {"a narrow tile and its edges", 2, 5, 7, {1, 5, 33}, {.kernel = {1, 1, 3}}},
+    {"narrow tiles of groups", 2, 8, 16, {1, 5, 6}, {.kernel = {1, 2, 2}, .groups = 2}},
     {"a wide tile and its edges", 2, 8, 65, {1, 5, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
     {"wide tiles of groups", 1, 14, 128, {1, 4, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
 };
@@ -159,6 +173,7 @@ TEST_P(ConvSquaredNormsOnEveryBackend, ErrorIsWithinTheBound) {
 TEST_P(ConvSquaredNormsOnEveryBackend, StridesOfMemoryAreAny) {
   const ConvCase cases[] = {
       {"image", 3, 4, 6, {1, 7, 9}, {.kernel = {1, 3, 2}, .padding = {0, 1, 1}, .groups = 2}},
+      {"narrow", 3, 4, 8, {1, 5, 6}, {.kernel = {1, 2, 2}, .padding = {0, 1, 0}}},
       {"volume", 2, 2, 3, {3, 4, 5}, {.kernel = {2, 2, 3}, .stride = {1, 1, 2}}}};
   for (const ConvCase& c : cases) {
     for (const auto& order : {kChannelsFirst, kChannelsLast, kBatchLast}) {
@@ -182,7 +197,8 @@ void expect_one_sample_lost(const ConvCase& c, float value, bool in_grads, const
 
 TEST_P(ConvSquaredNormsOnEveryBackend, OnlyTheNormOfASampleWithANaNOrAnInfinityIsNotFinite) {
   const ConvCase cases[] = {
-      {"narrow", 3, 4, 6, {1, 5, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 2}},
+      {"small", 3, 4, 6, {1, 5, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 2}},
+      {"narrow", 3, 8, 14, {1, 5, 5}, {.kernel = {1, 2, 2}, .padding = {0, 1, 1}, .groups = 2}},
       {"wide", 3, 7, 60, {1, 4, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}}};
   for (const ConvCase& c : cases) {
     for (const bool in_grads : {false, true}) {
@@ -190,20 +206,28 @@ TEST_P(ConvSquaredNormsOnEveryBackend, OnlyTheNormOfASampleWithANaNOrAnInfinityI
       expect_one_sample_lost(c, std::numeric_limits<float>::quiet_NaN(), in_grads, stream_);
     }
   }
+  // A position where the kernel meets nothing but padding.
+  const ConvCase c{"padding", 3, 1, 1, {1, 2, 2}, {.padding = {0, 2, 3}}};
+  expect_one_sample_lost(c, std::numeric_limits<float>::quiet_NaN(), true, stream_);
 }
 
 TEST_P(ConvSquaredNormsOnEveryBackend, AnElementOfTheInputThatNoWeightMeetsMayHoldAnything) {
   // Every second position, by a kernel of one element.
-  const ConvCase c{"sparse", 1, 1, 2, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}};
-  Images<float> images(c, kChannelsFirst, 0, 29);
-  const std::vector<double> before = squared_norms_of(images, c, stream_);
-  images.input.at({0, 0, 0, 1, 1}) = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_EQ(squared_norms_of(images, c, stream_), before);
+  const ConvCase cases[] = {
+      {"small", 1, 1, 2, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
+      {"narrow", 1, 15, 7, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}}};
+  for (const ConvCase& c : cases) {
+    Images<float> images(c, kChannelsFirst, 0, 29);
+    const std::vector<double> before = squared_norms_of(images, c, stream_);
+    images.input.at({0, 0, 0, 1, 1}) = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_EQ(squared_norms_of(images, c, stream_), before) << c;
+  }
 }
 
 TEST_P(ConvSquaredNormsOnEveryBackend, ResultIsTheSameRunToRun) {
   const ConvCase cases[] = {
-      {"narrow", 3, 4, 6, {1, 9, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
+      {"small", 3, 4, 6, {1, 9, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
+      {"narrow", 3, 8, 14, {1, 9, 9}, {.kernel = {1, 2, 2}, .groups = 2}},
       {"wide", 2, 15, 70, {1, 6, 6}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}}};
   for (const ConvCase& c : cases) {
     const Images<float> floats(c, kChannelsFirst, 0, 31);

@@ -66,12 +66,13 @@ struct ConvProducts {
   /// @param grads_offset  receives the offset of the position in `grads`.
   VELUM_HOST_DEVICE KernelOrigin origin(std::int64_t position, std::int64_t& grads_offset) const {
     KernelOrigin origin;
-    int rest = static_cast<int>(position);
+    auto rest = static_cast<unsigned>(position);
     origin.offset = 0;
     grads_offset = 0;
     for (int d = kImageDims - 1; d >= 0; --d) {
-      const int coordinate = rest % grads_sizes[d];
-      rest /= grads_sizes[d];
+      const auto size = static_cast<unsigned>(grads_sizes[d]);
+      const auto coordinate = static_cast<int>(d == 0 ? rest : rest % size);
+      rest /= size;
       const std::int64_t at = coordinate * stride[d] - padding[d];
       origin.at[d] = static_cast<int>(at);
       origin.offset += at * input_strides[d];
@@ -80,15 +81,19 @@ struct ConvProducts {
     return origin;
   }
 
-  /// @param images  the group's channels of a sample.
-  VELUM_HOST_DEVICE T input_at(const T* images, const KernelOrigin& origin,
-                               const KernelElement& element) const {
+  /// Whether an element of the kernel meets the input, and not its padding.
+  VELUM_HOST_DEVICE bool is_inside(const KernelOrigin& origin, const KernelElement& element) const {
     bool inside = true;
     for (int d = 0; d < kImageDims; ++d) {
       const int at = origin.at[d] + element.shift[d];
       inside = inside && at >= 0 && at < input_sizes[d];
     }
-    return inside ? images[origin.offset + element.offset] : T(0);
+    return inside;
+  }
+  /// @param images  the group's channels of a sample.
+  VELUM_HOST_DEVICE T input_at(const T* images, const KernelOrigin& origin,
+                               const KernelElement& element) const {
+    return is_inside(origin, element) ? images[origin.offset + element.offset] : T(0);
   }
 
   VELUM_HOST_DEVICE const T* input_of(std::int64_t sample, std::int64_t group) const {

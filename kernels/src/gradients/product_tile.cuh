@@ -91,8 +91,8 @@ struct WideTile {
   static constexpr int kMinBlocks = 3;
 };
 
-/// For small gradients, as of depthwise convolutions: a warp computes all of it, and four warps
-/// share out the steps of a chunk.
+/// For small gradients: a warp computes all of it, and four warps share out the steps of a
+/// chunk.
 struct NarrowTile {
   static constexpr int kOutputs = 8;
   static constexpr int kFeatures = 16;

@@ -24,12 +24,39 @@ cudaError_t select_flagged(void* temporary, std::size_t& temporary_bytes, const 
                                     count, population, stream);
 }
 
+/// The fill, by stores of 16 bytes where a block lies in the output as a whole: those of a warp's
+/// lanes are 64 bytes apart, so that one takes as long as a store of 8.
+struct UniformBitsPairsBody {
+  UniformBitsFillBody fill;
+
+  __device__ void operator()(std::int64_t i) const {
+    constexpr std::int64_t kDraws = UniformLayout::kBitsPerBlock;
+    const std::int64_t block = fill.first_element / kDraws + i;
+    const ChaCha20State words = chacha20_block(fill.state, static_cast<std::uint32_t>(block));
+    const std::int64_t first = block * kDraws - fill.first_element;
+    std::uint64_t* const out = fill.out.data() + first;
+    if (first < 0 || first + kDraws > fill.out.size() ||
+        reinterpret_cast<std::uintptr_t>(out) % sizeof(ulonglong2) != 0) {
+      for (int draw = 0; draw < kDraws; ++draw) {
+        const std::int64_t index = first + draw;
+        if (index >= 0 && index < fill.out.size()) out[draw] = bits_of_words(words.words, draw);
+      }
+      return;
+    }
+#pragma unroll
+    for (int draw = 0; draw < kDraws; draw += 2) {
+      *reinterpret_cast<ulonglong2*>(out + draw) =
+          make_ulonglong2(bits_of_words(words.words, draw), bits_of_words(words.words, draw + 1));
+    }
+  }
+};
+
 }  // namespace
 
 void uniform_bits_fill_cuda(const UniformBitsFillBody& body, const Stream& stream) {
   cuda::for_each_index(
-      blocks_that_hold(body.first_element, body.out.size(), UniformLayout::kBitsPerBlock), body,
-      stream);
+      blocks_that_hold(body.first_element, body.out.size(), UniformLayout::kBitsPerBlock),
+      UniformBitsPairsBody{body}, stream);
 }
 
 void uniform_integers_fill_cuda(const UniformIntegersFillBody& body, const Stream& stream) {
