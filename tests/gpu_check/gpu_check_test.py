@@ -121,6 +121,12 @@ class Tree:
         self.write_program(self.build / "benchmarks" / name, text)
         self.manifest["benchmarks"].append(f"benchmarks/{name}")
 
+    def cases(self, name):
+        """A program that writes which cases it ran."""
+        text = """#!/bin/sh\necho '{"cases": [1, 2, 3]}' >"$1"\n"""
+        self.write_program(self.build / "benchmarks" / name, text)
+        self.manifest["benchmarks"].append(f"benchmarks/{name}")
+
     def run(self, *arguments):
         (self.build / "gpu-check.json").write_text(json.dumps(self.manifest))
         path = f"{self.tools}{os.pathsep}{os.environ['PATH']}"
@@ -265,10 +271,12 @@ class GpuCheck(unittest.TestCase):
         tree.test("one_test_emulated", "pass")
         tree.benchmark("device_probes_bench_emulated", ["BM_Arithmetic/imad/rounds:1/x"])
         tree.benchmark("a_bench_emulated", ["BM_X/threads:0"])
+        tree.cases("kernel_bench_emulated")
         done, report, text = tree.run("--rehearse")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue(report["rehearsal"])
         self.assertIn("**A rehearsal on the emulated device", text)
+        self.assertIn("3 cases ran once", text)
         self.assertEqual(
             [e["name"] for e in steps_of(report)["tests"]["details"]], ["one_test_emulated"]
         )
