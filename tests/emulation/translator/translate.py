@@ -801,7 +801,10 @@ class FunctionEmitter:
 
     def emit_ordering(self, g):
         if g.get("Q") in (None, "wait", "launch_dependents"):
-            return "// nothing to do, as the emulation runs in program order: " + self.instruction.opcode
+            return (
+                "// nothing to do, as the emulation runs in program order: "
+                + self.instruction.opcode
+            )
         return self.fence(g["Q"])
 
     def emit_prefetch(self, g):

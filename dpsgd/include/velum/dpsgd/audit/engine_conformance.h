@@ -55,7 +55,8 @@ struct ConformanceResult {
 ///   and divided by the expected batch size whatever the actual one; one that is not finite adds
 ///   nothing; what stood in `.grad` is gone. For users: all examples of one together.
 /// - Products, of a linear map over two steps: as exact as float32 is, in an autocast region too,
-///   and not allowed to be of reduced precision; huge terms that cancel leave other gradients alone.
+///   and not allowed to be of reduced precision; huge terms that cancel leave other gradients
+///   alone.
 /// - Refusals. Losses given twice in a step, a trainable parameter that the engine was not given or
 ///   that is in no group, books for another neighbouring relation, a user in two physical batches.
 /// - Permission. A step that its release guard refuses releases nothing and leaves no trace; the
