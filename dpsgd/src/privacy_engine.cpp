@@ -89,6 +89,13 @@ struct PrivacyEngine::Impl {
           "PrivacyEngine: options.accountant is for another neighbouring relation than the "
           "sampler's, add-or-remove-one: the sensitivity would not be the clipping norm");
     }
+    const auto guarded =
+        options.release_guard == nullptr ? std::nullopt : options.release_guard->neighbouring();
+    if (guarded.has_value() && *guarded != PoissonSampler::neighbouring()) {
+      throw std::invalid_argument(
+          "PrivacyEngine: options.release_guard keeps books for another neighbouring relation than "
+          "the sampler's, add-or-remove-one: they would take the noise for twice what it is");
+    }
   }
   ~Impl() { kernels::wipe(key); }
 

@@ -235,6 +235,15 @@ TEST_F(FederatedTrainingTest, ARoundHasOneContributionAndOneSum) {
   EXPECT_THROW(each->apply(nothing), std::logic_error);
 }
 
+TEST_F(FederatedTrainingTest, BooksForAnotherNeighbouringRelationAreRefused) {
+  struct ReplaceOne final : ReleaseGuard {
+    void before_release(const Mechanism&, std::string_view) override {}
+    std::optional<Neighbouring> neighbouring() const override { return Neighbouring::kReplaceOne; }
+  };
+  guard_ = std::make_shared<ReplaceOne>();
+  EXPECT_THROW(owner(0, 1), std::invalid_argument);
+}
+
 TEST_F(FederatedTrainingTest, TheBooksAreAskedFirstAndEpsilonIsTheirs) {
   struct Refuse final : ReleaseGuard {
     void before_release(const Mechanism&, std::string_view label) override {

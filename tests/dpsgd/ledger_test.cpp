@@ -485,6 +485,16 @@ TEST_F(LedgerGuardTest, ReservesInBlocksAndGivesBackWhatNeverRan) {
   EXPECT_TRUE(ledger->verify().ok());
 }
 
+TEST_F(LedgerGuardTest, SaysForWhichRelationItsDataSetIsKept) {
+  const auto ledger = std::make_shared<Ledger>(make_ledger());
+  DataSet replaced = survey(3.0);
+  replaced.id = "replaced";
+  replaced.neighbouring = Neighbouring::kReplaceOne;
+  ledger->add_data_set(replaced, "tester");
+  EXPECT_EQ(LedgerGuard(ledger, "survey", "run-1").neighbouring(), Neighbouring::kAddOrRemoveOne);
+  EXPECT_EQ(LedgerGuard(ledger, "replaced", "run-2").neighbouring(), Neighbouring::kReplaceOne);
+}
+
 TEST_F(LedgerGuardTest, StopsExactlyAtTheBudget) {
   Ledger first = make_ledger();
   const std::int64_t room = first.reserve_up_to(request(1'000'000, kMean)).count;

@@ -362,6 +362,27 @@ TEST(PrivacyBugs, BooksForAnotherNeighbouringRelationAreRefused) {
                std::invalid_argument);
 }
 
+/// Books that say for which relation they are kept.
+class GuardOfRelation final : public dpsgd::ReleaseGuard {
+ public:
+  explicit GuardOfRelation(dpsgd::Neighbouring neighbouring) : neighbouring_(neighbouring) {}
+  void before_release(const dpsgd::Mechanism&, std::string_view) override {}
+  std::optional<dpsgd::Neighbouring> neighbouring() const override { return neighbouring_; }
+
+ private:
+  dpsgd::Neighbouring neighbouring_;
+};
+
+TEST(PrivacyBugs, AGuardForAnotherNeighbouringRelationIsRefused) {
+  nn::Linear layer(3, 4);
+  PrivacyOptions guarded = options(1.0, 1.0);
+  guarded.release_guard = std::make_shared<GuardOfRelation>(dpsgd::Neighbouring::kReplaceOne);
+  EXPECT_THROW(PrivacyEngine(layer->parameters(), PoissonSampler(1, 1.0), guarded),
+               std::invalid_argument);
+  guarded.release_guard = std::make_shared<GuardOfRelation>(dpsgd::Neighbouring::kAddOrRemoveOne);
+  EXPECT_NO_THROW(PrivacyEngine(layer->parameters(), PoissonSampler(1, 1.0), guarded));
+}
+
 TEST(PrivacyBugs, TheSameLossesCountOnceInAStep) {
   nn::Linear layer(3, 4);
   PrivacyOptions keep = options(1.0, 0.0);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 
@@ -24,6 +25,11 @@ class ReleaseGuard {
   /// durably. Throws where it must not happen; then nothing may be released.
   /// @throws BudgetExceeded where a budget refuses it.
   virtual void before_release(const Mechanism& mechanism, std::string_view label) = 0;
+
+  /// The relation that the guard's books are kept for; none where they are for any. A mechanism
+  /// without sampling is for either, with noise relative to the sensitivity under it, so a guard
+  /// cannot tell by the mechanism: whoever releases must compare.
+  virtual std::optional<Neighbouring> neighbouring() const { return std::nullopt; }
 };
 
 }  // namespace velum::dpsgd
