@@ -2,8 +2,10 @@
 """scripts/roofline: what is read from nvdisasm's text, the model on figures computed by hand, and what is refused."""
 
 import collections
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import json
 import math
 import tempfile
@@ -351,6 +353,14 @@ class Files(unittest.TestCase):
             self.read([CASE], [launch()], version=2)
         with self.assertRaisesRegex(roofline.Failure, "--device b9: expected one of a100"):
             roofline.read_devices(["b9"])
+
+    def test_a_pattern_that_is_none_is_named_with_the_remedy(self):
+        output = io.StringIO()
+        with self.assertRaises(SystemExit) as stopped, contextlib.redirect_stderr(output):
+            roofline.main(["--profile", "p", "--cases", "c", "--only", "["])
+        self.assertEqual(stopped.exception.code, 2)
+        self.assertIn("--only [: unterminated character set", output.getvalue())
+        self.assertIn("stand for itself: \\[", output.getvalue())
 
     def test_device_files_are_complete(self):
         devices = roofline.read_devices([])
