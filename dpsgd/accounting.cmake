@@ -45,6 +45,7 @@ velum_add_library(accounting
     src/accounting/rdp_poisson.cpp
     src/accounting/rdp_without_replacement.cpp
     src/accounting/rdp_to_dp.cpp
+    src/accounting/release_guard.cpp
     src/accounting/report_text.cpp
     src/accounting/training_report.cpp
   PRIVATE $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)

@@ -89,19 +89,21 @@ struct PrivacyEngine::Impl {
           "PrivacyEngine: options.accountant is for another neighbouring relation than the "
           "sampler's, add-or-remove-one: the sensitivity would not be the clipping norm");
     }
-    const auto guarded =
-        options.release_guard == nullptr ? std::nullopt : options.release_guard->neighbouring();
-    if (guarded.has_value() && *guarded != PoissonSampler::neighbouring()) {
+    if (!by_user && options.user_gradient != UserGradient::kMean) {
       throw std::invalid_argument(
-          "PrivacyEngine: options.release_guard keeps books for another neighbouring relation than "
-          "the sampler's, add-or-remove-one: they would take the noise for twice what it is");
+          "PrivacyEngine: options.user_gradient = sum, expected mean, the default: the sampler "
+          "draws samples, of which nothing is joined by user; make the engine with a "
+          "UserPoissonSampler to protect users");
     }
+    require_books_for(options.release_guard.get(), PoissonSampler::neighbouring(), unit(),
+                      "PrivacyEngine");
   }
   ~Impl() { kernels::wipe(key); }
 
   void accumulate(const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names);
   std::optional<detail::SampleGroups> users_of(
       const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names) const;
+  const char* unit() const { return by_user ? "user" : "example"; }
   const char* label() const { return by_user ? "training, by user" : "training"; }
   StepStatistics finish_step();
   void begin_step();
@@ -431,7 +433,7 @@ PrivacyStatement PrivacyEngine::statement(double delta) const {
   return make_privacy_statement(books.composition(), books.guarantee(delta), books.name(), stated);
 }
 
-const char* PrivacyEngine::unit() const { return impl_->by_user ? "user" : "example"; }
+const char* PrivacyEngine::unit() const { return impl_->unit(); }
 double PrivacyEngine::sensitivity() const { return impl_->clipper.sensitivity(); }
 double PrivacyEngine::expected_batch_size() const { return impl_->expected_batch_size; }
 const Mechanism& PrivacyEngine::mechanism() const { return impl_->mechanism; }

@@ -241,11 +241,29 @@ void bind_ledger_class(py::module_& module) {
           "Returns when one release may happen and stands in the books. BudgetExceeded where a "
           "budget\nrefuses it: then nothing may be released. For releases of your own; engines ask "
           "by "
-          "themselves.");
+          "themselves.")
+      .def_property_readonly("neighbouring", &ReleaseGuard::neighbouring,
+                             "For which relation the books are kept; None: for any.")
+      .def_property_readonly(
+          "unit", &ReleaseGuard::unit,
+          "Whose presence the books protect, \"record\" or \"user\" for example; "
+          "None: of any unit.");
   py::class_<LedgerGuard, ReleaseGuard, std::shared_ptr<LedgerGuard>>(
       module, "LedgerGuard",
-      "Enters the steps of one training into a ledger, `block` at a time; for `release_guard` of "
-      "make_private.")
+      "Enters the releases of one run into a ledger, `block` at a time, before each happens.\n\n"
+      "For `release_guard` of `velum.PrivacyEngine.make_private` and other private releases, "
+      "which\n"
+      "refuse one whose data set is kept for another relation, or about another unit.\n\n"
+      "Args:\n"
+      "    ledger: with the data set.\n"
+      "    data_set: its id.\n"
+      "    run: a name for this run; it is entered, if it is not in the ledger.\n"
+      "    block: releases of a mechanism to reserve at once, >= 1; the last one what is left.\n"
+      "    description: of the run.\n\n"
+      "Raises:\n"
+      "    ValueError: if a value is out of range, the data set is unknown, or the run is one on "
+      "another.\n"
+      "    LedgerError: if it cannot be entered.")
       .def(py::init([](const std::shared_ptr<Ledger>& ledger, const std::string& data_set,
                        const std::string& run, std::int64_t block, const std::string& description) {
              return std::make_shared<LedgerGuard>(ledger, data_set, run, block, description);
@@ -282,6 +300,14 @@ void bind_ledger(py::module_& module) {
         return parse_foreign_releases(json_lines, neighbouring);
       },
       py::arg("json_lines"), py::arg("neighbouring"));
+  ledger.def(
+      "require_books_for",
+      [](const std::optional<std::shared_ptr<ReleaseGuard>>& guard, Neighbouring neighbouring,
+         const std::string& unit, const std::string& function) {
+        require_books_for(guard.value_or(nullptr).get(), neighbouring, unit, function);
+      },
+      py::arg("guard"), py::arg("neighbouring"), py::arg("unit"), py::arg("function"),
+      "ValueError for a guard whose books are for another relation or about another unit.");
 }
 
 }  // namespace velum::python

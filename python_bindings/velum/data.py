@@ -165,8 +165,9 @@ class PoissonDataLoader(DataLoader[Any]):
         user_of_sample: [samples] integers, the user of each sample of the data set, any numbers.
         max_samples_per_user: most samples of a user in a step, >= 1; None: all. It bounds memory;
             what bounds the privacy cost of a user is the clip.
-        sample_choice: which samples of a user take part where there are more: "uniform", a subset at
-            random, drawn anew at every step, or "first", always those of the smallest indices.
+        sample_choice: which samples of a user take part where there are more: "uniform", the
+            default, a subset at random, drawn anew at every step, or "first", always those of the
+            smallest indices.
 
     Raises:
         ValueError: for a data set that is a stream, a loader whose sampler draws something else
@@ -180,7 +181,7 @@ class PoissonDataLoader(DataLoader[Any]):
         *,
         user_of_sample: npt.ArrayLike | None = None,
         max_samples_per_user: int | None = None,
-        sample_choice: str = "uniform",
+        sample_choice: str | None = None,
         batch_sampler: PoissonBatchSampler | None = None,
     ) -> None:
         dataset = data_loader.dataset
@@ -201,17 +202,17 @@ class PoissonDataLoader(DataLoader[Any]):
             size, steps = len(dataset), len(data_loader)  # type: ignore[arg-type]
             sampler: _core.PoissonSampler | _core.UserPoissonSampler
             if user_of_sample is None:
-                if max_samples_per_user is not None or sample_choice != "uniform":
+                if max_samples_per_user is not None or sample_choice is not None:
                     raise ValueError(
-                        "PoissonDataLoader: max_samples_per_user or sample_choice without "
-                        "user_of_sample, expected none of them: there are no users"
+                        f"PoissonDataLoader: max_samples_per_user = {max_samples_per_user!r} and "
+                        f"sample_choice = {sample_choice!r} without user_of_sample, expected none of "
+                        "them: there are no users; give the user of every sample"
                     )
                 sampler = _core.PoissonSampler(size, 1 / steps)
             else:
                 users = _users_of(user_of_sample, size)
-                sampler = _core.UserPoissonSampler(
-                    users, 1 / steps, max_samples_per_user, sample_choice
-                )
+                choice = "uniform" if sample_choice is None else sample_choice
+                sampler = _core.UserPoissonSampler(users, 1 / steps, max_samples_per_user, choice)
             batch_sampler = PoissonBatchSampler(sampler, steps)
         self._listener: Listener | None = None
         workers: dict[str, Any] = {}

@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from ._core import features as _features
 from ._core.features import Preconditioner, ScatteringTransform
+from ._core.ledger import require_books_for
 from .accounting import Accountant, GaussianMechanism, Neighbouring
-from .ledger import ReleaseGuard, check_relation
+from .ledger import ReleaseGuard
 
 __all__ = [
     "Preconditioner",
@@ -91,6 +92,7 @@ def private_mean(
     accountant: Accountant,
     label: str = "private mean",
     release_guard: ReleaseGuard | None = None,
+    unit: str = "example",
     threads: int = 1,
 ) -> npt.NDArray[np.float32]:
     """The mean of rows, released with Gaussian noise.
@@ -99,7 +101,7 @@ def private_mean(
 
     The release stands in the books before it is made: a Gaussian mechanism without sampling.
     Adding or removing a row moves the sum by at most C, so the books must be for that relation.
-    A row is what is protected: in books about users, one row must be all of a user.
+    A row is what is protected, a `unit`: where that is a user, one row must be all of a user.
 
     Args:
         rows: [n, size] private numbers; a row that is not finite adds nothing.
@@ -109,7 +111,9 @@ def private_mean(
             counted in the rows.
         accountant: the books, for ADD_OR_REMOVE_ONE.
         label: of the release.
-        release_guard: asked before: a `velum.ledger.LedgerGuard`, of a data set for that relation.
+        release_guard: asked before: a `velum.ledger.LedgerGuard`, of a data set for that relation
+            and about this unit.
+        unit: what a row is: "example", or "user", "person", ... with all that one has.
         threads: to use.
 
     Returns:
@@ -121,7 +125,7 @@ def private_mean(
         velum.ledger.BudgetExceeded: if the guard refuses: nothing is released.
     """
     array = np.asarray(rows, np.float32)
-    _enter(accountant, release_guard, [noise_multiplier], label)
+    _enter(accountant, release_guard, [noise_multiplier], label, unit)
     return _features.private_mean(array, clipping_norm, noise_multiplier, public_count, threads)
 
 
@@ -137,6 +141,7 @@ def private_second_moments(
     accountant: Accountant,
     label: str = "private second moments",
     release_guard: ReleaseGuard | None = None,
+    unit: str = "example",
     threads: int = 1,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Second moments of features that are matrices Y [channels, positions], released with noise.
@@ -150,7 +155,7 @@ def private_second_moments(
         channels, positions: >= 1.
         clipping_norm: R, finite and > 0.
         channel_noise_multiplier, spatial_noise_multiplier: finite and > 0.
-        accountant, label, release_guard, threads: as of `private_mean`.
+        accountant, label, release_guard, unit, threads: as of `private_mean`.
 
     Returns:
         [channels, channels] and [positions, positions] float64, for `make_preconditioner`.
@@ -160,7 +165,8 @@ def private_second_moments(
     """
     array = np.asarray(rows, np.float32)
     centre = np.asarray(mean, np.float32)
-    _enter(accountant, release_guard, [channel_noise_multiplier, spatial_noise_multiplier], label)
+    multipliers = [channel_noise_multiplier, spatial_noise_multiplier]
+    _enter(accountant, release_guard, multipliers, label, unit)
     return _features.private_second_moments(
         array,
         centre,
@@ -256,6 +262,7 @@ def _enter(
     release_guard: ReleaseGuard | None,
     noise_multipliers: list[float],
     label: str,
+    unit: str,
 ) -> None:
     """Writes Gaussian releases without sampling into the books."""
     mechanisms = [GaussianMechanism(multiplier) for multiplier in noise_multipliers]
@@ -266,7 +273,7 @@ def _enter(
         raise ValueError(
             f"{label}: accountant is for {relation.name}, expected one for ADD_OR_REMOVE_ONE"
         )
-    check_relation(release_guard, Neighbouring.ADD_OR_REMOVE_ONE, label)
+    require_books_for(release_guard, Neighbouring.ADD_OR_REMOVE_ONE, unit, label)
     if release_guard is not None:
         for mechanism in mechanisms:
             release_guard.before_release(mechanism, label)

@@ -8,7 +8,9 @@
     guard.give_back_unused()
 
 Every step is entered, durably, before it happens; where the data set's budget would be exceeded it
-is refused and nothing is released. Several processes may share one file. The file is that of the
+is refused and nothing is released. A data set's budget is about one unit (`unit=`: "record", "user",
+...) and one neighbouring relation: whatever releases for another one refuses the guard. Several
+processes may share one file. The file is that of the
 program `velum ledger`. Not for two threads at once, nor for a forked child (RuntimeError).
 """
 
@@ -19,6 +21,7 @@ from ._core.ledger import (
     Ledger,
     LedgerDamaged,
     LedgerError,
+    LedgerGuard,
     ReleaseGuard,
 )
 
@@ -32,51 +35,6 @@ __all__ = [
     "ReleaseGuard",
     "parse_foreign_releases",
 ]
-
-
-class LedgerGuard(_ledger.LedgerGuard):
-    """Enters the releases of one run into a ledger, `block` at a time, before each happens.
-
-    For `release_guard` of `velum.PrivacyEngine.make_private` and other private releases.
-
-    Args:
-        ledger: with the data set.
-        data_set: its id.
-        run: a name for this run; it is entered, if it is not in the ledger.
-        block: releases of a mechanism to reserve at once, >= 1; the last one what is left.
-        description: of the run.
-
-    Raises:
-        ValueError: if a value is out of range, the data set is unknown, or the run is one on another.
-        LedgerError: if it cannot be entered.
-    """
-
-    def __init__(
-        self, ledger: Ledger, data_set: str, run: str, block: int = 1, description: str = ""
-    ) -> None:
-        super().__init__(ledger, data_set, run, block, description)
-        self._neighbouring = ledger.reserved_by_run(run).neighbouring
-
-    @property
-    def neighbouring(self) -> Neighbouring:
-        """For which relation the data set is kept; releases for another one are refused."""
-        return self._neighbouring
-
-
-def check_relation(guard: ReleaseGuard | None, neighbouring: Neighbouring, function: str) -> None:
-    """Refuses a ledger where the noise of a release would be taken for another one.
-
-    Mechanisms without sampling are for either relation, with noise relative to the sensitivity under
-    it, so the ledger itself cannot tell.
-
-    Raises:
-        ValueError: if the guard's data set is kept for another relation.
-    """
-    if isinstance(guard, LedgerGuard) and guard.neighbouring != neighbouring:
-        raise ValueError(
-            f"{function}: release_guard is of a data set kept for {guard.neighbouring.name}, expected "
-            f"one for {neighbouring.name}"
-        )
 
 
 def parse_foreign_releases(

@@ -20,9 +20,9 @@ from torch.utils.hooks import RemovableHandle
 
 from . import _core
 from ._core import Clipping
-from .accounting import Accountant, Neighbouring, PrivacyStatement, TrainingReport, make_accountant
+from .accounting import Accountant, PrivacyStatement, TrainingReport, make_accountant
 from .data import Drawn, Listener, PoissonDataLoader
-from .ledger import ReleaseGuard, check_relation
+from .ledger import ReleaseGuard
 
 __all__ = ["BatchMemoryManager", "PrivacyEngine", "clipped_step"]
 
@@ -101,8 +101,8 @@ class PrivacyEngine:
         release_guard: ReleaseGuard | None = None,
         user_of_sample: npt.ArrayLike | None = None,
         max_samples_per_user: int | None = None,
-        sample_choice: str = "uniform",
-        user_gradient: str = "mean",
+        sample_choice: str | None = None,
+        user_gradient: str | None = None,
         **clipping_options: float,
     ) -> PoissonDataLoader:
         """The native way: nothing but the loader is replaced.
@@ -125,7 +125,12 @@ class PrivacyEngine:
                 "make_private: module is private already, through this engine or another one; call "
                 "detach() of that engine first"
             )
-        check_relation(release_guard, Neighbouring.ADD_OR_REMOVE_ONE, "make_private")
+        if user_of_sample is None and user_gradient is not None:
+            raise ValueError(
+                f"make_private: user_gradient = {user_gradient!r} without user_of_sample, expected "
+                "none: there are no users, and every sample is clipped by itself; give the user of "
+                "every sample to protect users"
+            )
         loader = PoissonDataLoader(
             data_loader,
             user_of_sample=user_of_sample,
@@ -147,7 +152,7 @@ class PrivacyEngine:
             loss_reduction,
             allow_slow_rules,
             release_guard,
-            user_gradient,
+            "mean" if user_gradient is None else user_gradient,
         )
         self._runs.append(run)
         return loader
@@ -171,8 +176,8 @@ class PrivacyEngine:
         release_guard: ReleaseGuard | None = None,
         user_of_sample: npt.ArrayLike | None = None,
         max_samples_per_user: int | None = None,
-        sample_choice: str = "uniform",
-        user_gradient: str = "mean",
+        sample_choice: str | None = None,
+        user_gradient: str | None = None,
         **clipping_options: float,
     ) -> tuple[Any, ...]:
         """Makes `module` and `optimizer` train privately, and returns them with a Poisson loader.
@@ -199,15 +204,17 @@ class PrivacyEngine:
                 "ghost" the result is (module, optimizer, criterion, data_loader), as in Opacus.
             allow_slow_rules: let operations without a rule of their own be treated by their own
                 backward, once per sample: exact, and slow.
-            release_guard: asked before every step, which it may refuse: a `velum.ledger.LedgerGuard`.
+            release_guard: asked before every step, which it may refuse: a `velum.ledger.LedgerGuard`
+                of a data set kept for add-or-remove-one, whose unit is the record, or, with
+                `user_of_sample`, one that may have several, the user.
             user_of_sample: [samples] integers, the user of each sample of the data set, any
                 numbers: then whole users are drawn, and the gradient of a user's samples together
                 is clipped to C, so that epsilon is about a user with all samples. The number of
                 users is treated as public, and how many samples each has is not.
             max_samples_per_user, sample_choice: how many samples of a user take part in a step, and
                 which; see PoissonDataLoader.
-            user_gradient: what of a user is clipped: "mean", the mean of the gradients of the
-                user's samples in the step, or "sum".
+            user_gradient: what of a user is clipped: "mean", the default, the mean of the gradients
+                of the user's samples in the step, or "sum". Only with `user_of_sample`.
 
         Returns:
             (module, optimizer, data_loader).

@@ -299,7 +299,9 @@ TEST(EngineAuditOfModels, ReplayFindsNothing) {
                                 .sampling_rate = subject.sampling_rate,
                                 .clipping = dpsgd::Clipping::flat(0.25),
                                 .noise_multiplier = 1.5,
-                                .user_gradient = dpsgd::UserGradient::kSum,
+                                .user_gradient = subject.model.user_of_example.empty()
+                                                     ? dpsgd::UserGradient::kMean
+                                                     : dpsgd::UserGradient::kSum,
                                 .learning_rate = 0.01,
                                 .physical_batch_size = subject.physical_batch_size,
                                 .units_per_step = subject.units_per_step,

@@ -235,12 +235,18 @@ TEST_F(FederatedTrainingTest, ARoundHasOneContributionAndOneSum) {
   EXPECT_THROW(each->apply(nothing), std::logic_error);
 }
 
-TEST_F(FederatedTrainingTest, BooksForAnotherNeighbouringRelationAreRefused) {
+TEST_F(FederatedTrainingTest, BooksForAnotherRelationOrUnitAreRefused) {
   struct ReplaceOne final : ReleaseGuard {
     void before_release(const Mechanism&, std::string_view) override {}
     std::optional<Neighbouring> neighbouring() const override { return Neighbouring::kReplaceOne; }
   };
   guard_ = std::make_shared<ReplaceOne>();
+  EXPECT_THROW(owner(0, 1), std::invalid_argument);
+  struct OfPeople final : ReleaseGuard {
+    void before_release(const Mechanism&, std::string_view) override {}
+    std::optional<std::string> unit() const override { return "person"; }
+  };
+  guard_ = std::make_shared<OfPeople>();
   EXPECT_THROW(owner(0, 1), std::invalid_argument);
 }
 

@@ -485,14 +485,18 @@ TEST_F(LedgerGuardTest, ReservesInBlocksAndGivesBackWhatNeverRan) {
   EXPECT_TRUE(ledger->verify().ok());
 }
 
-TEST_F(LedgerGuardTest, SaysForWhichRelationItsDataSetIsKept) {
+TEST_F(LedgerGuardTest, SaysForWhichRelationAndUnitItsDataSetIsKept) {
   const auto ledger = std::make_shared<Ledger>(make_ledger());
   DataSet replaced = survey(3.0);
   replaced.id = "replaced";
   replaced.neighbouring = Neighbouring::kReplaceOne;
+  replaced.unit = "household";
   ledger->add_data_set(replaced, "tester");
-  EXPECT_EQ(LedgerGuard(ledger, "survey", "run-1").neighbouring(), Neighbouring::kAddOrRemoveOne);
-  EXPECT_EQ(LedgerGuard(ledger, "replaced", "run-2").neighbouring(), Neighbouring::kReplaceOne);
+  const LedgerGuard first(ledger, "survey", "run-1"), second(ledger, "replaced", "run-2");
+  EXPECT_EQ(first.neighbouring(), Neighbouring::kAddOrRemoveOne);
+  EXPECT_EQ(first.unit(), survey(3.0).unit);
+  EXPECT_EQ(second.neighbouring(), Neighbouring::kReplaceOne);
+  EXPECT_EQ(second.unit(), "household");
 }
 
 TEST_F(LedgerGuardTest, StopsExactlyAtTheBudget) {

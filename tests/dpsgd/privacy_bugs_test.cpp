@@ -13,6 +13,7 @@
 #include "dpsgd/support/problems.h"
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/release_guard.h"
+#include "velum/dpsgd/user_poisson_sampler.h"
 
 namespace velum::testing {
 namespace {
@@ -362,25 +363,66 @@ TEST(PrivacyBugs, BooksForAnotherNeighbouringRelationAreRefused) {
                std::invalid_argument);
 }
 
-/// Books that say for which relation they are kept.
-class GuardOfRelation final : public dpsgd::ReleaseGuard {
+/// Books that say what they are kept for.
+class KeptFor final : public dpsgd::ReleaseGuard {
  public:
-  explicit GuardOfRelation(dpsgd::Neighbouring neighbouring) : neighbouring_(neighbouring) {}
+  explicit KeptFor(dpsgd::Neighbouring neighbouring) : neighbouring_(neighbouring) {}
+  explicit KeptFor(std::string unit) : unit_(std::move(unit)) {}
   void before_release(const dpsgd::Mechanism&, std::string_view) override {}
   std::optional<dpsgd::Neighbouring> neighbouring() const override { return neighbouring_; }
+  std::optional<std::string> unit() const override { return unit_; }
 
  private:
-  dpsgd::Neighbouring neighbouring_;
+  std::optional<dpsgd::Neighbouring> neighbouring_;
+  std::optional<std::string> unit_;
 };
 
 TEST(PrivacyBugs, AGuardForAnotherNeighbouringRelationIsRefused) {
   nn::Linear layer(3, 4);
   PrivacyOptions guarded = options(1.0, 1.0);
-  guarded.release_guard = std::make_shared<GuardOfRelation>(dpsgd::Neighbouring::kReplaceOne);
+  guarded.release_guard = std::make_shared<KeptFor>(dpsgd::Neighbouring::kReplaceOne);
   EXPECT_THROW(PrivacyEngine(layer->parameters(), PoissonSampler(1, 1.0), guarded),
                std::invalid_argument);
-  guarded.release_guard = std::make_shared<GuardOfRelation>(dpsgd::Neighbouring::kAddOrRemoveOne);
+  guarded.release_guard = std::make_shared<KeptFor>(dpsgd::Neighbouring::kAddOrRemoveOne);
   EXPECT_NO_THROW(PrivacyEngine(layer->parameters(), PoissonSampler(1, 1.0), guarded));
+}
+
+TEST(PrivacyBugs, AGuardWhoseBooksAreAboutAnotherUnitIsRefused) {
+  nn::Linear layer(3, 4);
+  PrivacyOptions guarded = options(1.0, 1.0);
+  const auto error_of = [&](const auto& sampler, const char* unit) {
+    guarded.release_guard = std::make_shared<KeptFor>(unit);
+    try {
+      PrivacyEngine(layer->parameters(), sampler, guarded);
+    } catch (const std::invalid_argument& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const PoissonSampler samples(4, 0.5);
+  const dpsgd::UserPoissonSampler users({7, 7, 8, 9}, 0.5);
+  for (const char* one : {"record", "example", "sample", "image"}) {
+    EXPECT_EQ(error_of(samples, one), "");
+    EXPECT_THAT(error_of(users, one),
+                ::testing::HasSubstr("PrivacyEngine: release_guard keeps books about one " +
+                                     std::string(one) + ", expected one user"));
+  }
+  for (const char* several : {"user", "person", "patient"}) {
+    EXPECT_EQ(error_of(users, several), "");
+    EXPECT_THAT(error_of(samples, several),
+                ::testing::HasSubstr("PrivacyEngine: release_guard keeps books about one " +
+                                     std::string(several) + ", expected one example"));
+  }
+}
+
+TEST(PrivacyBugs, ASumOfUsersWithoutUsersIsRefused) {
+  nn::Linear layer(3, 4);
+  PrivacyOptions sum = options(1.0, 1.0);
+  sum.user_gradient = dpsgd::UserGradient::kSum;
+  EXPECT_THROW(PrivacyEngine(layer->parameters(), PoissonSampler(4, 0.5), sum),
+               std::invalid_argument);
+  EXPECT_NO_THROW(
+      PrivacyEngine(layer->parameters(), dpsgd::UserPoissonSampler({7, 7, 8, 9}, 0.5), sum));
 }
 
 TEST(PrivacyBugs, TheSameLossesCountOnceInAStep) {

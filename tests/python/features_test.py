@@ -201,8 +201,28 @@ def test_a_guard_may_refuse(tmp_path):
     assert books.status("survey").spent.total_count == 1
 
 
-@pytest.mark.parametrize("which", ["accountant", "release_guard"])
-def test_books_where_a_row_is_replaced_are_refused(tmp_path, which):
+def test_books_about_people_take_rows_of_people_alone(tmp_path):
+    books = ledger.Ledger.create(tmp_path / "books.db")
+    books.add_data_set("survey", epsilon=9.0, delta=1e-5, unit="person")
+    spent = acc.PldAccountant()
+    options = {
+        "noise_multiplier": 8.0,
+        "public_count": 200,
+        "clipping_norm": 1.0,
+        "accountant": spent,
+        "release_guard": ledger.LedgerGuard(books, "survey", "run"),
+    }
+    with pytest.raises(ValueError, match="private mean: .* about one person, expected one example"):
+        features.private_mean(rows_of(), **options)
+    assert spent.composition.total_count == books.status("survey").spent.total_count == 0
+    features.private_mean(rows_of(), unit="person", **options)  # a row is all of a person
+    assert spent.composition.total_count == books.status("survey").spent.total_count == 1
+
+
+@pytest.mark.parametrize(
+    "which, relation", [("accountant", "REPLACE_ONE"), ("release_guard", "replace-one")]
+)
+def test_books_where_a_row_is_replaced_are_refused(tmp_path, which, relation):
     # Replacing a row moves the sum by 2 C: noise of 8 C is of multiplier 4 in such books, not 8.
     relations = {"accountant": acc.Neighbouring.ADD_OR_REMOVE_ONE} | {
         which: acc.Neighbouring.REPLACE_ONE
@@ -216,9 +236,9 @@ def test_books_where_a_row_is_replaced_are_refused(tmp_path, which):
         "accountant": accountant,
         "release_guard": ledger.LedgerGuard(books, "survey", "run"),
     }
-    with pytest.raises(ValueError, match=f"{which} is .*for REPLACE_ONE"):
+    with pytest.raises(ValueError, match=f"{which} .* for {relation}"):
         features.private_mean(rows_of(), noise_multiplier=8.0, public_count=200, **options)
-    with pytest.raises(ValueError, match=f"{which} is .*for REPLACE_ONE"):
+    with pytest.raises(ValueError, match=f"{which} .* for {relation}"):
         features.private_second_moments(
             rows_of(),
             np.zeros(24),

@@ -17,7 +17,7 @@ STEP = acc.GaussianMechanism(4.0)
 @pytest.fixture
 def ledger(tmp_path):
     ledger = books.Ledger.create(tmp_path / "books.db")
-    ledger.add_data_set("survey", epsilon=3.0, delta=1e-5, public_size=8, unit="person")
+    ledger.add_data_set("survey", epsilon=3.0, delta=1e-5, public_size=8, unit="sample")
     return ledger
 
 
@@ -44,7 +44,7 @@ def test_a_budget_is_never_exceeded(ledger):
         ledger.reserve_up_to("survey", STEP, 1)
     status = ledger.status("survey")
     assert status.spent.total_count == limit and status.guarantee.epsilon <= 3.0
-    assert status.unit == "person" and status.public_size == 8 and not status.over_budget
+    assert status.unit == "sample" and status.public_size == 8 and not status.over_budget
     ledger.give_back(reservation, 2, "never happened")
     assert ledger.affordable("survey", STEP, 10) == 2
     foreign = acc.Composition()
@@ -140,25 +140,53 @@ def test_releases_made_elsewhere_are_read(ledger):
         books.parse_foreign_releases("census")
 
 
+def make_private(guard, **options):
+    model = nn.Linear(3, 2)
+    data = TensorDataset(torch.randn(8, 3), torch.randint(2, (8,)))
+    return PrivacyEngine().make_private(
+        module=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        data_loader=DataLoader(data, batch_size=8),
+        noise_multiplier=2.0,
+        max_grad_norm=1.0,
+        release_guard=guard,
+        **options,
+    )
+
+
 def test_training_is_refused_where_an_example_is_replaced(ledger):
     # Of all samples a step is a Gaussian mechanism, which is for either relation: the ledger would
     # take noise of sigma C for sigma 2 C.
     ledger.add_data_set("panel", epsilon=9.0, delta=1e-5, neighbouring=acc.Neighbouring.REPLACE_ONE)
     guard = books.LedgerGuard(ledger, "panel", "run-2", block=4)
     assert guard.neighbouring == acc.Neighbouring.REPLACE_ONE
-    model = nn.Linear(3, 2)
-    data = TensorDataset(torch.randn(8, 3), torch.randint(2, (8,)))
     with pytest.raises(
-        ValueError, match="make_private: release_guard is of a data set kept for REPL"
+        ValueError,
+        match="PrivacyEngine: release_guard keeps books for replace-one, expected add-or-remove-one",
     ):
-        PrivacyEngine().make_private(
-            module=model,
-            optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
-            data_loader=DataLoader(data, batch_size=8),
-            noise_multiplier=2.0,
-            max_grad_norm=1.0,
-            release_guard=guard,
-        )
+        make_private(guard)
+    assert ledger.status("panel").spent.total_count == 0
+
+
+USERS = [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("unit", ["record", "example", "sample", "image", "person", "user"])
+def test_training_on_samples_or_on_users_is_refused_where_the_budget_is_about_others(ledger, unit):
+    ledger.add_data_set("panel", epsilon=9.0, delta=1e-5, unit=unit)
+    guard = books.LedgerGuard(ledger, "panel", "run-2", block=4)
+    assert guard.unit == unit
+    assert books.LedgerGuard(ledger, "survey", "run-3").unit == "sample"
+    fits, other = {}, {"user_of_sample": USERS}
+    if unit in ("person", "user"):
+        fits, other = other, fits
+    make_private(guard, **fits)
+    expected = "user" if other else "example"
+    with pytest.raises(
+        ValueError,
+        match=f"PrivacyEngine: release_guard keeps books about one {unit}, expected one {expected}: .*; ",
+    ):
+        make_private(guard, **other)
     assert ledger.status("panel").spent.total_count == 0
 
 

@@ -209,7 +209,7 @@ def test_hardly_any_noise_is_cut_off(variance):
 
 def test_a_ledger_is_asked_before_every_vector(tmp_path):
     ledger = books.Ledger.create(tmp_path / "books.db")
-    ledger.add_data_set("survey", epsilon=3.0, delta=1e-6, accountant="rdp")
+    ledger.add_data_set("survey", epsilon=3.0, delta=1e-6, accountant="rdp", unit="owner")
     guard = books.LedgerGuard(ledger, "survey", "run")
     models = make(noise_multiplier=6.0, release_guard=guard)
     (state_dict, *_) = state_dicts()
@@ -230,14 +230,29 @@ def test_a_ledger_of_another_relation_is_refused(tmp_path):
         epsilon=3.0,
         delta=1e-6,
         accountant="rdp",
+        unit="owner",
         neighbouring=acc.Neighbouring.REPLACE_ONE,
     )
     guard = books.LedgerGuard(ledger, "survey", "run")
     with pytest.raises(
-        ValueError, match="kept for REPLACE_ONE, expected one for ADD_OR_REMOVE_ONE"
+        ValueError, match="StateDictSum: .* books for replace-one, expected add-or-remove-one"
     ):
         make(release_guard=guard)
     make(release_guard=guard, neighbouring=acc.Neighbouring.REPLACE_ONE)
+
+
+def test_a_ledger_about_another_unit_is_refused(tmp_path):
+    ledger = books.Ledger.create(tmp_path / "books.db")
+    for unit in ("owner", "record"):
+        ledger.add_data_set(unit, epsilon=3.0, delta=1e-6, accountant="rdp", unit=unit)
+    of_owners = books.LedgerGuard(ledger, "owner", "run-1")
+    of_records = books.LedgerGuard(ledger, "record", "run-2")
+    make(release_guard=of_owners)
+    make(release_guard=of_records, unit="example", largest=1.0)
+    with pytest.raises(ValueError, match="about one record, expected one owner"):
+        make(release_guard=of_records)
+    with pytest.raises(ValueError, match="about one owner, expected one example"):
+        make(release_guard=of_owners, unit="example", largest=1.0)
 
 
 @pytest.mark.parametrize(

@@ -220,10 +220,14 @@ def test_a_resumed_training_keeps_its_books():
         ({"users": [[u] for u in USERS]}, r"shape \[12, 1\]"),
         ({"users": ["a"] * 12}, "expected .* integers"),
         ({"user_gradient": "median"}, 'user_gradient = "median", expected mean or sum'),
+        ({"user_gradient": ""}, 'user_gradient = "", expected mean or sum'),
         ({"sample_choice": "last"}, 'sample_choice = "last", expected uniform or first'),
         ({"max_samples_per_user": 0}, "max_samples_per_user = 0, expected at least 1"),
         ({"users": None, "max_samples_per_user": 2}, "without user_of_sample"),
         ({"users": None, "sample_choice": "first"}, "without user_of_sample"),
+        ({"users": None, "sample_choice": "uniform"}, "'uniform' without user_of_sample"),
+        ({"users": None, "user_gradient": "sum"}, "user_gradient = 'sum' without user_of_sample"),
+        ({"users": None, "user_gradient": "mean"}, "user_gradient = 'mean' without user_of_sample"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options, message):

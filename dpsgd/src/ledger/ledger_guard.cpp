@@ -22,7 +22,11 @@ LedgerGuard::LedgerGuard(std::shared_ptr<Ledger> ledger, std::string data_set, s
       process_(::getpid()) {
   if (block < 1) reject("LedgerGuard", "block", block, ">= 1");
   ledger_->begin_run(run_, data_set_, description, actor_);
-  neighbouring_ = ledger_->reserved_by_run(run_).neighbouring();
+  for (const DataSet& set : ledger_->data_sets()) {
+    if (set.id != data_set_) continue;
+    neighbouring_ = set.neighbouring;
+    unit_ = set.unit;
+  }
 }
 
 LedgerGuard::~LedgerGuard() {

@@ -231,12 +231,7 @@ FederatedOwner::FederatedOwner(FederatedPlan plan, at::Tensor rows, at::Tensor l
         std::to_string(std::min(model_.plan().options.examples, kMostExamplesOfAnOwner)) +
         ": those of all owners, and 2^18");
   }
-  const auto guarded = guard_ == nullptr ? std::nullopt : guard_->neighbouring();
-  if (guarded.has_value() && *guarded != Neighbouring::kAddOrRemoveOne) {
-    throw std::invalid_argument(
-        "FederatedOwner: guard keeps books for another neighbouring relation than "
-        "add-or-remove-one: they would take the noise for twice what it is");
-  }
+  require_books_for(guard_.get(), Neighbouring::kAddOrRemoveOne, "example", "FederatedOwner");
 }
 
 FederatedOwner::~FederatedOwner() { kernels::wipe(key_); }

@@ -44,9 +44,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-/// What a ledger may call a single example; any other unit may have several.
-constexpr std::string_view kExampleUnits[] = {"record", "example", "sample", "image"};
-
 constexpr std::int64_t kSpaceProbeBytes = std::int64_t{16} << 20;
 
 struct RunFiles {
@@ -160,9 +157,7 @@ std::shared_ptr<Ledger> open_ledger(const LedgerUse& use, const TrainingPlan& pl
   // One budget is about one unit: releases that bound examples say nothing about people who have
   // several, and a statement about users would read as one about examples.
   const std::string& unit = data_set.unit;
-  const bool about_examples = std::find(std::begin(kExampleUnits), std::end(kExampleUnits), unit) !=
-                              std::end(kExampleUnits);
-  if (about_examples == plan.by_user()) {
+  if (is_one_example(unit) == plan.by_user()) {
     throw std::runtime_error(
         "the budget of the data set " + use.data_set + " in the ledger is about one " + unit +
         ", but this training draws and bounds " + plan.unit() + "s" +
@@ -228,6 +223,13 @@ class RunBooks final : public ReleaseGuard {
   void before_release(const Mechanism& mechanism, std::string_view label) override {
     if (guard_ != nullptr) guard_->before_release(mechanism, label);
     journal_.record(mechanism, label);
+  }
+
+  std::optional<Neighbouring> neighbouring() const override {
+    return guard_ == nullptr ? std::nullopt : guard_->neighbouring();
+  }
+  std::optional<std::string> unit() const override {
+    return guard_ == nullptr ? std::nullopt : guard_->unit();
   }
 
   void reserve_ahead(const Mechanism& mechanism, std::string_view label, std::int64_t count) {

@@ -6,7 +6,7 @@ import os
 import pathlib
 import typing
 import velum._core.accounting
-__all__: list[str] = ['DataSetStatus', 'Ledger', 'LedgerDamaged', 'LedgerError', 'LedgerGuard', 'ReleaseGuard', 'parse_foreign_releases']
+__all__: list[str] = ['DataSetStatus', 'Ledger', 'LedgerDamaged', 'LedgerError', 'LedgerGuard', 'ReleaseGuard', 'parse_foreign_releases', 'require_books_for']
 class LedgerError(RuntimeError):
     """
     The file cannot be read or written, or is no ledger; the text names it.
@@ -158,9 +158,33 @@ class ReleaseGuard:
         Returns when one release may happen and stands in the books. BudgetExceeded where a budget
         refuses it: then nothing may be released. For releases of your own; engines ask by themselves.
         """
+    @property
+    def neighbouring(self) -> velum._core.accounting.Neighbouring | None:
+        """
+        For which relation the books are kept; None: for any.
+        """
+    @property
+    def unit(self) -> str | None:
+        """
+        Whose presence the books protect, "record" or "user" for example; None: of any unit.
+        """
 class LedgerGuard(ReleaseGuard):
     """
-    Enters the steps of one training into a ledger, `block` at a time; for `release_guard` of make_private.
+    Enters the releases of one run into a ledger, `block` at a time, before each happens.
+
+    For `release_guard` of `velum.PrivacyEngine.make_private` and other private releases, which
+    refuse one whose data set is kept for another relation, or about another unit.
+
+    Args:
+        ledger: with the data set.
+        data_set: its id.
+        run: a name for this run; it is entered, if it is not in the ledger.
+        block: releases of a mechanism to reserve at once, >= 1; the last one what is left.
+        description: of the run.
+
+    Raises:
+        ValueError: if a value is out of range, the data set is unknown, or the run is one on another.
+        LedgerError: if it cannot be entered.
     """
     def __init__(self, ledger: Ledger, data_set: str, run: str, block: typing.SupportsInt = 1, description: str = '') -> None:
         ...
@@ -176,3 +200,7 @@ class LedgerGuard(ReleaseGuard):
         """
 def parse_foreign_releases(json_lines: str, neighbouring: velum._core.accounting.Neighbouring) -> velum._core.accounting.Composition:
     ...
+def require_books_for(guard: ReleaseGuard | None, neighbouring: velum._core.accounting.Neighbouring, unit: str, function: str) -> None:
+    """
+    ValueError for a guard whose books are for another relation or about another unit.
+    """

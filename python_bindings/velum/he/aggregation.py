@@ -52,8 +52,9 @@ from .._core.he.aggregation import (
     to_integers,
     to_numbers,
 )
+from .._core.ledger import require_books_for
 from ..accounting import Accountant, Neighbouring, PrivacyStatement, RdpAccountant
-from ..ledger import ReleaseGuard, check_relation
+from ..ledger import ReleaseGuard
 from .threshold import AlreadyUsed, OnceDirectory
 
 __all__ = [
@@ -250,7 +251,7 @@ class PrivateStateDictSum(StateDictSum):
                 more, the finer `step`.
             accountant: the books, an `RdpAccountant` for `neighbouring`; by default an empty one.
             release_guard: asked before every vector: a `velum.ledger.LedgerGuard`, of a data set for
-                `neighbouring` and of this unit.
+                `neighbouring`; for "owner" its unit is the owner, for "example" the record.
             label: of the releases in the books.
 
         Raises:
@@ -279,7 +280,7 @@ class PrivateStateDictSum(StateDictSum):
                 f"PrivateStateDictSum: accountant is for {relation.name}, expected one for "
                 f"neighbouring = {neighbouring.name}"
             )
-        check_relation(release_guard, neighbouring, "PrivateStateDictSum")
+        require_books_for(release_guard, neighbouring, unit, "PrivateStateDictSum")
         self.release_guard = release_guard
         dimension = sum(int(np.prod(t.shape, dtype=np.int64)) for t in template.values())
 

@@ -34,7 +34,7 @@ struct PrivacyOptions {
   /// clipping's sensitivity (with adaptive clipping a little more: Clipping::adaptive); finite and
   /// >= 0. Zero is training without privacy: every epsilon is infinite.
   double noise_multiplier;
-  /// Only with a `UserPoissonSampler`.
+  /// kSum only with a `UserPoissonSampler`.
   UserGradient user_gradient = UserGradient::kMean;
   /// Let an operation that has no rule of its own be treated by calling its backward once per
   /// sample: exact, and slow. `StepStatistics::slow_nodes` names the operations.
@@ -51,7 +51,7 @@ struct PrivacyOptions {
   std::shared_ptr<Accountant> accountant = nullptr;
   /// Asked at the end of every step before anything else, with the step's mechanism and the label
   /// "training" (where users are sampled "training, by user"): a ledger, for example
-  /// (ledger/ledger_guard.h).
+  /// (ledger/ledger_guard.h). Its books must be for the sampler's relation and unit.
   std::shared_ptr<ReleaseGuard> release_guard = nullptr;
   /// Noise from a known key: reproducible, and therefore not private.
   std::optional<kernels::RandomKey> insecure_test_key = std::nullopt;
@@ -156,8 +156,8 @@ class PrivacyEngine {
   /// @param sampler     says how the logical batches are drawn; its mechanism and expected batch
   ///                    size are read here.
   /// @throws std::invalid_argument if there is no parameter that requires grad, if one is no leaf,
-  ///         has another dtype or device, if noise_multiplier is out of range, or if the clipping
-  ///         does not fit the parameters or the noise multiplier.
+  ///         has another dtype or device, if noise_multiplier is out of range, or if the clipping,
+  ///         user_gradient or the books do not fit parameters, noise multiplier or sampler.
   PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
                 PrivacyOptions options);
   /// For users in the place of samples: `accumulate` and `backward` then need the user of each

@@ -40,6 +40,7 @@ class LedgerGuard final : public ReleaseGuard {
   void before_release(const Mechanism& mechanism, std::string_view label) override;
   /// The data set's.
   std::optional<Neighbouring> neighbouring() const override { return neighbouring_; }
+  std::optional<std::string> unit() const override { return unit_; }
 
   /// Makes sure that a release of the mechanism is reserved, at most `count` with it, without using
   /// it: so that a loop finds the end of the budget before it computes a step.
@@ -63,6 +64,7 @@ class LedgerGuard final : public ReleaseGuard {
   std::string data_set_;
   std::string run_;
   Neighbouring neighbouring_ = Neighbouring::kAddOrRemoveOne;
+  std::string unit_;
   std::int64_t block_;
   std::string actor_;
   std::int64_t process_;
