@@ -10,20 +10,22 @@
 
 namespace velum::dpsgd {
 
-WeightAverage::WeightAverage(std::vector<at::Tensor> parameters, double decay)
-    : parameters_(std::move(parameters)), decay_(decay) {
+WeightAverage::WeightAverage(std::vector<at::Tensor> parameters, double decay) : decay_(decay) {
   if (!(decay >= 0.0 && decay < 1.0)) {
     std::ostringstream text;
     text << "WeightAverage: decay = " << decay << ", expected >= 0 and < 1";
     throw std::invalid_argument(text.str());
   }
   const c10::AutoGradMode no_grad(false);
-  values_.reserve(parameters_.size());
-  for (const at::Tensor& parameter : parameters_) {
+  for (at::Tensor& parameter : parameters) {
     if (!parameter.defined()) {
       throw std::invalid_argument("WeightAverage: a parameter is undefined, expected a tensor");
     }
+    const bool known = std::any_of(parameters_.begin(), parameters_.end(),
+                                   [&](const at::Tensor& one) { return one.is_same(parameter); });
+    if (known) continue;  // to swap it twice would be to swap it back
     values_.push_back(parameter.detach().clone());
+    parameters_.push_back(std::move(parameter));
   }
 }
 

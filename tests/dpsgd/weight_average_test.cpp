@@ -52,6 +52,17 @@ TEST(WeightAverage, SwapExchangesModelAndAverage) {
   EXPECT_NO_THROW(average.update());
 }
 
+TEST(WeightAverage, AParameterGivenTwiceCountsOnce) {
+  const torch::Tensor weight = torch::zeros({3});
+  WeightAverage average({weight, weight}, 0.9);
+  weight.add_(1);
+  ASSERT_EQ(average.values().size(), 1U);
+  average.swap();
+  EXPECT_TRUE(torch::equal(weight, torch::zeros({3})));
+  average.swap();
+  EXPECT_TRUE(torch::equal(weight, torch::ones({3})));
+}
+
 TEST(WeightAverage, ARestoredAverageGoesOnAsIfItHadNeverStopped) {
   const torch::Tensor weight = torch::zeros({4}, torch::kDouble);
   WeightAverage whole({weight}, 0.7);

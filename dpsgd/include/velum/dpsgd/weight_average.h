@@ -21,7 +21,7 @@ namespace velum::dpsgd {
 /// (arXiv 2204.13650), section 3, "parameter averaging", with its warm-up of the decay.
 class WeightAverage {
  public:
-  /// @param parameters  of the model; they are followed, not copied.
+  /// @param parameters  of the model; they are followed, not copied. One given twice counts once.
   /// @param decay       >= 0 and < 1; 0 keeps the last weights.
   /// @throws std::invalid_argument if decay is out of range or a parameter undefined.
   WeightAverage(std::vector<at::Tensor> parameters, double decay);
@@ -35,7 +35,7 @@ class WeightAverage {
 
   double decay() const { return decay_; }
   std::int64_t updates() const { return updates_; }
-  /// In the order of the parameters.
+  /// In the order of the (different) parameters.
   const std::vector<at::Tensor>& values() const { return values_; }
   /// Goes on from a saved state.
   /// @throws std::invalid_argument if number or sizes of the values differ, or updates < 0.
