@@ -27,4 +27,5 @@ PYBIND11_MODULE(_core, module) {
   python::bind_ledger(module);
   python::bind_dpsgd(module);
   python::bind_audit(module);
+  python::refuse_uninitialised_objects(module);
 }

@@ -1,6 +1,12 @@
 """No argument crashes the interpreter: wrong types, shapes, types of numbers, devices, strides."""
 
+import contextlib
+import copy
+import enum
+import inspect
+import pickle
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -263,3 +269,100 @@ def test_lower_bounds_and_audited_models(a, b, c):
             call()
         except REFUSALS:
             pass
+
+
+def classes_of(module, seen):
+    """Every class of velum's own in a module and those below it."""
+    if module.__name__ in seen:
+        return
+    seen.add(module.__name__)
+    for member in vars(module).values():
+        if isinstance(member, types.ModuleType) and member.__name__.startswith("velum"):
+            yield from classes_of(member, seen)
+        elif inspect.isclass(member) and member.__module__.startswith("velum"):
+            yield member
+
+
+CLASSES = sorted(
+    {
+        cls
+        for cls in classes_of(velum, set())
+        if not issubclass(cls, BaseException | enum.Enum) and "__init__" in dir(cls)
+    },
+    key=lambda cls: f"{cls.__module__}.{cls.__qualname__}",
+)
+NOT_CALLED = {
+    "__init__", "__new__", "__init_subclass__", "__subclasshook__", "__class_getitem__", "__setstate__",
+    "__instancecheck__", "__subclasscheck__",
+}  # fmt: skip
+
+
+def test_there_are_many_classes():
+    names = {cls.__name__ for cls in CLASSES}
+    assert len(CLASSES) > 100
+    assert names >= {
+        "PrivacyEngine",
+        "Clipping",
+        "PoissonSampler",
+        "Ledger",
+        "LedgerGuard",
+        "Composition",
+    }
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.__module__}.{cls.__qualname__}")
+def test_an_object_that_was_never_made_is_an_error_and_no_crash(cls):
+    try:
+        unmade = cls.__new__(cls)
+    except TypeError:  # an abstract class
+        return
+    bound = cls.__module__.startswith("velum._core")
+    for base in cls.__mro__:
+        if not base.__module__.startswith("velum"):
+            continue
+        for name, member in vars(base).items():
+            if name in NOT_CALLED or isinstance(member, staticmethod | classmethod):
+                continue
+            if isinstance(member, property):
+                with pytest.raises(REFUSALS) if bound else contextlib.suppress(*REFUSALS):
+                    getattr(unmade, name)
+                for value in (0, None, unmade):
+                    with contextlib.suppress(*REFUSALS):
+                        setattr(unmade, name, value)
+            elif callable(member) and not inspect.isclass(member):
+                for value in (0, 1.5, "a", None, [], b"", unmade, np.zeros(2), torch.zeros(2)):
+                    for count in range(5):
+                        with contextlib.suppress(*REFUSALS):
+                            member(unmade, *[value] * count)
+    for use in (repr, str, hash, bool, len, iter, copy.copy, copy.deepcopy, pickle.dumps):
+        with contextlib.suppress(*REFUSALS, pickle.PicklingError):
+            use(unmade)
+    del unmade
+
+
+def test_no_function_takes_an_object_that_was_never_made():
+    acc, ledger = velum.accounting, velum.ledger
+    unmade = {cls: cls.__new__(cls) for cls in (acc.PldAccountant, acc.Composition, ledger.Ledger)}
+    guard = ledger.LedgerGuard.__new__(ledger.LedgerGuard)
+    clipping = velum.Clipping.__new__(velum.Clipping)
+    model = nn.Linear(4, 2)
+    options = {"noise_multiplier": 1.0, "max_grad_norm": 1.0}
+    for call in (
+        lambda: velum.PrivacyEngine(accountant=unmade[acc.PldAccountant]).attach(
+            model.parameters(), DataLoader(TensorDataset(X)), **options
+        ),
+        lambda: velum.PrivacyEngine().attach(
+            model.parameters(), DataLoader(TensorDataset(X)), release_guard=guard, **options
+        ),
+        lambda: velum.PrivacyEngine().attach(
+            model.parameters(),
+            DataLoader(TensorDataset(X)),
+            noise_multiplier=1.0,
+            clipping=clipping,
+        ),
+        lambda: acc.PldAccountant().compose_all(unmade[acc.Composition]),
+        lambda: ledger.LedgerGuard(unmade[ledger.Ledger], "survey", "run"),
+        lambda: clipping == clipping,
+    ):
+        with pytest.raises((TypeError, RuntimeError)):
+            call()
