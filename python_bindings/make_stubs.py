@@ -32,6 +32,7 @@ REPAIRS = [
         (r"\btuple(?=\)|:$)", "tuple[typing.Any, ...]"),
         (r"\bdict(?=\)|:$| \| )", "dict[str, typing.Any]"),
         (r"\blist(?=\)|:$)", "list[typing.Any]"),
+        (r"Mapping\[typing\.SupportsInt, ", "Mapping[int, "),  # the type of a key is no other
         # What a function is called with is more exact than what one may be called with.
         (r"Callable\[\[typing\.SupportsFloat\]", "Callable[[float]"),
         (

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -20,6 +21,7 @@
 #include "velum/dpsgd/accounting/release_guard.h"
 #include "velum/dpsgd/clipping.h"
 #include "velum/dpsgd/explain.h"
+#include "velum/dpsgd/gradient_method.h"
 #include "velum/dpsgd/per_sample_gradients.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/privacy_engine.h"
@@ -54,31 +56,87 @@ void translate_torch_errors(std::exception_ptr error) {
   }
 }
 
+/// Methods by their names.
+using NamedMethods = std::map<std::size_t, std::string>;
+
+MethodOverrides overrides_of(const NamedMethods& names) {
+  MethodOverrides overrides;
+  for (const auto& [parameter, name] : names) overrides.emplace(parameter, gradient_method(name));
+  return overrides;
+}
+
+PerSampleOptions options_of(bool allow_slow_rules, const NamedMethods& method_overrides) {
+  return {.allow_slow_rules = allow_slow_rules, .method_overrides = overrides_of(method_overrides)};
+}
+
 void bind_functions(py::module_& module) {
   module.def(
       "per_sample_gradients",
-      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules) {
-        return per_sample_gradients(losses, params, {.allow_slow_rules = allow_slow_rules});
+      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules,
+         const NamedMethods& method_overrides) {
+        return per_sample_gradients(losses, params, options_of(allow_slow_rules, method_overrides));
       },
-      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"), NoGil());
+      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"),
+      py::arg("method_overrides"), NoGil());
   module.def(
       "per_sample_norms",
-      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules) {
-        return per_sample_norms(losses, params, {.allow_slow_rules = allow_slow_rules});
+      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules,
+         const NamedMethods& method_overrides) {
+        return per_sample_norms(losses, params, options_of(allow_slow_rules, method_overrides));
       },
-      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"), NoGil());
+      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"),
+      py::arg("method_overrides"), NoGil());
   module.def(
       "explain",
-      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules) {
-        return to_table(explain(losses, params, {.allow_slow_rules = allow_slow_rules}));
+      [](const at::Tensor& losses, const std::vector<at::Tensor>& params, bool allow_slow_rules,
+         const NamedMethods& method_overrides) {
+        auto rows = explain(losses, params, options_of(allow_slow_rules, method_overrides));
+        std::string table = to_table(rows);
+        return std::pair(std::move(rows), std::move(table));
       },
-      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"), NoGil());
+      py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"),
+      py::arg("method_overrides"), NoGil(), "(rows, table)");
   module.def(
       "per_sample_losses",
       [](const at::Tensor& loss, bool mean, std::int64_t samples) {
         return per_sample_losses(loss, mean ? LossReduction::kMean : LossReduction::kSum, samples);
       },
       py::arg("loss"), py::arg("mean"), py::arg("samples"), NoGil());
+}
+
+void bind_explanation(py::module_& module) {
+  py::class_<UseExplanation>(module, "UseExplanation",
+                             "How the gradients of the samples are taken for one use of one "
+                             "parameter, and what that should cost.")
+      .def_readonly("parameter", &UseExplanation::parameter, "Its index among the parameters.")
+      .def_readonly("parameter_sizes", &UseExplanation::parameter_sizes, "Of the whole parameter.")
+      .def_readonly("operation", &UseExplanation::operation,
+                    "The autograd node; \"and 27 more\" where uses are taken together.")
+      .def_readonly("shape", &UseExplanation::shape,
+                    "Of the use, per sample: \"64 steps, 128 -> 512\".")
+      .def_property_readonly(
+          "method", [](const UseExplanation& use) { return to_text(use.method); },
+          "\"outer product\", \"gram\", \"tiles\", \"kept\", \"segments\", \"at hand\" or "
+          "\"sample backward\".")
+      .def_readonly("flops", &UseExplanation::flops,
+                    "Operations of norms and weighted sum, of the whole batch.")
+      .def_readonly("bytes", &UseExplanation::bytes, "Read and written for them.")
+      .def_readonly("seconds", &UseExplanation::seconds,
+                    "Predicted; None for a backward of unknown cost.")
+      .def_property_readonly(
+          "seconds_by_method",
+          [](const UseExplanation& use) {
+            std::map<std::string, std::optional<double>> seconds;
+            for (std::size_t i = 0; i < use.methods.size(); ++i) {
+              seconds.emplace(to_text(use.methods[i]), use.seconds_by_method[i]);
+            }
+            return seconds;
+          },
+          "Predicted, of every method that `method_overrides` may choose.")
+      .def("__repr__", [](const UseExplanation& use) {
+        return "<parameter " + std::to_string(use.parameter) + " in " + use.operation + ", " +
+               use.shape + ": " + to_text(use.method) + ">";
+      });
 }
 
 void bind_clipping(py::module_& module) {
@@ -220,11 +278,13 @@ void bind_engine(py::module_& module) {
                        const Clipping& clipping, double noise_multiplier,
                        const std::shared_ptr<Accountant>& accountant, bool allow_slow_rules,
                        const std::optional<std::shared_ptr<ReleaseGuard>>& release_guard,
-                       const std::string& user_gradient, const std::optional<py::dict>& state) {
+                       const std::string& user_gradient, const NamedMethods& method_overrides,
+                       const std::optional<py::dict>& state) {
              const PrivacyOptions options{.clipping = clipping,
                                           .noise_multiplier = noise_multiplier,
                                           .user_gradient = user_gradient_of(user_gradient),
                                           .allow_slow_rules = allow_slow_rules,
+                                          .method_overrides = overrides_of(method_overrides),
                                           .accountant = accountant,
                                           .release_guard = release_guard.value_or(nullptr)};
              return std::visit(
@@ -241,7 +301,8 @@ void bind_engine(py::module_& module) {
            }),
            py::arg("parameters"), py::arg("sampler"), py::arg("clipping"),
            py::arg("noise_multiplier"), py::arg("accountant"), py::arg("allow_slow_rules"),
-           py::arg("release_guard"), py::arg("user_gradient"), py::arg("state"))
+           py::arg("release_guard"), py::arg("user_gradient"), py::arg("method_overrides"),
+           py::arg("state"))
       .def(
           "accumulate",
           [](PrivacyEngine& engine, const at::Tensor& losses,
@@ -278,6 +339,7 @@ void bind_engine(py::module_& module) {
 
 void bind_dpsgd(py::module_& module) {
   py::register_local_exception_translator(&translate_torch_errors);
+  bind_explanation(module);
   bind_functions(module);
   bind_clipping(module);
   bind_engine(module);

@@ -18,6 +18,8 @@ void bind_he(pybind11::module_& module);
 void bind_integer_noise(pybind11::module_& module);
 void bind_kernels(pybind11::module_& module);
 void bind_ledger(pybind11::module_& module);
+void bind_recipes(pybind11::module_& module);
+void bind_training(pybind11::module_& module);
 /// Last: an object of any class so far that was never initialised is a TypeError wherever it is
 /// used.
 void refuse_uninitialised_objects(pybind11::module_& module);

@@ -26,6 +26,8 @@ PYBIND11_MODULE(_core, module) {
   python::bind_features(module);
   python::bind_ledger(module);
   python::bind_dpsgd(module);
+  python::bind_training(module);
+  python::bind_recipes(module);
   python::bind_audit(module);
   python::refuse_uninitialised_objects(module);
 }

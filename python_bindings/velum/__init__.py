@@ -12,6 +12,8 @@ Train an unmodified torch.nn model under differential privacy, and say what was 
     PrivacyEngine          models that train privately; BatchMemoryManager, PoissonDataLoader
     clipped_step           the same without touching the optimiser
     Clipping               how a sample's gradient is bounded
+    ImageViews             several random views of an image, averaged before the clip
+    WeightAverage          of a training's steps, often better than the last weights
     accounting             mechanisms, accountants, calibration, statements
     ledger                 one budget for all runs on a data set
     audit                  is the claim true of your model, in the code that runs?
@@ -21,6 +23,7 @@ Train an unmodified torch.nn model under differential privacy, and say what was 
     per_sample_norms       their norms, without the gradients
     explain                how these are taken for your model, and at what cost
     plot                   figures of budgets, accuracies, norms and noise
+    recipes                plans, models and images of `velum train`
     progress               a bar around the loader, with the epsilon so far
     he                     computing on encrypted numbers
     kernels                the arithmetic below, on NumPy arrays
@@ -35,21 +38,33 @@ from . import _torch as _torch  # first: refuses another torch before the extens
 
 # isort: on
 from . import _html as _html
-from . import accounting, audit, features, he, integer_noise, kernels, ledger, plot
+from . import accounting, audit, features, he, integer_noise, kernels, ledger, plot, recipes
 from ._build_info import VERSION as __version__
-from ._core import BackendUnavailable, Clipping, CudaError, built_with_cuda
+from ._core import (
+    BackendUnavailable,
+    Clipping,
+    CudaError,
+    ImageViews,
+    UseExplanation,
+    built_with_cuda,
+)
 from ._progress import progress
 from .data import PoissonDataLoader
-from .dpsgd import explain, per_sample_gradients, per_sample_norms
+from .dpsgd import Explanation, explain, per_sample_gradients, per_sample_norms
 from .privacy_engine import BatchMemoryManager, PrivacyEngine, clipped_step
+from .weight_average import WeightAverage
 
 __all__ = [
     "BackendUnavailable",
     "BatchMemoryManager",
     "Clipping",
     "CudaError",
+    "Explanation",
+    "ImageViews",
     "PoissonDataLoader",
     "PrivacyEngine",
+    "UseExplanation",
+    "WeightAverage",
     "__version__",
     "accounting",
     "audit",
@@ -65,4 +80,5 @@ __all__ = [
     "per_sample_norms",
     "plot",
     "progress",
+    "recipes",
 ]

@@ -4,6 +4,7 @@ from html import escape
 
 from ._core.accounting import PrivacyStatement, TrainingReport
 from ._rounding import rounded_up
+from .dpsgd import Explanation
 
 
 def _table(title: str, rows: list[tuple[str, str]], text: str) -> str:
@@ -51,6 +52,31 @@ def report_html(report: TrainingReport) -> str:
     return _table(title, rows, report.to_text())
 
 
+def explanation_html(explanation: Explanation) -> str:
+    """An Explanation as a table, with its text behind a fold."""
+    head = ("parameter", "operation", "use", "method", "GFLOP", "MB", "predicted ms")
+    rows = [
+        (
+            f"{row.parameter} {list(row.parameter_sizes)}",
+            row.operation,
+            row.shape,
+            row.method,
+            f"{row.flops * 1e-9:.3f}",
+            f"{row.bytes * 1e-6:.2f}",
+            "unknown" if row.seconds is None else f"{row.seconds * 1e3:.3f}",
+        )
+        for row in explanation
+    ]
+    cells = "".join(
+        "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>" for row in rows
+    )
+    return (
+        f"<div><table><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr>{cells}</table>"
+        f"<details><summary>in full</summary><pre>{escape(explanation.table)}</pre></details></div>"
+    )
+
+
 # Notebooks look for the method on the class, which is C++'s.
 TrainingReport._repr_html_ = report_html  # type: ignore[method-assign]
 PrivacyStatement._repr_html_ = statement_html  # type: ignore[method-assign]
+Explanation._repr_html_ = explanation_html  # type: ignore[attr-defined]

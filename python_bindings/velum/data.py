@@ -136,6 +136,22 @@ def _without_rows(batch: Any) -> Any:
     )
 
 
+def _views_of(views: _core.ImageViews, batch: Any) -> Any:
+    """A batch of images and what belongs to them, with the views of each in its place."""
+    tensors = isinstance(batch, list | tuple) and all(
+        isinstance(value, torch.Tensor) and value.dim() > 0 for value in batch
+    )
+    if not tensors or len(batch) == 0 or batch[0].dim() < 3:
+        raise ValueError(
+            "make_private: views with a loader whose batches are not (images [b, ..., height, width], "
+            "targets [b, ...], ...), a list or tuple of tensors; call velum.ImageViews in your loop, "
+            "and give the losses that its mean() gives"
+        )
+    images, *others = batch
+    values = [views(images), *(views.repeat(other) for other in others)]
+    return type(batch)(*values) if hasattr(batch, "_fields") else type(batch)(values)
+
+
 class _Collate:
     """Collates as before, and gives a batch without rows for no sample. Goes to the workers."""
 
@@ -215,6 +231,7 @@ class PoissonDataLoader(DataLoader[Any]):
                 sampler = _core.UserPoissonSampler(users, 1 / steps, max_samples_per_user, choice)
             batch_sampler = PoissonBatchSampler(sampler, steps)
         self._listener: Listener | None = None
+        self._views: _core.ImageViews | None = None
         workers: dict[str, Any] = {}
         if data_loader.num_workers > 0:
             workers = {
@@ -260,7 +277,18 @@ class PoissonDataLoader(DataLoader[Any]):
         """The same loader, with logical batches cut into pieces of at most so many samples."""
         other = PoissonDataLoader(self, batch_sampler=self.poisson.limited(max_physical_batch_size))
         other._listener = self._listener
+        other._views = self._views
         return other
+
+    def show_views(self, views: _core.ImageViews) -> None:
+        """From now on batches are of views: for `make_private(views=)`.
+
+        Raises:
+            ValueError: if a batch is not images and what belongs to them.
+        """
+        assert isinstance(self.collate_fn, _Collate)
+        _views_of(views, self.collate_fn([]))
+        self._views = views
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         if self._listener is not None:
@@ -271,7 +299,7 @@ class PoissonDataLoader(DataLoader[Any]):
             handed_out = drawn.popleft()
             if self._listener is not None:
                 self._listener.arrived(handed_out)
-            yield batch
+            yield batch if self._views is None else _views_of(self._views, batch)
 
 
 class Listener:

@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader
 from torch.utils.hooks import RemovableHandle
 
 from . import _core
-from ._core import Clipping
+from ._core import Clipping, ImageViews
 from .accounting import Accountant, PrivacyStatement, TrainingReport, make_accountant
 from .data import Drawn, Listener, PoissonDataLoader
+from .dpsgd import MethodOverrides, _overrides_of
 from .ledger import ReleaseGuard
 
 __all__ = ["BatchMemoryManager", "PrivacyEngine", "clipped_step"]
@@ -103,6 +104,8 @@ class PrivacyEngine:
         max_samples_per_user: int | None = None,
         sample_choice: str | None = None,
         user_gradient: str | None = None,
+        views: ImageViews | None = None,
+        method_overrides: MethodOverrides | None = None,
         **clipping_options: float,
     ) -> PoissonDataLoader:
         """The native way: nothing but the loader is replaced.
@@ -131,12 +134,18 @@ class PrivacyEngine:
                 "none: there are no users, and every sample is clipped by itself; give the user of "
                 "every sample to protect users"
             )
+        if views is not None and not isinstance(views, ImageViews):
+            raise TypeError(
+                f"make_private: views is a {type(views).__name__}, expected a velum.ImageViews"
+            )
         loader = PoissonDataLoader(
             data_loader,
             user_of_sample=user_of_sample,
             max_samples_per_user=max_samples_per_user,
             sample_choice=sample_choice,
         )
+        if views is not None:
+            loader.show_views(views)
         if self._runs and self._runs[-1].by_user != loader.by_user:
             raise ValueError(
                 "make_private: user_of_sample is given for one model and not for another, expected "
@@ -153,6 +162,8 @@ class PrivacyEngine:
             allow_slow_rules,
             release_guard,
             "mean" if user_gradient is None else user_gradient,
+            views,
+            method_overrides,
         )
         self._runs.append(run)
         return loader
@@ -178,6 +189,8 @@ class PrivacyEngine:
         max_samples_per_user: int | None = None,
         sample_choice: str | None = None,
         user_gradient: str | None = None,
+        views: ImageViews | None = None,
+        method_overrides: MethodOverrides | None = None,
         **clipping_options: float,
     ) -> tuple[Any, ...]:
         """Makes `module` and `optimizer` train privately, and returns them with a Poisson loader.
@@ -215,6 +228,16 @@ class PrivacyEngine:
                 which; see PoissonDataLoader.
             user_gradient: what of a user is clipped: "mean", the default, the mean of the gradients
                 of the user's samples in the step, or "sum". Only with `user_of_sample`.
+            views: the loader's batches are of images and what belongs to them, tensors with the
+                samples in the first dimension; then its batches hold `views.count` random views of
+                each image, one after another, and as many copies of its targets. The losses are of
+                the views, and those of a sample are averaged before the clip, whatever
+                `loss_reduction` is: its gradient is the mean over its views, it is clipped to C as
+                one, and epsilon is what it is without views. Or give the vector [B] of their means.
+                A BatchMemoryManager counts samples, not views.
+            method_overrides: how the norms of a parameter's gradients are taken, in place of the
+                cheapest way: a parameter, or its index among those that require grad, and a method
+                that `velum.explain` lists for it. For measuring; results differ by rounding alone.
 
         Returns:
             (module, optimizer, data_loader).
@@ -272,6 +295,8 @@ class PrivacyEngine:
             max_samples_per_user=max_samples_per_user,
             sample_choice=sample_choice,
             user_gradient=user_gradient,
+            views=views,
+            method_overrides=method_overrides,
             **clipping_options,
         )
         self._runs[-1].take_over(module, optimizer)
@@ -547,6 +572,8 @@ class _Run(Listener):
         allow_slow_rules: bool,
         release_guard: ReleaseGuard | None,
         user_gradient: str,
+        views: ImageViews | None,
+        method_overrides: MethodOverrides | None,
     ) -> None:
         if loss_reduction not in ("mean", "sum"):
             raise ValueError(
@@ -561,6 +588,9 @@ class _Run(Listener):
         self.allow_slow_rules = allow_slow_rules
         self.release_guard = release_guard
         self.user_gradient = user_gradient
+        self.views = views
+        different = list({id(p): p for p in self.parameters}.values())
+        self.method_overrides = _overrides_of("make_private", different, method_overrides)
         self.core = self._make_core(None)
         self.batch: _Batch | None = None
         self.steps = 0
@@ -590,6 +620,7 @@ class _Run(Listener):
             self.allow_slow_rules,
             self.release_guard,
             self.user_gradient,
+            self.method_overrides,
             state,
         )
 
@@ -629,6 +660,7 @@ class _Run(Listener):
         self.core.abandon_step()
         self.attached = False
         self.loader._listener = None
+        self.loader._views = None
         for hook in self._hooks:
             hook.remove()
         if self.optimizer is not None:
@@ -679,9 +711,17 @@ class _Run(Listener):
                     "PrivacyEngine: a second loss.backward() for one batch: each of its samples "
                     "would count twice, and C would not bound it; add the losses before backward"
                 )
-            losses = _core.per_sample_losses(loss, self.loss_reduction == "mean", batch.rows)
-            self.core.accumulate(losses, batch.users)
+            self.core.accumulate(self._losses_of_samples(loss, batch.rows), batch.users)
             batch.added = True
+
+    def _losses_of_samples(self, loss: torch.Tensor, samples: int) -> torch.Tensor:
+        """[samples], one for each; of views their means."""
+        mean = self.loss_reduction == "mean"
+        if self.views is None or (loss.dim() == 1 and loss.numel() == samples):
+            return _core.per_sample_losses(loss, mean, samples)
+        losses = _core.per_sample_losses(loss, mean, samples * self.views.count)
+        with torch.enable_grad():
+            return self.views.mean(losses)
 
     def finish(self) -> bool:
         with _lock:

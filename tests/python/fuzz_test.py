@@ -82,13 +82,27 @@ parameters = st.one_of(
 )
 
 
+overrides = st.one_of(
+    st.none(),
+    st.dictionaries(
+        st.one_of(st.integers(-2, 6), st.sampled_from(list(MODEL.parameters())), st.text()),
+        st.one_of(
+            st.sampled_from(["kept", "gram", "tiles", "outer product", "at hand", "segments"]),
+            st.sampled_from(["sample backward", "", None, 3]),
+        ),
+        max_size=3,
+    ),
+    scalars,
+)
+
+
 @common
-@given(st.one_of(st.sampled_from(KINDS), scalars), parameters, st.booleans())
-def test_per_sample_functions(kind, params, slow):
+@given(st.one_of(st.sampled_from(KINDS), scalars), parameters, st.booleans(), overrides)
+def test_per_sample_functions(kind, params, slow, methods):
     losses = losses_like(kind) if isinstance(kind, str) and kind in KINDS else kind
     for function in (velum.per_sample_gradients, velum.per_sample_norms, velum.explain):
         try:
-            function(losses, params, allow_slow_rules=slow)
+            function(losses, params, allow_slow_rules=slow, method_overrides=methods)
         except REFUSALS:
             continue
         assert isinstance(losses, torch.Tensor) and losses.dim() == 1
@@ -106,7 +120,8 @@ def test_losses_behind_a_number(kind, mean, samples):
 
 NAMES = [
     "noise_multiplier", "max_grad_norm", "clipping", "loss_reduction", "poisson_sampling", "noise_generator",
-    "grad_sample_mode", "batch_first", "allow_slow_rules", "module", "optimizer", "data_loader",
+    "grad_sample_mode", "batch_first", "allow_slow_rules", "module", "optimizer", "data_loader", "views",
+    "method_overrides", "user_gradient", "sample_choice", "user_of_sample", "release_guard",
 ]  # fmt: skip
 
 
@@ -269,6 +284,96 @@ def test_lower_bounds_and_audited_models(a, b, c):
             call()
         except REFUSALS:
             pass
+
+
+IMAGES = st.one_of(
+    scalars,
+    st.sampled_from(KINDS),
+    st.builds(
+        lambda shape, kind, strides: strides(torch.zeros(shape, dtype=kind)),
+        st.lists(st.integers(0, 4), max_size=5),
+        st.sampled_from([torch.float32, torch.uint8, torch.bool, torch.complex64, torch.bfloat16]),
+        st.sampled_from(
+            [
+                lambda t: t,
+                lambda t: t.to("meta"),
+                lambda t: t.to_sparse(),
+                lambda t: t.transpose(0, -1) if t.dim() > 1 else t,
+                lambda t: t[..., ::2] if t.dim() > 0 else t,
+            ]
+        ),
+    ),
+)
+
+
+@common
+@given(
+    st.one_of(st.integers(-1, 5), scalars),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "max_shift": st.one_of(st.integers(-1, 3), scalars),
+            "fill": scalars,
+            "mirror": scalars,
+        },
+    ),
+    IMAGES,
+)
+def test_views_of_images(count, options, given):
+    try:
+        views = velum.ImageViews(count, **options)
+    except REFUSALS:
+        return
+    value = losses_like(given) if isinstance(given, str) and given in KINDS else given
+    for call, rows in (
+        (views, views.count),
+        (views.repeat, views.count),
+        (views.mean, 1 / views.count),
+    ):
+        try:
+            result = call(value)
+        except REFUSALS:
+            continue
+        assert len(result) == len(value) * rows
+
+
+@common
+@given(
+    st.one_of(st.just(MODEL), scalars),
+    st.one_of(st.just(0.5), scalars),
+    st.one_of(
+        scalars, st.dictionaries(st.sampled_from(["version", "updates", "averages"]), scalars)
+    ),
+    st.one_of(scalars, st.dictionaries(st.just("0.weight"), scalars)),
+)
+def test_averages_of_weights(model, decay, state, averages):
+    before = {name: value.clone() for name, value in MODEL.state_dict().items()}
+    try:
+        average = velum.WeightAverage(model, decay)
+    except REFUSALS:
+        return
+    good = average.state_dict()
+    for wrong in (
+        state,
+        {**good, **state} if isinstance(state, dict) else good,
+        {**good, "averages": {**good["averages"], **averages}}
+        if isinstance(averages, dict)
+        else {**good, "averages": averages},
+        {**good, "averages": {name: averages for name in good["averages"]}},
+    ):
+        try:
+            average.load_state_dict(wrong)
+            average.update()
+        except REFUSALS:
+            pass
+    core = velum._core.WeightAverage
+    for arguments in ((list(MODEL.parameters()), decay), (averages, decay), (state, 0.5)):
+        try:
+            core(*arguments).restore(averages, state)
+        except REFUSALS:
+            pass
+    for name, value in MODEL.state_dict().items():
+        assert torch.equal(value, before[name])
 
 
 def classes_of(module, seen):

@@ -11,8 +11,9 @@ from . import accounting
 from . import integer_noise
 from . import features
 from . import ledger
+from . import recipes
 from . import audit
-__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'PoissonSampler', 'PrivacyEngine', 'UserPoissonSampler', 'accounting', 'audit', 'built_with_cuda', 'explain', 'features', 'he', 'integer_noise', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms']
+__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'ImageViews', 'PoissonSampler', 'PrivacyEngine', 'UseExplanation', 'UserPoissonSampler', 'WeightAverage', 'accounting', 'audit', 'built_with_cuda', 'explain', 'features', 'he', 'integer_noise', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms', 'recipes']
 class CudaError(RuntimeError):
     """
     A CUDA call failed; the text names the call, the error and the place.
@@ -21,6 +22,57 @@ class BackendUnavailable(RuntimeError):
     """
     A backend was asked for that this build does not have.
     """
+class UseExplanation:
+    """
+    How the gradients of the samples are taken for one use of one parameter, and what that should cost.
+    """
+    def __repr__(self) -> str:
+        ...
+    @property
+    def bytes(self) -> float:
+        """
+        Read and written for them.
+        """
+    @property
+    def flops(self) -> float:
+        """
+        Operations of norms and weighted sum, of the whole batch.
+        """
+    @property
+    def method(self) -> str:
+        """
+        "outer product", "gram", "tiles", "kept", "segments", "at hand" or "sample backward".
+        """
+    @property
+    def operation(self) -> str:
+        """
+        The autograd node; "and 27 more" where uses are taken together.
+        """
+    @property
+    def parameter(self) -> int:
+        """
+        Its index among the parameters.
+        """
+    @property
+    def parameter_sizes(self) -> list[int]:
+        """
+        Of the whole parameter.
+        """
+    @property
+    def seconds(self) -> float | None:
+        """
+        Predicted; None for a backward of unknown cost.
+        """
+    @property
+    def seconds_by_method(self) -> dict[str, float | None]:
+        """
+        Predicted, of every method that `method_overrides` may choose.
+        """
+    @property
+    def shape(self) -> str:
+        """
+        Of the use, per sample: "64 steps, 128 -> 512".
+        """
 class Clipping:
     """
     How the gradient of one sample is bounded before the samples are summed. A sample whose norm is not finite adds exactly zero.
@@ -134,7 +186,7 @@ class PrivacyEngine:
     """
     Makes the gradient of a logical batch private; see velum.PrivacyEngine.
     """
-    def __init__(self, parameters: collections.abc.Sequence[torch.Tensor], sampler: PoissonSampler | UserPoissonSampler, clipping: Clipping, noise_multiplier: typing.SupportsFloat, accountant: accounting.Accountant, allow_slow_rules: bool, release_guard: ledger.ReleaseGuard | None, user_gradient: str, state: dict[str, typing.Any] | None) -> None:
+    def __init__(self, parameters: collections.abc.Sequence[torch.Tensor], sampler: PoissonSampler | UserPoissonSampler, clipping: Clipping, noise_multiplier: typing.SupportsFloat, accountant: accounting.Accountant, allow_slow_rules: bool, release_guard: ledger.ReleaseGuard | None, user_gradient: str, method_overrides: collections.abc.Mapping[int, str], state: dict[str, typing.Any] | None) -> None:
         ...
     def abandon_step(self) -> None:
         ...
@@ -165,15 +217,110 @@ class PrivacyEngine:
     @property
     def sensitivity(self) -> float:
         ...
+class ImageViews:
+    """
+    Several random views of each image, shifted and mirrored, whose losses are averaged before the
+    clip: augmentation that costs no privacy, for a sample still has one gradient.
+
+        engine.make_private(..., views=velum.ImageViews(count=4))    # the loop stays as it is
+
+    or in a loop of your own, on any batch:
+
+        views = velum.ImageViews(count=4)
+        losses = F.cross_entropy(model(views(x)), views.repeat(y), reduction="none")
+        views.mean(losses).backward()                                # [b]
+
+    Never give the views as losses of their own: a sample in `count` rows would move the sum by
+    `count` times the clipping norm.
+
+    Paper: Unlocking High-Accuracy Differentially Private Image Classification through Scale
+    (arXiv 2204.13650), section 3, "augmentation multiplicity". Every call draws anew, by ChaCha20
+    with a key of the operating system.
+
+    Args:
+        count: views of each image, 1 to 1024.
+        max_shift: each axis moves by -max_shift to max_shift pixels; 0 to 1024.
+        fill: what moves in at the border.
+        mirror: left and right change places with probability 1/2.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """
+        The views of a batch, those of one image one after another.
+
+        Args:
+            images: [b, ..., height, width], of any type and device.
+
+        Returns:
+            [b * count, ..., height, width].
+
+        Raises:
+            ValueError: if images has less than three dimensions.
+        """
+    def __init__(self, count: typing.SupportsInt = 4, *, max_shift: typing.SupportsInt = 2, fill: typing.SupportsFloat = 0.0, mirror: bool = True) -> None:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def mean(self, losses: torch.Tensor) -> torch.Tensor:
+        """
+        Losses of the views, [b * count], as losses of the samples, [b]: their means.
+
+        Raises:
+            ValueError: if losses is no such vector.
+        """
+    def repeat(self, targets: torch.Tensor) -> torch.Tensor:
+        """
+        Targets of the images, [b, ...], as those of the views, [b * count, ...].
+        """
+    @property
+    def count(self) -> int:
+        ...
+    @property
+    def fill(self) -> float:
+        ...
+    @property
+    def max_shift(self) -> int:
+        ...
+    @property
+    def mirror(self) -> bool:
+        ...
+class WeightAverage:
+    """
+    See velum.WeightAverage.
+    """
+    def __init__(self, parameters: collections.abc.Sequence[torch.Tensor], decay: typing.SupportsFloat) -> None:
+        ...
+    def restore(self, values: collections.abc.Sequence[torch.Tensor], updates: typing.SupportsInt) -> None:
+        ...
+    def swap(self) -> None:
+        ...
+    def update(self) -> None:
+        ...
+    @property
+    def decay(self) -> float:
+        ...
+    @property
+    def swapped(self) -> bool:
+        ...
+    @property
+    def updates(self) -> int:
+        ...
+    @property
+    def values(self) -> list[torch.Tensor]:
+        ...
 def built_with_cuda() -> bool:
     """
     Whether this build has the CUDA backend.
     """
-def explain(losses: torch.Tensor, params: collections.abc.Sequence[torch.Tensor], allow_slow_rules: bool) -> str:
-    ...
-def per_sample_gradients(losses: torch.Tensor, params: collections.abc.Sequence[torch.Tensor], allow_slow_rules: bool) -> list[torch.Tensor]:
+def explain(losses: torch.Tensor, params: collections.abc.Sequence[torch.Tensor], allow_slow_rules: bool, method_overrides: collections.abc.Mapping[int, str]) -> tuple[list[UseExplanation], str]:
+    """
+    (rows, table)
+    """
+def per_sample_gradients(losses: torch.Tensor, params: collections.abc.Sequence[torch.Tensor], allow_slow_rules: bool, method_overrides: collections.abc.Mapping[int, str]) -> list[torch.Tensor]:
     ...
 def per_sample_losses(loss: torch.Tensor, mean: bool, samples: typing.SupportsInt) -> torch.Tensor:
     ...
-def per_sample_norms(losses: torch.Tensor, params: collections.abc.Sequence[torch.Tensor], allow_slow_rules: bool) -> torch.Tensor:
+def per_sample_norms(losses: torch.Tensor, params: collections.abc.Sequence[torch.Tensor], allow_slow_rules: bool, method_overrides: collections.abc.Mapping[int, str]) -> torch.Tensor:
     ...

@@ -250,7 +250,7 @@ class PartialDecryptor:
     part is its own secret; with one, `of_parts` takes what all owners gave it.
     """
     @staticmethod
-    def of_parts(context: Context, parts: collections.abc.Sequence[typing.Any], party: typing.SupportsInt, group: bytes, masks: collections.abc.Mapping[typing.SupportsInt, bytes], once: collections.abc.Callable[[str, bytes], bool], randomness: velum._core.he.Randomness | None = None) -> PartialDecryptor:
+    def of_parts(context: Context, parts: collections.abc.Sequence[typing.Any], party: typing.SupportsInt, group: bytes, masks: collections.abc.Mapping[int, bytes], once: collections.abc.Callable[[str, bytes], bool], randomness: velum._core.he.Randomness | None = None) -> PartialDecryptor:
         """
         Of a plan with a threshold.
 
@@ -259,7 +259,7 @@ class PartialDecryptor:
                 secret has one place: they are used up, whatever comes of it.
             party, group, masks, once: as above.
         """
-    def __init__(self, context: Context, secret_key: velum._core.he.SecretKey, party: typing.SupportsInt, group: bytes, masks: collections.abc.Mapping[typing.SupportsInt, bytes], once: collections.abc.Callable[[str, bytes], bool], randomness: velum._core.he.Randomness | None = None) -> None:
+    def __init__(self, context: Context, secret_key: velum._core.he.SecretKey, party: typing.SupportsInt, group: bytes, masks: collections.abc.Mapping[int, bytes], once: collections.abc.Callable[[str, bytes], bool], randomness: velum._core.he.Randomness | None = None) -> None:
         """
         Args:
             masks: {other owner's number: 32 bytes that the two share and nobody else has}, for
