@@ -50,13 +50,7 @@ std::vector<int> result_of(int blocks, const DeviceArray<int>& buffers) {
   return {start, start + blocks * kThreads};
 }
 
-class Cooperative : public EmulatedDevice, public ::testing::WithParamInterface<std::uint64_t> {
- protected:
-  void SetUp() override {
-    EmulatedDevice::SetUp();
-    set_seed(GetParam());
-  }
-};
+class Cooperative : public EmulatedDeviceUnderSeeds {};
 
 TEST_P(Cooperative, BlocksWaitForEachOther) {
   for (const int blocks : {1, 2, 7, 33}) {

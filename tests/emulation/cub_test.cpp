@@ -11,12 +11,8 @@
 namespace velum::emulation {
 namespace {
 
-class Cub : public EmulatedDevice, public ::testing::WithParamInterface<std::uint64_t> {
+class Cub : public EmulatedDeviceUnderSeeds {
  protected:
-  void SetUp() override {
-    EmulatedDevice::SetUp();
-    set_seed(GetParam());
-  }
   std::mt19937 random_{17};
 };
 

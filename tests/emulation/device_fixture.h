@@ -20,6 +20,46 @@ class EmulatedDevice : public ::testing::Test {
   }
 };
 
+/// The same under each of some seeds.
+class EmulatedDeviceUnderSeeds : public EmulatedDevice,
+                                 public ::testing::WithParamInterface<std::uint64_t> {
+ protected:
+  void SetUp() override {
+    EmulatedDevice::SetUp();
+    set_seed(GetParam());
+  }
+};
+
+/// A stream for a test.
+class Stream {
+ public:
+  explicit Stream(unsigned flags = cudaStreamNonBlocking) {
+    EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, flags), cudaSuccess);
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+/// An event for a test.
+class EventHandle {
+ public:
+  explicit EventHandle(unsigned flags = cudaEventDisableTiming) {
+    EXPECT_EQ(cudaEventCreateWithFlags(&event_, flags), cudaSuccess);
+  }
+  EventHandle(const EventHandle&) = delete;
+  EventHandle& operator=(const EventHandle&) = delete;
+  ~EventHandle() { static_cast<void>(cudaEventDestroy(event_)); }
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 /// Device memory for a test.
 template <typename T>
 class DeviceArray {

@@ -36,13 +36,7 @@ auto names(const std::string& fault, const std::string& kernel) {
                HasSubstr(".ptx:"), HasSubstr("VELUM_EMULATION_SEED="));
 }
 
-class Faults : public EmulatedDevice, public ::testing::WithParamInterface<std::uint64_t> {
- protected:
-  void SetUp() override {
-    EmulatedDevice::SetUp();
-    set_seed(GetParam());
-  }
-};
+class Faults : public EmulatedDeviceUnderSeeds {};
 
 TEST_P(Faults, ADroppedSyncthreadsIsARaceOrAnUninitialisedRead) {
   const DeviceArray<int> in(counting(kThreads));

@@ -18,32 +18,6 @@ using ::testing::HasSubstr;
 
 constexpr std::size_t kBytes = kSize * sizeof(int);
 
-class Stream {
- public:
-  explicit Stream(unsigned flags = cudaStreamNonBlocking) {
-    EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, flags), cudaSuccess);
-  }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  ~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
-  cudaStream_t get() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-class Event {
- public:
-  Event() { EXPECT_EQ(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), cudaSuccess); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  ~Event() { static_cast<void>(cudaEventDestroy(event_)); }
-  cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
 /// The graph of a capture that ended well, ready for launches.
 class Executable {
  public:
@@ -85,13 +59,7 @@ cudaError_t end_of(const Stream& stream) {
   return error;
 }
 
-class Graphs : public EmulatedDevice, public ::testing::WithParamInterface<std::uint64_t> {
- protected:
-  void SetUp() override {
-    EmulatedDevice::SetUp();
-    set_seed(GetParam());
-  }
-};
+class Graphs : public EmulatedDeviceUnderSeeds {};
 
 TEST_P(Graphs, RunWhatWasCapturedAgainAndAgain) {
   const Stream stream;
@@ -130,8 +98,8 @@ TEST_P(Graphs, RunWhatWasCapturedAgainAndAgain) {
 TEST_P(Graphs, ForkAndJoinByEvents) {
   const Stream first;
   const Stream second;
-  const Event forked;
-  const Event joined;
+  const EventHandle forked;
+  const EventHandle joined;
   const DeviceArray<int> in(constant(1));
   const DeviceArray<int> left(kSize);
   const DeviceArray<int> right(kSize);
@@ -182,8 +150,8 @@ TEST_F(GraphBranches, HaveNoOrder) {
     set_seed(seed);
     const Stream first;
     const Stream second;
-    const Event forked;
-    const Event joined;
+    const EventHandle forked;
+    const EventHandle joined;
     int value = 0;
     begin(first);
     ASSERT_EQ(cudaEventRecord(forked.get(), first.get()), cudaSuccess);
@@ -210,8 +178,8 @@ TEST_F(GraphBranches, ThatWriteTheSameMemoryAreARace) {
     set_seed(seed);
     const Stream first;
     const Stream second;
-    const Event forked;
-    const Event joined;
+    const EventHandle forked;
+    const EventHandle joined;
     const DeviceArray<int> value(std::vector<int>(kSize, 0));
     begin(first);
     ASSERT_EQ(cudaEventRecord(forked.get(), first.get()), cudaSuccess);
@@ -321,7 +289,7 @@ TEST_F(Captures, TakeNoPageableMemory) {
 TEST_F(Captures, EndWhereTheyBeganAndWithAllThatTheyForked) {
   const Stream first;
   const Stream second;
-  const Event event;
+  const EventHandle event;
   const DeviceArray<int> values(constant(0));
   cudaGraph_t graph = nullptr;
   EXPECT_EQ(cudaStreamEndCapture(first.get(), &graph), cudaErrorIllegalState);
@@ -347,7 +315,7 @@ TEST_F(Captures, EndWhereTheyBeganAndWithAllThatTheyForked) {
 TEST_F(Captures, WaitForNothingOutsideOfThem) {
   const Stream first;
   const Stream second;
-  const Event event;
+  const EventHandle event;
   const DeviceArray<int> values(constant(0));
   ASSERT_EQ(cudaMemsetAsync(values.data(), 0, kBytes, second.get()), cudaSuccess);
   ASSERT_EQ(cudaEventRecord(event.get(), second.get()), cudaSuccess);

@@ -40,13 +40,7 @@ auto names_race_at_its_line(const std::string& kernel) {
                HasSubstr("race_kernels.cu:" + std::to_string(races::line_of_race())));
 }
 
-class Races : public EmulatedDevice, public ::testing::WithParamInterface<std::uint64_t> {
- protected:
-  void SetUp() override {
-    EmulatedDevice::SetUp();
-    set_seed(GetParam());
-  }
-};
+class Races : public EmulatedDeviceUnderSeeds {};
 
 TEST_P(Races, TheLastBlockMayReadWhatAllHaveReleased) {
   const int size = kBlocks * kThreads;
@@ -167,12 +161,12 @@ TEST_P(Races, BytesOfAVectorThatAreNotUsedAreNotRead) {
 }
 
 TEST_P(Races, AMissingEventBetweenTwoStreamsIsFound) {
-  cudaStream_t first = nullptr;
-  cudaStream_t second = nullptr;
-  cudaEvent_t event = nullptr;
-  ASSERT_EQ(cudaStreamCreateWithFlags(&first, cudaStreamNonBlocking), cudaSuccess);
-  ASSERT_EQ(cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking), cudaSuccess);
-  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
+  const Stream first_stream;
+  const Stream second_stream;
+  const EventHandle handle;
+  const cudaStream_t first = first_stream.get();
+  const cudaStream_t second = second_stream.get();
+  const cudaEvent_t event = handle.get();
   enum class Order { kEvent, kHost, kNone };
   enum class Second { kReads, kWrites, kCopies, kSets };
   for (const Order order : {Order::kEvent, Order::kHost, Order::kNone}) {
@@ -213,9 +207,6 @@ TEST_P(Races, AMissingEventBetweenTwoStreamsIsFound) {
       }
     }
   }
-  static_cast<void>(cudaEventDestroy(event));
-  static_cast<void>(cudaStreamDestroy(first));
-  static_cast<void>(cudaStreamDestroy(second));
 }
 
 TEST_P(Races, AnOrderOverAThirdStreamCounts) {

@@ -19,36 +19,6 @@ using ::testing::HasSubstr;
 
 class Runtime : public EmulatedDevice {};
 
-/// A stream for a test.
-class Stream {
- public:
-  explicit Stream(unsigned flags = cudaStreamNonBlocking) {
-    EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, flags), cudaSuccess);
-  }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  ~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
-  cudaStream_t get() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-/// An event for a test.
-class EventHandle {
- public:
-  explicit EventHandle(unsigned flags = cudaEventDisableTiming) {
-    EXPECT_EQ(cudaEventCreateWithFlags(&event_, flags), cudaSuccess);
-  }
-  EventHandle(const EventHandle&) = delete;
-  EventHandle& operator=(const EventHandle&) = delete;
-  ~EventHandle() { static_cast<void>(cudaEventDestroy(event_)); }
-  cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
 constexpr std::size_t kBytes = 4 * sizeof(int);
 
 /// Four integers in page-locked host memory: copies read and write them when they run.

@@ -34,12 +34,8 @@ std::vector<int> parts_reversed(std::vector<int> values, int size) {
   return values;
 }
 
-class Synchronisation : public EmulatedDevice, public ::testing::WithParamInterface<std::uint64_t> {
+class Synchronisation : public EmulatedDeviceUnderSeeds {
  protected:
-  void SetUp() override {
-    EmulatedDevice::SetUp();
-    set_seed(GetParam());
-  }
   /// Runs what is enqueued.
   static void expect_success() { ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess) << last_report(); }
   template <typename Matcher>
