@@ -97,3 +97,29 @@ string(FIND "${message}" "cluster_kernel.ptx:4: clusters are not supported" at)
 if(status EQUAL 0 OR at EQUAL -1)
   message(SEND_ERROR "a kernel of clusters is not refused by name: ${message}")
 endif()
+
+# What is translated in one checkout is what is translated in another, and names its files all the same.
+set(text ".version 8.0\n.target sm_90\n.address_size 64\n.visible .entry kernel()\n{\n.loc 1 7 3\nret;\n}\n")
+foreach(checkout IN ITEMS first second)
+  set(build "${WORK_DIR}/${checkout}/build/emulated")
+  file(MAKE_DIRECTORY "${build}")
+  # As nvcc names a source, and as it does under ccache, which may have compiled it in another checkout.
+  file(WRITE "${build}/kernel.ptx" "${text}.file 1 \"${WORK_DIR}/${checkout}/kernels/k.cu\"\n"
+       ".file 2 \"/elsewhere/build/emulated/../../kernels/h.h\"\n.file 3 \"/usr/include/math.h\"\n")
+  execute_process(COMMAND "${PYTHON}" -B "${TRANSLATE}" --ptx "${build}/kernel.ptx" --out "${build}/kernel.cpp"
+                          --source-dir "${WORK_DIR}/${checkout}" --build-dir "${build}"
+                  RESULT_VARIABLE status ERROR_VARIABLE message)
+  if(NOT status EQUAL 0)
+    message(SEND_ERROR "a kernel with its folders is refused: ${message}")
+  endif()
+  file(READ "${build}/kernel.cpp" ${checkout})
+endforeach()
+if(NOT first STREQUAL second)
+  message(SEND_ERROR "two checkouts do not give the same C++")
+endif()
+foreach(name IN ITEMS "\"kernel.ptx\"" "\"kernels/k.cu\"" "\"kernels/h.h\"" "\"/usr/include/math.h\"")
+  string(FIND "${first}" "${name}" at)
+  if(at EQUAL -1)
+    message(SEND_ERROR "${name} is not named in the C++")
+  endif()
+endforeach()

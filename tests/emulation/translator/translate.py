@@ -4,10 +4,13 @@
   translate.py --object backend.cu.o --ptx-out backend.ptx --out backend.cpp
   translate.py --ptx opcodes.ptx --out opcodes.cpp
 
+With --source-dir and --build-dir the C++ is the same for every checkout, so that ccache finds what another has compiled.
+
 Exit status 1, with file, line and instruction, for anything that it does not know.
 """
 
 import argparse
+import os
 import re
 import struct
 import sys
@@ -74,6 +77,17 @@ def _c_string(text):
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def _name_in(path, folder):
+    """A path as it is called in a folder that it is in. ccache compiles with paths relative to the build folder of the
+    tree that it first saw, which stands two levels down in it."""
+    if folder is None:
+        return str(path)
+    _, two_levels_up, rest = str(path).partition("/../../")
+    name = os.path.normpath(rest if two_levels_up else str(path))
+    inside = os.path.relpath(name, folder) if os.path.isabs(name) else name
+    return name if inside.startswith("..") else inside
+
+
 def _layout(variables):
     """Byte offsets of parameters, each aligned, and the total."""
     offsets, end = [], 0
@@ -103,9 +117,10 @@ class Properties:
 
 
 class ModuleEmitter:
-    def __init__(self, module, ptx_path, approximations):
+    def __init__(self, module, ptx_path, approximations, source_dir):
         self.module = module
         self.ptx_path = ptx_path
+        self.source_dir = source_dir
         self.approximations = approximations
         self.sites = {}
         self.functions = {f.name: f for f in module.functions}
@@ -222,7 +237,8 @@ class ModuleEmitter:
         files = sorted(self.module.files.items())
         file_index = {number: i for i, (number, _) in enumerate(files)}
         out = ["", "const char* const kFiles[] = {"]
-        out += [f"    {_c_string(path)}," for _, path in files] or ["    nullptr,"]
+        names = [_name_in(path, self.source_dir) for _, path in files]
+        out += [f"    {_c_string(name)}," for name in names] or ["    nullptr,"]
         out += ["};", "const Site kSites[] = {"]
         for line, location in self.sites:
             numbers = [line, -1, 0, -1, 0]
@@ -1257,6 +1273,10 @@ def main():
     parser.add_argument(
         "--approximations", action="store_true", help="take .approx and .full: the nearest number"
     )
+    parser.add_argument(
+        "--source-dir", help="reports name sources in this folder without it, in any checkout alike"
+    )
+    parser.add_argument("--build-dir", help="likewise, the file of the PTX")
     parser.add_argument("--out", type=Path, required=True, help="the C++ file to write")
     arguments = parser.parse_args()
     shown = arguments.ptx or arguments.ptx_out or arguments.object
@@ -1271,7 +1291,13 @@ def main():
             if arguments.ptx_out:
                 arguments.ptx_out.write_text(text)
         module = parse(text)
-        arguments.out.write_text(ModuleEmitter(module, str(shown), arguments.approximations).emit())
+        emitter = ModuleEmitter(
+            module,
+            _name_in(shown, arguments.build_dir),
+            arguments.approximations,
+            arguments.source_dir,
+        )
+        arguments.out.write_text(emitter.emit())
     except PtxError as error:
         sys.exit(f"{shown}:{error.line}: {error}")
     except FatbinError as error:
