@@ -399,7 +399,7 @@ class Generator:
 
     def exchange(self, scope):
         """Through shared memory: every thread writes an element of its own, then reads any."""
-        name, type_ = self.fresh("s"), self.pick(TYPES + NARROW)
+        name, type_ = self.fresh("m"), self.pick(TYPES + NARROW)
         value_type = "u32" if type_ in NARROW else type_
         fitting = (value_type,) if type_ not in NARROW else INTEGERS
         target = self.target(scope, *fitting)
@@ -415,7 +415,7 @@ class Generator:
         return Statement(form, values)
 
     def vector_exchange(self, scope):
-        name, target = self.fresh("s"), self.target(scope, "u32")
+        name, target = self.fresh("m"), self.target(scope, "u32")
         if target is None:
             return self.lanes(scope)
         form = (
@@ -425,7 +425,7 @@ class Generator:
         return Statement(form, tuple(self.expression("u32", scope, 1) for _ in range(5)))
 
     def shared_atomics(self, scope):
-        name, type_ = self.fresh("s"), self.pick(["u32", "u64", "s32"])
+        name, type_ = self.fresh("m"), self.pick(["u32", "u64", "s32"])
         target = self.target(scope, type_)
         if target is None:
             return self.lanes(scope)
