@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "probes/probe_kernels.h"
-#include "probes/shared_probe.cuh"
 #include "velum/kernels/host_device.h"
 
 namespace velum::benchmarking {
@@ -196,23 +195,62 @@ auto with_instruction(ProbedInstruction instruction, const Function& function) {
   return function(FusedMultiplyAdd{});
 }
 
-__global__ void __launch_bounds__(kProbeThreads, 1)
-    shared_probe_kernel(int rounds, std::uint32_t* results, std::int64_t* cycles) {
-  __shared__ uint4 memory[kProbeSharedVectors];
-  fill_shared(memory, blockIdx.x);
-  __syncthreads();
-  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(memory + threadIdx.x));
+/// What stands in word `index` of the shared memory of a block.
+VELUM_HOST_DEVICE std::uint32_t shared_word(std::uint32_t block, std::uint32_t index) {
+  return (block + 1) * 0x9E3779B1u + index * 0x85EBCA77u;
+}
+
+/// Bytes from a thread's own vector to the one that its load `i` takes.
+VELUM_HOST_DEVICE constexpr std::uint32_t shared_offset(int i) {
+  return static_cast<std::uint32_t>(i) % (kProbeSharedVectors / kProbeThreads) * kProbeThreads * 16;
+}
+
+__device__ void fill_shared(uint4* memory) {
+  for (std::uint32_t i = threadIdx.x; i < kProbeSharedVectors; i += kProbeThreads) {
+    memory[i] = {shared_word(blockIdx.x, 4 * i), shared_word(blockIdx.x, 4 * i + 1),
+                 shared_word(blockIdx.x, 4 * i + 2), shared_word(blockIdx.x, 4 * i + 3)};
+  }
+}
+
+/// From the block's own shared memory.
+struct LoadOwn {
+  static __device__ uint4 from(std::uint32_t address) {
+    uint4 v;
+    asm volatile("ld.volatile.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "r"(address));
+    return v;
+  }
+};
+
+#if __CUDA_ARCH__ >= 900
+/// From that of any block of the cluster.
+struct LoadOfCluster {
+  static __device__ uint4 from(std::uint32_t address) {
+    uint4 v;
+    asm volatile("ld.volatile.shared::cluster.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "r"(address));
+    return v;
+  }
+};
+
+__device__ void wait_for_cluster() {
+  asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
+}
+#endif
+
+/// Loads from `address` on, the thread's own vector, for `rounds` rounds.
+template <typename Load>
+__device__ void read_shared(std::uint32_t address, int rounds, std::uint32_t* results,
+                            std::int64_t* cycles) {
   std::uint32_t sum = 0;
   const std::int64_t start = clock64();
 #pragma unroll 1
   for (int round = 0; round < rounds; ++round) {
 #pragma unroll
     for (int i = 0; i < kProbeSharedLoads; ++i) {
-      const std::uint32_t from = address + shared_offset(i);
-      uint4 v;
-      asm volatile("ld.volatile.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-                   : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                   : "r"(from));
+      const uint4 v = Load::from(address + shared_offset(i));
       sum += v.x + v.y + v.z + v.w;
     }
   }
@@ -220,6 +258,32 @@ __global__ void __launch_bounds__(kProbeThreads, 1)
   const std::int64_t end = clock64();
   if (threadIdx.x == 0) cycles[blockIdx.x] = end - start;
   results[blockIdx.x * kProbeThreads + threadIdx.x] = sum;
+}
+
+__global__ void __launch_bounds__(kProbeThreads, 1)
+    shared_probe_kernel(int rounds, std::uint32_t* results, std::int64_t* cycles) {
+  __shared__ uint4 memory[kProbeSharedVectors];
+  fill_shared(memory);
+  __syncthreads();
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(memory + threadIdx.x));
+  read_shared<LoadOwn>(address, rounds, results, cycles);
+}
+
+__global__ void __cluster_dims__(kProbeClusterBlocks, 1, 1) __launch_bounds__(kProbeThreads, 1)
+    cluster_probe_kernel(int rounds, std::uint32_t* results, std::int64_t* cycles) {
+#if __CUDA_ARCH__ >= 900
+  __shared__ uint4 memory[kProbeSharedVectors];
+  fill_shared(memory);
+  wait_for_cluster();
+  std::uint32_t rank, address;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  asm("mapa.shared::cluster.u32 %0, %1, %2;"
+      : "=r"(address)
+      : "r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(memory + threadIdx.x))),
+        "r"(rank ^ 1));
+  read_shared<LoadOfCluster>(address, rounds, results, cycles);
+  wait_for_cluster();  // the other block may still be reading this one's memory
+#endif
 }
 
 __global__ void __launch_bounds__(kProbeThreads)
@@ -280,6 +344,12 @@ cudaError_t launch_arithmetic_probe(ProbedInstruction instruction, int blocks, i
 cudaError_t launch_shared_probe(int blocks, int rounds, std::uint32_t* results,
                                 std::int64_t* cycles, cudaStream_t stream) {
   shared_probe_kernel<<<blocks, kProbeThreads, 0, stream>>>(rounds, results, cycles);
+  return cudaGetLastError();
+}
+
+cudaError_t launch_cluster_probe(int blocks, int rounds, std::uint32_t* results,
+                                 std::int64_t* cycles, cudaStream_t stream) {
+  cluster_probe_kernel<<<blocks, kProbeThreads, 0, stream>>>(rounds, results, cycles);
   return cudaGetLastError();
 }
 

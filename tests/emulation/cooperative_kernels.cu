@@ -75,19 +75,6 @@ cudaError_t pass_around_by_attribute(int blocks, int* buffers) {
   config.numAttrs = 1;
   return cudaLaunchKernelEx(&config, pass_around_kernel<true>, buffers);
 }
-cudaError_t pass_around_in_clusters(int blocks, int cluster, int* buffers) {
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = static_cast<unsigned>(cluster);
-  attribute.val.clusterDim.y = 1;
-  attribute.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
-  config.blockDim = dim3(kThreads);
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, pass_around_kernel<false>, buffers);
-}
 cudaError_t leave_a_block_out(int blocks, int* out) {
   return launch(leave_a_block_out_kernel, blocks, 0, nullptr, out);
 }

@@ -16,8 +16,6 @@ cudaError_t pass_around(int blocks, int* buffers, bool synchronises, cudaStream_
 cudaError_t pass_around_ordinarily(int blocks, int* buffers);
 /// The same by cudaLaunchKernelExC.
 cudaError_t pass_around_by_attribute(int blocks, int* buffers);
-/// An ordinary launch of the same kernel, in clusters of so many blocks.
-cudaError_t pass_around_in_clusters(int blocks, int cluster, int* buffers);
 /// One block does not come to the grid's barrier.
 cudaError_t leave_a_block_out(int blocks, int* out);
 /// Uses so many bytes of dynamic shared memory, so that fewer blocks are resident.

@@ -115,16 +115,6 @@ TEST_F(CooperativeLaunch, MustFitOnTheDevice) {
                "cudaErrorCooperativeLaunchTooLarge");
 }
 
-TEST_F(CooperativeLaunch, KnowsNoClusters) {
-  const DeviceArray<int> buffers(start_of(1));
-  EXPECT_EQ(pass_around_in_clusters(2, 2, buffers.data()), cudaErrorNotSupported);
-  EXPECT_THAT(last_report(), HasSubstr("clusters are not supported"));
-  reset();
-  EXPECT_EQ(pass_around_in_clusters(1, 1, buffers.data()), cudaSuccess);  // a cluster of one
-  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess) << last_report();
-  EXPECT_EQ(result_of(1, buffers), passed_around(1));
-}
-
 TEST_F(CooperativeLaunch, IsNeededForABarrierOfTheGrid) {
   const DeviceArray<int> buffers(start_of(2));
   ASSERT_EQ(pass_around_ordinarily(2, buffers.data()), cudaSuccess);

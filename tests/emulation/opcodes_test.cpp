@@ -133,9 +133,10 @@ TEST_F(Opcodes, GiveWhatTheManualDefines) {
   EXPECT_GE(instructions, 3700U);
 }
 
-TEST_F(Opcodes, ChangeMemoryAsTheManualDefines) {
-  CaseFile file(VELUM_ATOMIC_CASES);
+/// Runs the entries of a file of accesses to memory; gives the number of their instructions.
+std::size_t run_accesses(CaseFile file) {
   const auto entries = file.take<std::uint32_t>();
+  const auto blocks = file.take<std::uint32_t>();
   const auto cases = file.take<std::uint32_t>();
   const auto in_bytes = file.take<std::uint32_t>();
   const auto out_bytes = file.take<std::uint32_t>();
@@ -149,25 +150,38 @@ TEST_F(Opcodes, ChangeMemoryAsTheManualDefines) {
     for (std::uint8_t& byte : inputs) byte = file.take<std::uint8_t>();
     std::vector<std::uint8_t> expected(names.size() * cases * out_bytes);
     for (std::uint8_t& byte : expected) byte = file.take<std::uint8_t>();
+    const std::size_t of_a_block = expected.size();
+    for (std::uint32_t block = 1; block < blocks; ++block) {
+      for (std::size_t i = 0; i < of_a_block; ++i) expected.push_back(expected[i]);
+    }
 
     const DeviceArray<std::uint8_t> in(inputs);
     const DeviceArray<std::uint8_t> out(std::vector<std::uint8_t>(expected.size()));
     const void* const kernel_handle = kernel(entry_name.c_str());
-    ASSERT_NE(kernel_handle, nullptr) << entry_name;
+    EXPECT_NE(kernel_handle, nullptr) << entry_name;
     std::uint8_t* pointers[] = {in.data(), out.data()};
     void* arguments[] = {&pointers[0], &pointers[1]};
-    ASSERT_EQ(cudaLaunchKernel(kernel_handle, 1, cases, arguments, 0, nullptr), cudaSuccess);
+    EXPECT_EQ(cudaLaunchKernel(kernel_handle, blocks, cases, arguments, 0, nullptr), cudaSuccess);
     const std::vector<std::uint8_t> results = out.to_host();
     const auto difference = std::mismatch(results.begin(), results.end(), expected.begin());
     if (difference.first == results.end()) continue;
     const auto at = static_cast<std::size_t>(difference.first - results.begin());
-    const std::size_t case_at = at / out_bytes;
-    FAIL() << names[case_at / cases] << ", case " << case_at % cases << ", byte " << at % out_bytes
-           << " of the result and the cell: " << int{*difference.first} << ", expected "
-           << int{*difference.second};
+    const std::size_t case_at = at % of_a_block / out_bytes;
+    ADD_FAILURE() << names[case_at / cases] << ", case " << case_at % cases << ", by block "
+                  << at / of_a_block << ", byte " << at % out_bytes
+                  << " of the result and the cell: " << int{*difference.first} << ", expected "
+                  << int{*difference.second};
   }
   EXPECT_TRUE(file.at_end());
-  EXPECT_GE(instructions, 250U);
+  return instructions;
+}
+
+TEST_F(Opcodes, ChangeMemoryAsTheManualDefines) {
+  EXPECT_GE(run_accesses(CaseFile(VELUM_ATOMIC_CASES)), 250U);
+}
+
+TEST_F(Opcodes, ReachTheSharedMemoryOfAnotherBlockAsTheManualDefines) {
+  EXPECT_GE(run_accesses(CaseFile(VELUM_CLUSTER_CASES)), 400U);
 }
 
 TEST_F(Opcodes, MoveVectorsOf32Bytes) {

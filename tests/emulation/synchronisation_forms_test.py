@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""ptxas and the translator take every form of the instructions for barriers and asynchronous copies that the table has.
+"""ptxas and the translator take every form of the instructions for barriers, clusters and asynchronous copies that the
+table has.
 
 synchronisation_forms_test.py --translator DIR --ptxas ptxas --work-dir DIR
 """
@@ -24,6 +25,12 @@ _OPERANDS = {
     "copy_async": ["[%r1], [%d2], 16", "[%r1], [%d2], 16, %r3", "[%r1], [%d2], 16, %p2"],
     "bulk_commit": [""],
     "bulk_wait": ["1"],
+    "init_fence": [""],
+    "cluster_arrive": [""],
+    "cluster_wait": [""],
+    "is_space": ["%p1, %d2"],
+    "to_generic": ["%d1, %d2"],
+    "from_generic": ["%d1, %d2"],
 }
 
 
@@ -32,6 +39,13 @@ def operands(form, groups):
     if kind == "barrier_reduce":
         target = "%r2" if groups["F"] == "popc" else "%p1"
         return [f"{target}, 1, %p2", f"{target}, 1, 64, %p2"]
+    if kind in ("map_to_block", "block_of_address"):
+        narrow = groups["T"] == "u32"
+        if kind == "block_of_address":
+            return ["%r2, %r1" if narrow else "%r2, %d2"]
+        return ["%r2, %r1, %r3" if narrow else "%d1, %d2, %r3"]
+    if kind == "mbarrier_arrive" and groups.get("S") == "shared::cluster":
+        return ["_, [A], 16"] if groups.get("X") else ["_, [A]", "_, [A], 2"]
     if kind == "mbarrier_arrive":
         return ["%d1, [A], 16"] if groups.get("X") else ["%d1, [A]", "_, [A], 2"]
     if kind == "mbarrier_wait":
@@ -40,8 +54,10 @@ def operands(form, groups):
             [f"%p1, [A], {phase}, %r3"] if groups["K"] == "try_wait" else []
         )
     if kind == "bulk_copy":
-        to_global = groups["D"] == "global"
-        return ["[%d2], [%r1], 64" if to_global else "[%r1], [%d2], 64, [%r2]"]
+        if groups["D"] == "global":
+            return ["[%d2], [%r1], 64"]
+        source = "%d2" if groups["S"] == "global" else "%r3"
+        return [f"[%r1], [{source}], 64, [%r2]"]
     return _OPERANDS.get(kind, [])
 
 

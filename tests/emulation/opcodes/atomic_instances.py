@@ -12,8 +12,8 @@ from exact_float import NAN
 from operands import CASES, draw
 from ptx_definitions import WIDTH, atomic
 
-_IN_BYTES = 48  # what the cell holds, and up to two operands
-_OUT_BYTES = 32  # what the instruction gives, and the cell afterwards
+IN_BYTES = 48  # what the cell holds, and up to two operands
+OUT_BYTES = 32  # what the instruction gives, and the cell afterwards
 # Where a generic address points is a test of its own.
 _SPACES = {"": ("global", "shared"), "global": ("global",), "shared": ("shared",), "shared::cta": ("shared",)}  # fmt: skip
 
@@ -63,12 +63,10 @@ class AtomicInstance:
         return bytes(cell) + operands.ljust(32, b"\0"), result + bytes(after)
 
     def emit(self, index):
-        width, n = WIDTH[self.type_], self.length
-        base_in, base_out = index * CASES * _IN_BYTES, index * CASES * _OUT_BYTES
+        base_in, base_out = index * CASES * IN_BYTES, index * CASES * OUT_BYTES
         shared = self.space == "shared"
         lines = [
             "  {",
-            f"    .reg .b{width} %d<{n}>, %b<{n}>, %c<{n}>;",
             "    .reg .b64 %cell, %low, %high;",
             f"    ld.global.v2.b64 {{%low, %high}}, [%in+{base_in}];",
         ]
@@ -77,30 +75,38 @@ class AtomicInstance:
         else:
             lines.append(f"    add.s64 %cell, %out, {base_out + 16};")
         lines.append(f"    st.{self.space}.v2.b64 [%cell], {{%low, %high}};")
-        names = "bc"[: self.operand_count]
-        for k, name in enumerate(names):
-            for i in range(n):
-                at = base_in + 16 + 16 * k + i * width // 8
-                lines.append(f"    ld.global.b{width} %{name}{i}, [%in+{at}];")
         if self.generic and shared:
             lines += ["    .reg .b64 %address;", "    cvta.shared.u64 %address, %cell;"]
-        address = "[%address]" if self.generic and shared else "[%cell]"
-
-        def vector(name):
-            elements = [f"%{name}{i}" for i in range(n)]
-            return elements[0] if n == 1 else "{" + ", ".join(elements) + "}"
-
-        operands = ([] if self.is_red else [vector("d")]) + [address] + [vector(x) for x in names]
-        lines.append(f"    {self.opcode} {', '.join(operands)};")
-        if not self.is_red:
-            for i in range(n):
-                lines.append(f"    st.global.b{width} [%out+{base_out + i * width // 8}], %d{i};")
+        address = "%address" if self.generic and shared else "%cell"
+        lines += self.emit_access(base_in, base_out, address)
         if shared:
             lines += [
                 "    ld.shared.v2.b64 {%low, %high}, [%cell];",
                 f"    st.global.v2.b64 [%out+{base_out + 16}], {{%low, %high}};",
             ]
         return lines + ["  }"]
+
+    def emit_access(self, base_in, base_out, address):
+        """The instruction, its operands read from %in and its result written to %out."""
+        width, n = WIDTH[self.type_], self.length
+        lines = [f"    .reg .b{width} %d<{n}>, %b<{n}>, %c<{n}>;"]
+        names = "bc"[: self.operand_count]
+        for k, name in enumerate(names):
+            for i in range(n):
+                at = base_in + 16 + 16 * k + i * width // 8
+                lines.append(f"    ld.global.b{width} %{name}{i}, [%in+{at}];")
+
+        def vector(name):
+            elements = [f"%{name}{i}" for i in range(n)]
+            return elements[0] if n == 1 else "{" + ", ".join(elements) + "}"
+
+        operands = [] if self.is_red else [vector("d")]
+        operands += [f"[{address}]"] + [vector(x) for x in names]
+        lines.append(f"    {self.opcode} {', '.join(operands)};")
+        if not self.is_red:
+            for i in range(n):
+                lines.append(f"    st.global.b{width} [%out+{base_out + i * width // 8}], %d{i};")
+        return lines
 
 
 def instances():
@@ -110,6 +116,8 @@ def instances():
             continue
         by_operation = {}
         for opcode, groups in form.instances():
+            if groups.get("S") == "shared::cluster":
+                continue  # cluster_instances.py
             key = tuple(groups.get(name) for name in "FTVS")
             by_operation.setdefault(key, []).append((opcode, groups))
         for choices in by_operation.values():
@@ -130,8 +138,8 @@ def emit_entry(name, group, architecture):
         f"  .shared .align 16 .b8 cells[{16 * CASES}];",
         "  .reg .b64 %in, %out, %offset, %place;", "  .reg .b32 %i;",
         f"  ld.param.u64 %in, [{name}_in];", f"  ld.param.u64 %out, [{name}_out];", "  mov.u32 %i, %tid.x;",
-        f"  mul.wide.u32 %offset, %i, {_IN_BYTES};", "  add.s64 %in, %in, %offset;",
-        f"  mul.wide.u32 %offset, %i, {_OUT_BYTES};", "  add.s64 %out, %out, %offset;",
+        f"  mul.wide.u32 %offset, %i, {IN_BYTES};", "  add.s64 %in, %in, %offset;",
+        f"  mul.wide.u32 %offset, %i, {OUT_BYTES};", "  add.s64 %out, %out, %offset;",
         "  mul.wide.u32 %place, %i, 16;",
     ]  # fmt: skip
     for index, instance in enumerate(group):
@@ -140,10 +148,10 @@ def emit_entry(name, group, architecture):
     return lines + ["  ret;", "}", ""]
 
 
-def write_cases(path, entries):
-    """Little endian. Header: entries, cases, bytes of input and of output per case; then entries as opcodes_test.cpp reads
-    them: name, instances, their names, all inputs, all outputs."""
-    data = bytearray(struct.pack("<IIII", len(entries), CASES, _IN_BYTES, _OUT_BYTES))
+def write_cases(path, entries, blocks):
+    """Little endian. Header: entries, blocks that run them, cases, bytes of input and of output per case; then entries as
+    opcodes_test.cpp reads them: name, instances, their names, all inputs, all outputs of a block."""
+    data = bytearray(struct.pack("<IIIII", len(entries), blocks, CASES, IN_BYTES, OUT_BYTES))
 
     def put_text(text):
         data.extend(struct.pack("<I", len(text)) + text.encode())

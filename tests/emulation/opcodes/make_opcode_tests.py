@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the test of every arithmetic instruction that the translator knows.
 
-  make_opcode_tests.py --ptx opcodes --cases opcodes.bin --atomic-cases atomics.bin
+  make_opcode_tests.py --ptx opcodes --cases opcodes.bin --atomic-cases atomics.bin --cluster-cases clusters.bin
 
 The instructions come from the translator's own table, so that none can be left out; what they must give comes from
 ptx_definitions.py. An entry holds some of them and runs case i of each in thread i. For each architecture there is a
@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "translator"))
 import atomic_instances  # noqa: E402
+import cluster_instances  # noqa: E402
 import instruction_forms  # noqa: E402
 import matrix_instances  # noqa: E402
 from exact_float import NAN, UNDOCUMENTED  # noqa: E402
@@ -147,8 +148,12 @@ def emit(index, instance):
     return lines + ["  }"]
 
 
+def header(architecture):
+    return [".version 9.0", f".target sm_{architecture}", ".address_size 64", ""]
+
+
 def write_ptx(path, entries, atomic_entries, architecture):
-    out = [".version 9.0", f".target sm_{architecture}", ".address_size 64", ""]
+    out = header(architecture)
     for name, group in entries:
         out += [
             f".visible .entry {name}(.param .u64 {name}_in, .param .u64 {name}_out)", "{",
@@ -203,6 +208,7 @@ def main():
     parser.add_argument("--ptx", required=True, help="the files without _sm_<architecture>.ptx")
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--atomic-cases", type=Path, required=True)
+    parser.add_argument("--cluster-cases", type=Path, required=True)
     arguments = parser.parse_args()
     by_root = {}
     for instance in instances():
@@ -215,8 +221,17 @@ def main():
         matrix_instances.write_ptx(
             Path(f"{arguments.ptx}_matrix_sm_{architecture}.ptx"), architecture
         )
+    cluster_entries = in_entries("cluster", list(cluster_instances.instances()))
+    for architecture in ARCHITECTURES:
+        if architecture >= cluster_instances.FIRST_ARCHITECTURE:
+            path = Path(f"{arguments.ptx}_cluster_sm_{architecture}.ptx")
+            lines = header(architecture)
+            for name, group in cluster_entries:
+                lines += cluster_instances.emit_entry(name, group, architecture)
+            path.write_text("\n".join(lines))
     write_cases(arguments.cases, entries)
-    atomic_instances.write_cases(arguments.atomic_cases, atomic_entries)
+    atomic_instances.write_cases(arguments.atomic_cases, atomic_entries, 1)
+    atomic_instances.write_cases(arguments.cluster_cases, cluster_entries, 2)
 
 
 def in_entries(name, group):

@@ -21,7 +21,7 @@ from exact_float import (
 )
 
 WIDTH = {
-    "pred": 1, "u8": 8, "s8": 8, "u16": 16, "s16": 16, "b16": 16, "f16": 16, "bf16": 16, "u32": 32, "s32": 32, "b32": 32,
+    "pred": 1, "b8": 8, "u8": 8, "s8": 8, "u16": 16, "s16": 16, "b16": 16, "f16": 16, "bf16": 16, "u32": 32, "s32": 32, "b32": 32,
     "f32": 32, "f16x2": 32, "bf16x2": 32, "tf32": 32, "f32x2": 64, "u64": 64, "s64": 64, "b64": 64, "f64": 64, "b128": 128,
 }  # fmt: skip
 FORMATS = {"f16": F16, "bf16": BF16, "f32": F32, "f64": F64}
@@ -435,6 +435,18 @@ def atomic(operation, type_, old, operands, in_global):
     if operation == "cas":
         return operands[1] if old == b else old
     return {"and": old & b, "or": old | b, "xor": old ^ b, "exch": b}[operation]
+
+
+def load(type_, cell, width):
+    """What a load of these bytes leaves in a register of `width` bits, which may have more than the type: signed integers
+    are extended by their sign, all others by zeros."""
+    x = int.from_bytes(cell, "little")
+    return (signed(x, WIDTH[type_]) if type_[0] == "s" else x) % (1 << width)
+
+
+def store(type_, x):
+    """The bytes that a store of a register leaves in memory: the register may have more bits than the type."""
+    return (x % (1 << WIDTH[type_])).to_bytes(WIDTH[type_] // 8, "little")
 
 
 def _of_pairs(opcode, g, x):

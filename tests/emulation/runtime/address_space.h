@@ -4,7 +4,9 @@
 
 namespace velum::emulation {
 
-enum class Space { generic_, global_, shared_, local_, param_ };
+/// `cluster_` is the shared memory of all blocks of a cluster, of which `shared_` is the block's
+/// own.
+enum class Space { generic_, global_, shared_, cluster_, local_, param_ };
 
 /// Generic addresses. Each window stands at a fixed place, so that a check is a comparison with a
 /// constant. Device memory is reserved but never accessible: a host that touches a device pointer
@@ -18,6 +20,8 @@ inline constexpr u64 kSharedBase = kGlobalState + kGlobalSize;
 inline constexpr u64 kLocalBase = kSharedBase + kGlobalSize;
 inline constexpr u64 kParamBase = kLocalBase + kGlobalSize;
 inline constexpr u64 kWindowSize = u64{1} << 32;
+/// In the window of shared memory each block of a cluster has so much, in the order of their ranks.
+inline constexpr u32 kBlockShift = 24;
 /// What the race check keeps: twenty bytes for each four of device memory.
 inline constexpr u64 kGlobalRaces = kParamBase + kGlobalSize;
 inline constexpr u64 kRaceBytesPerByte = 5;
@@ -25,6 +29,7 @@ inline constexpr u64 kRaceBytesPerByte = 5;
 constexpr u64 window(Space space) {
   switch (space) {
     case Space::shared_:
+    case Space::cluster_:
       return kSharedBase;
     case Space::local_:
       return kLocalBase;

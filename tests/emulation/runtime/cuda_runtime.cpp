@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "runtime/device.h"
@@ -286,9 +287,69 @@ int blocks_per_multiprocessor(const Kernel& kernel, int threads, std::size_t sha
   return std::min({32, by_shared, by_threads});
 }
 
+constexpr u64 kPortableClusterBlocks = 8;
+constexpr u64 kMostClusterBlocks = 16;
+
+/// Blocks of a kernel that the device holds at a time.
+u64 resident_blocks(const Kernel& kernel, u64 threads, std::size_t shared) {
+  return u64{kMultiprocessors} *
+         static_cast<u64>(blocks_per_multiprocessor(kernel, static_cast<int>(threads), shared));
+}
+
+/// What a launch says beyond the extents of its grid and blocks.
+struct LaunchOptions {
+  bool cooperative = false;
+  std::optional<Extent> cluster;
+};
+
+/// Sets the extent of the clusters, which the launch gives or the kernel requires.
+cudaError_t set_cluster(Device& device, const HostKernel& host_kernel, const Kernel& kernel,
+                        const std::optional<Extent>& given, LaunchShape& shape) {
+  const auto refuse_cluster = [&](const std::string& why) {
+    return refuse(device, cudaErrorInvalidClusterSize, host_kernel.name + " " + why);
+  };
+  const bool is_required = kernel.cluster[0] != 0;
+  const Extent required{kernel.cluster[0], kernel.cluster[1], kernel.cluster[2]};
+  shape.explicit_cluster = is_required || given.has_value();
+  if (kernel.explicit_cluster && !shape.explicit_cluster) {
+    return refuse_cluster(
+        "is .explicitcluster and launched without the extents of a cluster; "
+        "cudaLaunchAttributeClusterDimension gives them");
+  }
+  if (!shape.explicit_cluster) return cudaSuccess;
+  shape.cluster = given.value_or(required);
+  const Extent& cluster = shape.cluster;
+  const u64 blocks = cluster.count();
+  if (is_required &&
+      (cluster.x != required.x || cluster.y != required.y || cluster.z != required.z)) {
+    return refuse_cluster("requires clusters of " + to_text(required) +
+                          " blocks and is launched in clusters of " + to_text(cluster));
+  }
+  const u64 most = kernel.max_cluster_rank != 0        ? kernel.max_cluster_rank
+                   : host_kernel.non_portable_clusters ? kMostClusterBlocks
+                                                       : kPortableClusterBlocks;
+  if (blocks == 0 || blocks > most) {
+    return refuse_cluster("is launched in clusters of " + std::to_string(blocks) +
+                          " blocks, expected 1 to " + std::to_string(most) +
+                          "; cudaFuncAttributeNonPortableClusterSizeAllowed allows " +
+                          std::to_string(kMostClusterBlocks));
+  }
+  if (shape.grid.x % cluster.x != 0 || shape.grid.y % cluster.y != 0 ||
+      shape.grid.z % cluster.z != 0) {
+    return refuse_cluster("is launched with a grid of " + to_text(shape.grid) +
+                          " blocks, expected multiples of its clusters' " + to_text(cluster));
+  }
+  const u64 held = resident_blocks(kernel, shape.block.count(), shape.dynamic_shared_bytes);
+  if (blocks > held) {
+    return refuse_cluster("is launched in clusters of " + std::to_string(blocks) +
+                          " blocks, of which the device holds " + std::to_string(held));
+  }
+  return cudaSuccess;
+}
+
 cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 grid, dim3 block,
                            void** arguments, std::size_t shared, cudaStream_t handle,
-                           bool cooperative) {
+                           const LaunchOptions& options) {
   if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
   const Kernel* const kernel = device.find_kernel(host_kernel->name);
   if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
@@ -318,9 +379,16 @@ cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 g
                       std::to_string(allowed_dynamic_shared(*host_kernel, *kernel)) +
                       " unless cudaFuncAttributeMaxDynamicSharedMemorySize allows more");
   }
-  if (cooperative) {
-    const u64 most = u64{kMultiprocessors} *
-                     blocks_per_multiprocessor(*kernel, static_cast<int>(threads), shared);
+  LaunchShape shape;
+  shape.grid = grid_extent;
+  shape.block = block_extent;
+  shape.dynamic_shared_bytes = static_cast<u32>(shared);
+  if (const cudaError_t error = set_cluster(device, *host_kernel, *kernel, options.cluster, shape);
+      error != cudaSuccess) {
+    return error;
+  }
+  if (options.cooperative) {
+    const u64 most = resident_blocks(*kernel, threads, shared);
     if (grid_extent.count() > most) {
       return refuse(device, cudaErrorCooperativeLaunchTooLarge,
                     host_kernel->name + " is launched cooperatively with " +
@@ -333,12 +401,33 @@ cudaError_t enqueue_launch(Device& device, const HostKernel* host_kernel, dim3 g
     const Parameter& parameter = kernel->parameters[i];
     std::memcpy(parameters.data() + parameter.offset, arguments[i], parameter.size);
   }
-  device.enqueue(*stream,
-                 [&device, kernel, grid_extent, block_extent, shared, bytes = std::move(parameters),
-                  &label = device.profile_label(), cooperative] {
-                   device.launch(*kernel, grid_extent, block_extent, static_cast<u32>(shared),
-                                 bytes, label, cooperative);
-                 });
+  device.enqueue(*stream, [&device, kernel, shape, bytes = std::move(parameters),
+                           &label = device.profile_label(), cooperative = options.cooperative] {
+    device.launch(*kernel, shape, bytes, label, cooperative);
+  });
+  return cudaSuccess;
+}
+
+cudaError_t read_attributes(Device& device, const cudaLaunchConfig_t& config,
+                            LaunchOptions& options) {
+  for (unsigned i = 0; i < config.numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config.attrs[i];
+    // Programmatic stream serialization lets a kernel start early; starting it late is right too.
+    // A policy of scheduling is a preference.
+    if (attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization ||
+        attribute.id == cudaLaunchAttributeClusterSchedulingPolicyPreference) {
+      continue;
+    }
+    if (attribute.id == cudaLaunchAttributeCooperative) {
+      options.cooperative = attribute.val.cooperative != 0;
+    } else if (attribute.id == cudaLaunchAttributeClusterDimension) {
+      const auto& extent = attribute.val.clusterDim;
+      options.cluster = Extent{extent.x, extent.y, extent.z};
+    } else {
+      return refuse(device, cudaErrorNotSupported,
+                    "launch attribute " + std::to_string(attribute.id) + " is not supported");
+    }
+  }
   return cudaSuccess;
 }
 
@@ -380,6 +469,7 @@ constexpr ErrorText kErrorTexts[] = {
      "the operation cannot be performed in the present state"},
     {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
      "operation not permitted when stream is capturing"},
+    {cudaErrorInvalidClusterSize, "cudaErrorInvalidClusterSize", "cluster misconfiguration"},
     {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
      "operation failed due to a previous error during capture"},
     {cudaErrorStreamCaptureMerge, "cudaErrorStreamCaptureMerge",
@@ -442,7 +532,7 @@ constexpr DeviceAttribute kDeviceAttributes[] = {
     {cudaDevAttrMemoryPoolsSupported, 1},
     {cudaDevAttrCooperativeLaunch, 1},
     {cudaDevAttrUnifiedAddressing, 1},
-    {cudaDevAttrClusterLaunch, 0},
+    {cudaDevAttrClusterLaunch, 1},
 };
 
 }  // namespace
@@ -493,7 +583,7 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void*
                                std::size_t shared, cudaStream_t stream) {
   return call([&](Device& device) {
     return enqueue_launch(device, reinterpret_cast<HostKernel*>(kernel), grid, block, arguments,
-                          shared, stream, false);
+                          shared, stream, {});
   });
 }
 
@@ -506,38 +596,26 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
                              std::size_t shared, cudaStream_t stream) {
   return call([&](Device& device) {
     return enqueue_launch(device, device.find_host_kernel(function), grid, block, arguments, shared,
-                          stream, false);
+                          stream, {});
   });
 }
 cudaError_t cudaLaunchCooperativeKernel(const void* function, dim3 grid, dim3 block,
                                         void** arguments, std::size_t shared, cudaStream_t stream) {
   return call([&](Device& device) {
     return enqueue_launch(device, device.find_host_kernel(function), grid, block, arguments, shared,
-                          stream, true);
+                          stream, {.cooperative = true, .cluster = {}});
   });
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function,
                                 void** arguments) {
   return call([&](Device& device) {
-    bool cooperative = false;
-    for (unsigned i = 0; i < config->numAttrs; ++i) {
-      const cudaLaunchAttribute& attribute = config->attrs[i];
-      // Programmatic stream serialization lets a kernel start early; starting it late is right too.
-      if (attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization) continue;
-      if (attribute.id == cudaLaunchAttributeCooperative) {
-        cooperative = attribute.val.cooperative != 0;
-      } else if (attribute.id == cudaLaunchAttributeClusterDimension) {
-        const auto& extent = attribute.val.clusterDim;
-        if (u64{extent.x} * extent.y * extent.z == 1) continue;
-        return refuse(device, cudaErrorNotSupported, "clusters are not supported");
-      } else {
-        return refuse(device, cudaErrorNotSupported,
-                      "launch attribute " + std::to_string(attribute.id) + " is not supported");
-      }
+    LaunchOptions options;
+    if (const cudaError_t error = read_attributes(device, *config, options); error != cudaSuccess) {
+      return error;
     }
     return enqueue_launch(device, device.find_host_kernel(function), config->gridDim,
                           config->blockDim, arguments, config->dynamicSmemBytes, config->stream,
-                          cooperative);
+                          options);
   });
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
@@ -555,6 +633,11 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
     attributes->binaryVersion = static_cast<int>(kernel->module->architecture);
     attributes->maxDynamicSharedSizeBytes =
         static_cast<int>(allowed_dynamic_shared(*host_kernel, *kernel));
+    attributes->clusterDimMustBeSet = kernel->explicit_cluster ? 1 : 0;
+    attributes->requiredClusterWidth = static_cast<int>(kernel->cluster[0]);
+    attributes->requiredClusterHeight = static_cast<int>(kernel->cluster[1]);
+    attributes->requiredClusterDepth = static_cast<int>(kernel->cluster[2]);
+    attributes->nonPortableClusterSizeAllowed = host_kernel->non_portable_clusters ? 1 : 0;
     return cudaSuccess;
   });
 }
@@ -576,7 +659,14 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
       host_kernel->max_dynamic_shared = static_cast<u32>(value);
       return cudaSuccess;
     }
-    if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
+    if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout ||
+        attribute == cudaFuncAttributeClusterSchedulingPolicyPreference) {
+      return cudaSuccess;
+    }
+    if (attribute == cudaFuncAttributeNonPortableClusterSizeAllowed) {
+      host_kernel->non_portable_clusters = value != 0;
+      return cudaSuccess;
+    }
     return refuse(device, cudaErrorNotSupported, "this function attribute is not supported");
   });
 }
@@ -598,6 +688,43 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
                                                           int threads, std::size_t shared) {
   return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, threads, shared,
                                                                 cudaOccupancyDefault);
+}
+
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* function,
+                                           const cudaLaunchConfig_t* config) {
+  return call([&](Device& device) {
+    const HostKernel* const host_kernel = device.find_host_kernel(function);
+    if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    const Kernel* const kernel = device.find_kernel(host_kernel->name);
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    LaunchOptions options;
+    if (const cudaError_t error = read_attributes(device, *config, options); error != cudaSuccess) {
+      return error;
+    }
+    const u64 threads = to_extent(config->blockDim).count();
+    const Extent required{kernel->cluster[0], kernel->cluster[1], kernel->cluster[2]};
+    const u64 blocks = options.cluster.value_or(required).count();
+    if (threads == 0 || blocks == 0) return cudaErrorInvalidValue;
+    *clusters =
+        static_cast<int>(resident_blocks(*kernel, threads, config->dynamicSmemBytes) / blocks);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaOccupancyMaxPotentialClusterSize(int* blocks, const void* function,
+                                                 const cudaLaunchConfig_t* config) {
+  return call([&](Device& device) {
+    const HostKernel* const host_kernel = device.find_host_kernel(function);
+    if (host_kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    const Kernel* const kernel = device.find_kernel(host_kernel->name);
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    const u64 threads = to_extent(config->blockDim).count();
+    if (threads == 0) return cudaErrorInvalidValue;
+    const u64 most =
+        host_kernel->non_portable_clusters ? kMostClusterBlocks : kPortableClusterBlocks;
+    *blocks = static_cast<int>(
+        std::min(most, resident_blocks(*kernel, threads, config->dynamicSmemBytes)));
+    return cudaSuccess;
+  });
 }
 
 // Memory

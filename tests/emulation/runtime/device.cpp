@@ -240,8 +240,8 @@ void Device::set_seed(u64 seed) {
   streams_.set_seed(seed);
 }
 
-void Device::launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic_shared,
-                    std::vector<u8> parameters, const std::string& label, bool cooperative) {
+void Device::launch(const Kernel& kernel, const LaunchShape& shape, std::vector<u8> parameters,
+                    const std::string& label, bool cooperative) {
   // Each launch has an order of its own, and all of them follow from the seed.
   const u64 seed = seed_ + 0x632BE59BD9B4E019 * launches_++;
   if (profiler_ != nullptr) profiler_->set_label(label);
@@ -257,11 +257,10 @@ void Device::launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic
     }
     std::memset(storage_of(workspace), 0, kWorkspaceBytes);
     std::memset(state_of(workspace), kAllocated | kInitialised, kWorkspaceBytes);
-    fault = machine_.run_cooperatively(kernel, grid, block, dynamic_shared, parameters.data(), seed,
-                                       workspace);
+    fault = machine_.run_cooperatively(kernel, shape, parameters.data(), seed, workspace);
     memory_.free(workspace);
   } else {
-    fault = machine_.run(kernel, grid, block, dynamic_shared, parameters.data(), seed);
+    fault = machine_.run(kernel, shape, parameters.data(), seed);
   }
   if (fault) {
     set_sticky(to_cuda_error(fault->kind),

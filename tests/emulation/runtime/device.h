@@ -23,6 +23,8 @@ struct HostKernel {
   std::string name;
   /// Dynamic shared memory that the program has allowed; not given: what is left of 48 KB.
   std::optional<u32> max_dynamic_shared;
+  /// Whether it may be launched in clusters of more blocks than any device takes.
+  bool non_portable_clusters = false;
 };
 
 /// The emulated device: its memory, its queues, its errors.
@@ -62,9 +64,9 @@ class Device {
   bool is_pinned(const void* pointer, std::size_t bytes) const;
 
   /// `label` is what the profile calls the launch: one of those that `profile_label` gave. Those of
-  /// cooperative launches are not counted.
-  void launch(const Kernel& kernel, Extent grid, Extent block, u32 dynamic_shared,
-              std::vector<u8> parameters, const std::string& label, bool cooperative);
+  /// cooperative launches, and of kernels that reach other blocks, are not counted.
+  void launch(const Kernel& kernel, const LaunchShape& shape, std::vector<u8> parameters,
+              const std::string& label, bool cooperative);
 
   // The profile
   /// Starts to count launches, unless it has begun.

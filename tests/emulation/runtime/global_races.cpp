@@ -306,13 +306,32 @@ void GlobalRaces::release(BlockOrder& order, u32 thread, u64 address, bool updat
     return;
   }
   BlockOrder::Fences& fences = order.threads[thread];
-  if (fences.released == nullptr) {
-    const auto own = std::make_shared<std::vector<ReleasedWarp>>();
-    own->push_back({order.block, thread >> 5, fences.barriers, fences.segment});
-    fences.released = join(order.acquired, own);
-  }
+  if (fences.released == nullptr) fences.released = fenced(order, thread);
   Released& at = released_[address];
   at = updates ? join(at, fences.released) : fences.released;
+}
+
+Released GlobalRaces::released_by(const BlockOrder& order, ReleasedWarp warp) {
+  const auto own = std::make_shared<std::vector<ReleasedWarp>>();
+  own->push_back(warp);
+  return join(order.acquired, own);
+}
+
+Released GlobalRaces::release(BlockOrder& order, u32 thread) {
+  Released released = released_by(
+      order, {order.block, thread >> 5, order.barriers, order.segment >> kMarkSegmentShift});
+  start_segment(order);
+  return released;
+}
+
+Released GlobalRaces::fenced(const BlockOrder& order, u32 thread) {
+  if (order.threads.size() <= thread || !order.threads[thread].any) return nullptr;
+  const BlockOrder::Fences& fences = order.threads[thread];
+  return released_by(order, {order.block, thread >> 5, fences.barriers, fences.segment});
+}
+
+void GlobalRaces::acquire(BlockOrder& order, const Released& released) {
+  order.acquired = join(order.acquired, released);
 }
 
 void GlobalRaces::fence(BlockOrder& order, u32 thread, bool all_blocks) {

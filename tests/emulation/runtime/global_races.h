@@ -88,6 +88,13 @@ class GlobalRaces {
   /// A fence by a thread; of the scope of its block, or of all blocks.
   void fence(BlockOrder& order, u32 thread, bool all_blocks);
 
+  /// For barriers between blocks: what the thread's warp has done so far, and its block has
+  /// acquired; or what it had at the thread's last fence.
+  Released release(BlockOrder& order, u32 thread);
+  static Released fenced(const BlockOrder& order, u32 thread);
+  static void acquire(BlockOrder& order, const Released& released);
+  static Released join(const Released& a, const Released& b);
+
   /// An access by a thread; bytes whose bit in `used` is 0 are not accessed. False for a race,
   /// which `describe_race` describes.
   bool read(BlockOrder& order, u32 thread, u64 address, u32 bytes, u32 used, bool strong);
@@ -142,7 +149,7 @@ class GlobalRaces {
   BlockOrder::Fences& fences_of(BlockOrder& order, u32 thread);
   void observe(BlockOrder& order, u32 thread, u64 address);
   void release(BlockOrder& order, u32 thread, u64 address, bool updates);
-  static Released join(const Released& a, const Released& b);
+  static Released released_by(const BlockOrder& order, ReleasedWarp warp);
 
   const DeviceMemory& memory_;
   std::vector<Segment> segments_{{}};

@@ -21,10 +21,6 @@ namespace {
 /// The thread whose fiber runs; read by the fiber's entry, which has no argument.
 Thread* current_thread = nullptr;
 
-std::string to_text(const Extent& e) {
-  return "(" + std::to_string(e.x) + ", " + std::to_string(e.y) + ", " + std::to_string(e.z) + ")";
-}
-
 const char* to_text(FaultKind kind) {
   switch (kind) {
     case FaultKind::illegal_address:
@@ -62,6 +58,10 @@ const char* to_text(FaultKind kind) {
 }
 
 }  // namespace
+
+std::string to_text(const Extent& e) {
+  return "(" + std::to_string(e.x) + ", " + std::to_string(e.y) + ", " + std::to_string(e.z) + ")";
+}
 
 std::string access_text(Access access, u32 bytes) {
   switch (access) {
@@ -144,12 +144,20 @@ Machine::Machine(const DeviceMemory& memory, Machine& lead)
       shared_(kMaxSharedBytes + 64),
       idle_polls_(lead.own_idle_polls_) {}
 
-Grid Machine::prepare(const Kernel& kernel, Extent grid_extent, Extent block_extent,
-                      u32 dynamic_shared_bytes, const u8* parameters, u64 seed) {
+Grid Machine::prepare(const Kernel& kernel, const LaunchShape& shape, const u8* parameters,
+                      u64 seed) {
   const u32 align = std::max<u32>(kernel.dynamic_shared_align, 16);
   const u32 dynamic_offset = (kernel.shared_bytes + align - 1) / align * align;
-  Grid grid{this,           &kernel,   grid_extent, block_extent, dynamic_shared_bytes,
-            dynamic_offset, parameters};
+  Grid grid;
+  grid.machine = this;
+  grid.kernel = &kernel;
+  grid.grid_extent = shape.grid;
+  grid.block_extent = shape.block;
+  grid.cluster_extent = shape.cluster;
+  grid.explicit_cluster = shape.explicit_cluster;
+  grid.dynamic_shared_bytes = shape.dynamic_shared_bytes;
+  grid.dynamic_shared_offset = dynamic_offset;
+  grid.parameters = parameters;
   fault_.reset();
   static_cast<void>(demangled(kernel.name));  // a thread that reports a fault may lack the stack
   random_ = ScheduleRandom(seed);
@@ -168,69 +176,149 @@ Grid Machine::prepare(const Kernel& kernel, Extent grid_extent, Extent block_ext
   return grid;
 }
 
-Block Machine::block_at(const Grid& grid, u64 position) {
-  const Extent& e = grid.grid_extent;
+namespace {
+
+/// The `position`th of the places in an extent, x first.
+Extent place_in(const Extent& e, u64 position) {
+  return {static_cast<u32>(position % e.x), static_cast<u32>(position / e.x % e.y),
+          static_cast<u32>(position / e.x / e.y)};
+}
+
+/// The numbers below `count` in a random order, an affine permutation; or as they are.
+class RandomOrder {
+ public:
+  RandomOrder(u64 count, bool ascending, ScheduleRandom& random) : count_(count) {
+    if (ascending || count < 2) return;
+    next_ = random.next() % count;
+    do {
+      stride_ = random.next() % count;
+    } while (std::gcd(stride_, count) != 1);
+  }
+  u64 next() {
+    const u64 taken = next_;
+    next_ += stride_;
+    if (next_ >= count_) next_ -= count_;
+    return taken;
+  }
+
+ private:
+  u64 count_;
+  u64 next_ = 0;
+  u64 stride_ = 1;
+};
+
+}  // namespace
+
+Block Machine::block_at(const Grid& grid, Extent index) {
+  const Extent& c = grid.cluster_extent;
   Block block;
-  block.index = {static_cast<u32>(position % e.x), static_cast<u32>(position / e.x % e.y),
-                 static_cast<u32>(position / e.x / e.y)};
+  block.index = index;
+  block.cluster_index = {index.x / c.x, index.y / c.y, index.z / c.z};
+  block.index_in_cluster = {index.x % c.x, index.y % c.y, index.z % c.z};
+  const Extent& in = block.index_in_cluster;
+  block.rank = in.x + c.x * (in.y + c.y * in.z);
+  if (grid.kernel->module->reaches_blocks) block.shared_base = u64{block.rank} << kBlockShift;
   return block;
 }
 
-std::optional<Fault> Machine::run(const Kernel& kernel, Extent grid_extent, Extent block_extent,
-                                  u32 dynamic_shared_bytes, const u8* parameters, u64 seed) {
-  Grid grid = prepare(kernel, grid_extent, block_extent, dynamic_shared_bytes, parameters, seed);
-  // Blocks run one after the other. Their order is a random affine permutation, but ascending where
-  // a kernel polls memory that other blocks write: such kernels (a scan with look-back) may rely on
-  // lower blocks having been started.
-  const u64 blocks = grid_extent.count();
-  if (profiler_ != nullptr) profiler_->start_launch(grid);
-  u64 stride = 1;
-  u64 start = 0;
-  if (!kernel.polls && blocks > 1) {
-    start = random_.next() % blocks;
-    do {
-      stride = random_.next() % blocks;
-    } while (std::gcd(stride, blocks) != 1);
+Block Machine::block_at(const Grid& grid, u64 position) {
+  return block_at(grid, place_in(grid.grid_extent, position));
+}
+
+std::optional<Fault> Machine::run(const Kernel& kernel, const LaunchShape& shape,
+                                  const u8* parameters, u64 seed) {
+  // Threads that never wait for others need no company.
+  if (kernel.reaches_blocks || (kernel.waits && shape.cluster.count() > 1)) {
+    return run_clusters(kernel, shape, parameters, seed);
   }
-  for (u64 i = 0, position = start; i < blocks && !fault_; ++i) {
-    Block block = block_at(grid, position);
+  Grid grid = prepare(kernel, shape, parameters, seed);
+  // Blocks run one after the other. Their order is random, but ascending where a kernel polls
+  // memory that other blocks write: such kernels (a scan with look-back) may rely on lower blocks
+  // having been started.
+  const u64 blocks = shape.grid.count();
+  if (profiler_ != nullptr) profiler_->start_launch(grid);
+  RandomOrder order(blocks, kernel.polls, random_);
+  for (u64 i = 0; i < blocks && !fault_; ++i) {
+    Block block = block_at(grid, order.next());
     run_block(grid, block);
     if (profiler_ != nullptr && !fault_) profiler_->finish_block(grid);
-    position += stride;
-    if (position >= blocks) position -= blocks;
   }
   if (profiler_ != nullptr && !fault_) profiler_->finish_launch(grid);
   return fault_;
 }
 
-std::optional<Fault> Machine::run_cooperatively(const Kernel& kernel, Extent grid_extent,
-                                                Extent block_extent, u32 dynamic_shared_bytes,
-                                                const u8* parameters, u64 seed, u64 workspace) {
-  // Threads that never wait for others need no company.
-  if (!kernel.waits) {
-    return run(kernel, grid_extent, block_extent, dynamic_shared_bytes, parameters, seed);
-  }
-  struct Resident {
-    Grid grid;
-    Block block;
-    Machine* machine;
-  };
+std::optional<Fault> Machine::run_clusters(const Kernel& kernel, const LaunchShape& shape,
+                                           const u8* parameters, u64 seed) {
   ScheduleRandom random(seed);
-  const u64 blocks = grid_extent.count();
+  const Extent& size = shape.cluster;
+  std::vector<Resident> blocks = reside(kernel, shape, size.count(), parameters, random);
+  const Extent clusters{shape.grid.x / size.x, shape.grid.y / size.y, shape.grid.z / size.z};
+  RandomOrder order(clusters.count(), kernel.polls, random);
+  for (u64 i = 0; i < clusters.count(); ++i) {
+    const Extent cluster = place_in(clusters, order.next());
+    for (u64 rank = 0; rank < blocks.size(); ++rank) {
+      const Extent in = place_in(size, rank);
+      blocks[rank].block = block_at(
+          blocks[rank].grid,
+          {cluster.x * size.x + in.x, cluster.y * size.y + in.y, cluster.z * size.z + in.z});
+    }
+    if (const std::optional<Fault> fault = run_in_turns(blocks, random)) return fault;
+  }
+  return std::nullopt;
+}
+
+std::optional<Fault> Machine::run_cooperatively(const Kernel& kernel, const LaunchShape& shape,
+                                                const u8* parameters, u64 seed, u64 workspace) {
+  if (!kernel.waits) return run(kernel, shape, parameters, seed);
+  ScheduleRandom random(seed);
+  std::vector<Resident> blocks = reside(kernel, shape, shape.grid.count(), parameters, random);
+  for (u64 i = 0; i < blocks.size(); ++i) {
+    blocks[i].grid.workspace = workspace;
+    blocks[i].block = block_at(blocks[i].grid, i);
+  }
+  return run_in_turns(blocks, random);
+}
+
+std::vector<Machine::Resident> Machine::reside(const Kernel& kernel, const LaunchShape& shape,
+                                               u64 blocks, const u8* parameters,
+                                               ScheduleRandom& random) {
   std::vector<Resident> all;
   for (u64 i = 0; i < blocks; ++i) {
     if (i == residents_.size()) {
       residents_.push_back(std::unique_ptr<Machine>(new Machine(memory_, *this)));
     }
     Machine& machine = *residents_[i];
-    Grid grid = machine.prepare(kernel, grid_extent, block_extent, dynamic_shared_bytes, parameters,
-                                random.next());
-    grid.workspace = workspace;
-    all.push_back({grid, block_at(grid, i), &machine});
+    all.push_back({machine.prepare(kernel, shape, parameters, random.next()), {}, &machine});
   }
-  own_idle_polls_ = 0;
+  return all;
+}
+
+/// The clusters that the blocks are of, if their kernel reaches from one to the other.
+std::vector<Cluster> Machine::form_clusters(std::vector<Resident>& blocks) {
+  const Grid& grid = blocks.front().grid;
+  if (!grid.kernel->reaches_blocks) {
+    for (const Resident& resident : blocks) resident.machine->cluster_ = nullptr;
+    return {};
+  }
+  const u64 size = grid.cluster_extent.count();
+  std::map<std::tuple<u32, u32, u32>, std::size_t> numbers;
+  std::vector<Cluster> clusters(blocks.size() / size);
+  for (Resident& resident : blocks) {
+    const Extent& e = resident.block.cluster_index;
+    const std::size_t number = numbers.try_emplace({e.x, e.y, e.z}, numbers.size()).first->second;
+    clusters[number].blocks.resize(size);
+    clusters[number].blocks[resident.block.rank] = {resident.machine, &resident.block};
+    resident.machine->cluster_ = &clusters[number];
+    resident.machine->rank_ = resident.block.rank;
+  }
+  return clusters;
+}
+
+std::optional<Fault> Machine::run_in_turns(std::vector<Resident>& blocks, ScheduleRandom& random) {
+  const std::vector<Cluster> clusters = form_clusters(blocks);
+  blocks.front().machine->idle_polls_ = 0;
   std::vector<Resident*> running;
-  for (Resident& resident : all) {  // in their place for good: threads point to them
+  for (Resident& resident : blocks) {  // in their place for good: threads point to them
     resident.machine->start_fibers(resident.grid, resident.block);
     running.push_back(&resident);
   }
@@ -241,9 +329,15 @@ std::optional<Fault> Machine::run_cooperatively(const Kernel& kernel, Extent gri
     if (stuck == 0) next = random.below(static_cast<u32>(running.size()));
     next %= running.size();
     Resident& resident = *running[next];
-    Turn turn = resident.machine->take_turn(resident.grid, resident.block);
+    const Turn turn = resident.machine->take_turn(resident.grid, resident.block);
     if (turn == Turn::stuck && ++stuck == running.size()) {
-      resident.machine->resolve(resident.grid, resident.block);
+      // A wait of any block may time out.
+      const u32 first = random.below(static_cast<u32>(running.size()));
+      bool goes_on = false;
+      for (u32 i = 0; i < running.size() && !goes_on; ++i) {
+        goes_on = running[(first + i) % running.size()]->machine->time_out();
+      }
+      if (!goes_on) resident.machine->resolve(resident.grid, resident.block);
       stuck = 0;
     } else if (turn == Turn::stuck) {
       ++next;
@@ -366,12 +460,14 @@ Machine::Turn Machine::take_turn(Grid& grid, Block& block) {
   return Turn::went_on;
 }
 
+bool Machine::time_out() {
+  if (sync_ == nullptr || idle_polls_ >= kMostIdlePolls || !sync_->time_out()) return false;
+  idle_polls_ += kIdlePollsOfTimeOut;
+  return true;
+}
+
 void Machine::resolve(Grid& grid, Block& block) {
-  if (sync_ != nullptr && idle_polls_ < kMostIdlePolls && sync_->time_out()) {
-    idle_polls_ += kIdlePollsOfTimeOut;
-  } else {
-    report_deadlock(grid, block, "threads wait for each other");
-  }
+  if (!time_out()) report_deadlock(grid, block, "threads wait for each other");
 }
 
 void Machine::fiber_entry() {
@@ -391,6 +487,7 @@ void Machine::finish(Thread& t) {
   t.state_ = Thread::State::done;
   if (sync_ != nullptr) sync_->end_thread(t);
   --t.block->live;
+  if (sync_ != nullptr) sync_->leave_cluster(t);
   idle_polls_ = 0;
   Warp& warp = t.block->warps[t.warp()];
   warp.live &= ~t.lane_mask_eq();
@@ -652,14 +749,15 @@ void Machine::report_deadlock(Grid& grid, Block& block, const char* what) {
   std::string message = what;
   for (const auto& [key, members] : groups) {
     const auto& [site, mask, state] = key;
-    message +=
-        "\n  " + std::to_string(members.size()) + " threads, from thread " +
-        std::to_string(members.front()) + " to " + std::to_string(members.back()) + ", " +
-        (state == Thread::State::at_barrier         ? "at the block barrier " + std::to_string(mask)
-         : state == Thread::State::at_named_barrier ? sync_->describe_barrier(mask)
-         : state == Thread::State::at_mbarrier      ? sync_->describe_mbarrier(mask)
-                                               : "in a warp operation with mask " + hex(mask)) +
-        " at " + place(*grid.kernel->module, site);
+    message += "\n  " + std::to_string(members.size()) + " threads, from thread " +
+               std::to_string(members.front()) + " to " + std::to_string(members.back()) + ", " +
+               (state == Thread::State::at_barrier ? "at the block barrier " + std::to_string(mask)
+                : state == Thread::State::at_named_barrier ? sync_->describe_barrier(mask)
+                : state == Thread::State::at_mbarrier      ? sync_->describe_mbarrier(mask)
+                : state == Thread::State::at_cluster_barrier
+                    ? sync_->describe_cluster_barrier()
+                    : "in a warp operation with mask " + hex(mask)) +
+               " at " + place(*grid.kernel->module, site);
   }
   if (block.live < grid.threads_per_block()) {
     message +=
@@ -738,11 +836,37 @@ void Thread::fail_race(u64 address, u32 bytes, Access access, u32 site) {
 
 void Thread::fence(bool all_blocks) {
   Machine& machine = *grid->machine;
+  if (machine.sync_ != nullptr) machine.sync_->fence(*this, all_blocks);
   machine.races_.fence(machine.block_order_, index, all_blocks);
 }
 
-u8* Thread::shared(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site) {
-  return grid->machine->shared_access(*this, address, bytes, element, used, access, site);
+u8* Thread::shared(u64 address, bool any_block, u32 bytes, u32 element, u32 used, Access access,
+                   u32 site) {
+  Machine& machine = *grid->machine;
+  Machine& owner = machine.cluster_ == nullptr
+                       ? machine
+                       : machine.owner_of(*this, address, any_block, true, site);
+  return owner.shared_access(*this, machine.offset_of(address), bytes, element, used, access, site);
+}
+
+Machine& Machine::owner_of(Thread& t, u64 address, bool any_block, bool must_be_seen, u32 site) {
+  const u64 rank = address >> kBlockShift;
+  if (cluster_ == nullptr || rank == rank_) return *this;
+  const auto fail = [&](const std::string& why) {
+    t.fail(FaultKind::illegal_address, site,
+           "byte " + std::to_string(offset_of(address)) + " of the shared memory of block " +
+               std::to_string(rank) + " of the cluster, " + why);
+  };
+  if (rank >= cluster_->blocks.size()) {
+    fail("which has " + std::to_string(cluster_->blocks.size()) + " blocks");
+  }
+  if (!any_block) fail("by an instruction for the block's own; .shared::cluster reaches others");
+  const Cluster::Member& owner = cluster_->blocks[rank];
+  owner.machine->sync_->visit(t, address, must_be_seen, site);
+  if (owner.block->live == 0) {
+    fail("which has exited; a barrier of the cluster after the last access keeps it there");
+  }
+  return *owner.machine;
 }
 
 bool Machine::ordered_before(const WriteRecord& record, const Thread& t) const {
@@ -755,7 +879,8 @@ u8* Machine::shared_access(Thread& t, u64 address, u32 bytes, u32 element, u32 u
                            u32 site) {
   const u32 size = t.grid->shared_bytes();
   const auto what = [&] {
-    return access_text(access, bytes) + " at byte " + std::to_string(address) + " of shared memory";
+    return access_text(access, bytes) + " at byte " + std::to_string(address) + " of " +
+           (sync_ != nullptr ? sync_->name_of_memory(t) : "shared memory");
   };
   if (address > size || bytes > size - address) {
     t.fail(FaultKind::illegal_address, site,

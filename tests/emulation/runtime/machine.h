@@ -20,6 +20,7 @@ struct Fault {
   std::string report;
 };
 
+std::string to_text(const Extent& e);
 /// "read of 4 bytes".
 std::string access_text(Access access, u32 bytes);
 
@@ -38,7 +39,8 @@ class LocalMemory {
   std::size_t bytes_;
 };
 
-/// Runs kernels: one block after the other, the threads of a block as fibers in a random order.
+/// Runs kernels: one block after the other, the threads of a block as fibers in a random order. The
+/// blocks of a cluster and of a cooperative launch run in turns, each in a machine of its own.
 class Machine {
  public:
   Machine(const DeviceMemory& memory, GlobalRaces& races);
@@ -47,18 +49,28 @@ class Machine {
   static constexpr u32 kMaxSharedBytes = 227 << 10;
 
   /// Runs the whole grid, or stops at the first fault.
-  std::optional<Fault> run(const Kernel& kernel, Extent grid_extent, Extent block_extent,
-                           u32 dynamic_shared_bytes, const u8* parameters, u64 seed);
+  std::optional<Fault> run(const Kernel& kernel, const LaunchShape& shape, const u8* parameters,
+                           u64 seed);
   /// The same for a cooperative launch: all blocks are there from the start, and run in turns. A
   /// barrier of the grid uses `workspace`, 16 bytes of device memory that are zero.
-  std::optional<Fault> run_cooperatively(const Kernel& kernel, Extent grid_extent,
-                                         Extent block_extent, u32 dynamic_shared_bytes,
+  std::optional<Fault> run_cooperatively(const Kernel& kernel, const LaunchShape& shape,
                                          const u8* parameters, u64 seed, u64 workspace);
   /// Counts the launches that follow; nullptr: no longer.
   void set_profiler(Profiler* profiler) { profiler_ = profiler; }
 
   /// Of the kernel that runs, if it has a use for it.
   Synchronisation& synchronisation() { return *sync_; }
+
+  /// Of the block that runs; nullptr if its kernel does not reach other blocks.
+  Cluster* cluster() const { return cluster_; }
+  /// The machine of the block that an address in the window of shared memory belongs to; a fault if
+  /// the thread may not reach it: with `any_block` false, any but its own. `must_be_seen` as in
+  /// Synchronisation::visit.
+  Machine& owner_of(Thread& t, u64 address, bool any_block, bool must_be_seen, u32 site);
+  /// The byte in the memory of that block.
+  u64 offset_of(u64 address) const {
+    return cluster_ == nullptr ? address : address & ((u64{1} << kBlockShift) - 1);
+  }
 
  private:
   friend class Thread;
@@ -85,18 +97,35 @@ class Machine {
   /// What a turn of a block's threads came to.
   enum class Turn { went_on, stuck, ended };
 
-  /// One of the blocks of a cooperative launch of `lead`.
+  /// One of the blocks that run in turns.
+  struct Resident {
+    Grid grid;
+    Block block;
+    Machine* machine;
+  };
+
+  /// For one of the blocks that run in turns, in a launch of `lead`.
   Machine(const DeviceMemory& memory, Machine& lead);
-  Grid prepare(const Kernel& kernel, Extent grid_extent, Extent block_extent,
-               u32 dynamic_shared_bytes, const u8* parameters, u64 seed);
+  Grid prepare(const Kernel& kernel, const LaunchShape& shape, const u8* parameters, u64 seed);
   static Block block_at(const Grid& grid, u64 position);
+  static Block block_at(const Grid& grid, Extent index);
+  /// So many blocks, each in a machine of its own; where they stand in the grid is not set yet.
+  std::vector<Resident> reside(const Kernel& kernel, const LaunchShape& shape, u64 blocks,
+                               const u8* parameters, ScheduleRandom& random);
+  std::optional<Fault> run_clusters(const Kernel& kernel, const LaunchShape& shape,
+                                    const u8* parameters, u64 seed);
+  /// Runs the blocks to their end. Those of a cluster follow each other, in the order of ranks.
+  static std::optional<Fault> run_in_turns(std::vector<Resident>& blocks, ScheduleRandom& random);
+  static std::vector<Cluster> form_clusters(std::vector<Resident>& blocks);
   void run_block(Grid& grid, Block& block);
   void start_block(const Grid& grid, Block& block);
   void run_in_turn(Grid& grid, Block& block);
   void run_as_fibers(Grid& grid, Block& block);
   void start_fibers(Grid& grid, Block& block);
   Turn take_turn(Grid& grid, Block& block);
-  /// When no block can go on: lets a wait time out, or reports a deadlock.
+  /// When no block can go on: lets a wait time out; false if there is none.
+  bool time_out();
+  /// The same for one block alone, or reports a deadlock.
   void resolve(Grid& grid, Block& block);
   void reset_thread(Grid& grid, Block& block, u32 index);
   static void fiber_entry();
@@ -131,7 +160,9 @@ class Machine {
   const DeviceMemory& memory_;
   GlobalRaces& races_;
   BlockOrder block_order_;   // of the accesses of the present block to device memory
-  Machine* lead_ = nullptr;  // of a cooperative launch that this one runs a block of
+  Machine* lead_ = nullptr;  // of a launch that this one runs a block of
+  Cluster* cluster_ = nullptr;
+  u32 rank_ = 0;  // in the cluster
   std::vector<std::unique_ptr<Machine>> residents_;
   FiberStacks stacks_;
   std::vector<Thread> threads_;

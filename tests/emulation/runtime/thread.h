@@ -76,12 +76,23 @@ struct Warp {
   u32 seen[32][32];   // by lane, of lane
 };
 
+/// What a launch is given beside the kernel and its parameters.
+struct LaunchShape {
+  Extent grid;
+  Extent block;
+  Extent cluster;
+  bool explicit_cluster = false;  // the launch or the kernel says what a cluster is
+  u32 dynamic_shared_bytes = 0;
+};
+
 /// One launch.
 struct Grid {
   Machine* machine = nullptr;
   const Kernel* kernel = nullptr;
   Extent grid_extent;
   Extent block_extent;
+  Extent cluster_extent;
+  bool explicit_cluster = false;
   u32 dynamic_shared_bytes = 0;
   u32 dynamic_shared_offset = 0;
   const u8* parameters = nullptr;
@@ -111,6 +122,8 @@ class alignas(64) Thread {
   u32 lane_mask_gt() const { return ~lane_mask_le(); }
   u32 lane_mask_ge() const { return ~lane_mask_lt(); }
   u64 clock();
+  /// Where the block's shared memory begins in the window of its cluster's.
+  u64 shared_base() const;
 
   // Memory
 
@@ -118,14 +131,15 @@ class alignas(64) Thread {
   /// are 0 may be uninitialised.
   template <Space S, Access A, u32 Bytes, u32 Element, u32 Used = 0xFFFFFFFF>
   u8* access(u64 address, u32 site) {
-    if constexpr (S == Space::global_ || S == Space::shared_ || S == Space::generic_) {
+    if constexpr (S == Space::global_ || S == Space::shared_ || S == Space::cluster_ ||
+                  S == Space::generic_) {
       if (counts != nullptr) [[unlikely]]
         record(address + window(S), Bytes, A, site);
     }
     if constexpr (S == Space::global_) {
       return global<A, Bytes, Element, Used>(address, site);
-    } else if constexpr (S == Space::shared_) {
-      return shared(address, Bytes, Element, Used, A, site);
+    } else if constexpr (S == Space::shared_ || S == Space::cluster_) {
+      return shared(address, S == Space::cluster_, Bytes, Element, Used, A, site);
     } else if constexpr (S == Space::local_) {
       return local(address, Bytes, site);
     } else {
@@ -133,7 +147,7 @@ class alignas(64) Thread {
         return global<A, Bytes, Element, Used>(address, site);
       }
       if (address - kSharedBase < kWindowSize) {
-        return shared(address - kSharedBase, Bytes, Element, Used, A, site);
+        return shared(address - kSharedBase, true, Bytes, Element, Used, A, site);
       }
       if (address - kLocalBase < kWindowSize) return local(address - kLocalBase, Bytes, site);
       if (address - kParamBase < kWindowSize && !writes(A)) {
@@ -225,7 +239,15 @@ class alignas(64) Thread {
 
   /// Run by the last lane of a warp operation to arrive, for all of them.
   using Complete = void (*)(Thread* warp, u32 mask, u32 site);
-  enum class State : u8 { runnable, at_warp, at_barrier, at_named_barrier, at_mbarrier, done };
+  enum class State : u8 {
+    runnable,
+    at_warp,
+    at_barrier,
+    at_named_barrier,
+    at_mbarrier,
+    at_cluster_barrier,
+    done
+  };
 
   template <Access A, u32 Bytes, u32 Element, u32 Used>
   u8* global(u64 address, u32 site) {
@@ -266,7 +288,9 @@ class alignas(64) Thread {
   void check_global_read(u64 address, u32 bytes, u32 used, Access access, u32 site);
   void check_global_write(u64 address, u32 bytes, Access access, u32 site);
   [[noreturn]] void fail_race(u64 address, u32 bytes, Access access, u32 site);
-  u8* shared(u64 address, u32 bytes, u32 element, u32 used, Access access, u32 site);
+  /// `any_block`: the address may be in the memory of another block of the cluster.
+  u8* shared(u64 address, bool any_block, u32 bytes, u32 element, u32 used, Access access,
+             u32 site);
   void record(u64 address, u32 bytes, Access access, u32 site);
   [[noreturn]] void fail_local(u64 address, u32 bytes, u32 site);
   [[noreturn]] void fail_parameter(u64 address, u32 bytes, u32 site);
@@ -305,12 +329,18 @@ class alignas(64) Thread {
 /// One block of threads, while it runs.
 struct Block {
   Extent index;
+  Extent cluster_index;     // of its cluster
+  Extent index_in_cluster;  // and its own there
+  u32 rank = 0;             // among the blocks of its cluster
+  u64 shared_base = 0;      // see Thread
   Thread* threads = nullptr;
   Warp* warps = nullptr;
   u32 live = 0;
   u32 votes = 0;         // at the barrier that is being filled
   u32 votes_passed = 0;  // at the barrier that was passed last
 };
+
+inline u64 Thread::shared_base() const { return block->shared_base; }
 
 /// Local memory of a function, for the time of its call.
 class LocalFrame {

@@ -113,7 +113,11 @@ struct Kernel {
   bool waits;          // for other threads: one fiber per thread
   bool synchronises;   // parts of a block, or copies: beyond barriers of the block and of warps
   bool polls;          // reads what other blocks may write while it runs: blocks in ascending order
-  u32 basic_blocks;    // of the kernel and the functions that it may call, as are the lines
+  bool reaches_blocks;    // of its cluster: their shared memory, or their barrier
+  u32 cluster[3];         // from .reqnctapercluster; 0, 0, 0: not given
+  bool explicit_cluster;  // .explicitcluster: not without the extents of a cluster
+  u32 max_cluster_rank;   // blocks of a cluster, at most; 0: not given
+  u32 basic_blocks;       // of the kernel and the functions that it may call, as are the lines
   const BlockLine* lines;
   u32 line_count;
 };
@@ -121,6 +125,7 @@ struct Kernel {
 struct Module {
   const char* ptx;
   u32 architecture;
+  bool reaches_blocks;  // one of its kernels does: addresses of shared memory have the block's rank
   const char* const* files;
   const Site* sites;
   const Variable* variables;

@@ -247,6 +247,7 @@ _COMPARE_FLOAT = "eq|ne|lt|le|gt|ge|equ|neu|ltu|leu|gtu|geu|num|nan"
 _BOOLEAN = "and|or|xor"
 _SPACE = "global|shared|shared::cta|local|param|const"
 _SHARED = "shared|shared::cta"
+_CLUSTER_SPACE = "shared::cluster"
 _SCOPE = "cta|cluster|gpu|sys"
 _FRAGMENTS = "m16n16k16|m8n32k16|m32n8k16"
 _ELEMENT = "b8|u8|s8|b16|u16|s16|b32|u32|s32|f32"
@@ -257,7 +258,8 @@ _PREFETCH = "L2::64B|L2::128B|L2::256B"
 
 def _accesses():
     """Loads and stores; cache operators and prefetch sizes do not change results. Vectors of 32 bytes are in global memory."""
-    space, order = f"[S:{_SPACE}]", f"<Q:{_SCOPE}>"
+    order = f"<Q:{_SCOPE}>"
+    space, cluster = f"[S:{_SPACE}]", f"<S:{_CLUSTER_SPACE}>"
     for head, place, rest, kind in (
         ("ld.[weak]", space, f".[ca|cg|cs|lu|cv].[E:{_CACHE}].[P:{_PREFETCH}]", "load"),
         ("ld", "global", f".[ca|cg|cs].nc.[E:{_CACHE}].[P:{_PREFETCH}]", "load"),
@@ -269,6 +271,11 @@ def _accesses():
     ):
         yield f"{head}.{place}{rest}.[V:v2|v4].<T:{_ELEMENT}>", kind
         yield f"{head}.{place}{rest}.[V:v2].<T:{_ELEMENT_64}>", kind
+        if place == space:
+            caches = rest[: rest.find(".[E:")] if "weak" in head else ""
+            yield f"{head}.{cluster}{caches}.[V:v2|v4].<T:{_ELEMENT}>", kind, 90
+            yield f"{head}.{cluster}{caches}.[V:v2].<T:{_ELEMENT_64}>", kind, 90
+            yield f"{head}.{cluster}.<T:b128>", kind, 90
         place_of_32 = place if place == "global" else "[S:global]"
         yield f"{head}.{place_of_32}{rest}.<V:v8>.<T:b32|u32|s32|f32>", kind, 100
         yield f"{head}.{place_of_32}{rest}.<V:v4>.<T:{_ELEMENT_64}>", kind, 100
@@ -280,8 +287,8 @@ def _atomics():
     """Order, scope and space stand before the operation, as in the manual; the compiler also writes the space before the
     scope, and libcu++ the operation first. ptxas takes all three."""
     scope = f"[Q:{_SCOPE}]"
-    space = "[S:global|shared|shared::cta]"
-    for opcode in ("atom", "red"):
+    spaces = (("[S:global|shared|shared::cta]", 75), (f"<S:{_CLUSTER_SPACE}>", 90))
+    for opcode, (space, first) in itertools.product(("atom", "red"), spaces):
         order = "[O:relaxed|acquire|release|acq_rel]" if opcode == "atom" else "[O:relaxed|release]"
         operations = [
             ("<F:and|or|xor>", "<T:b32|b64>", 75),
@@ -297,14 +304,22 @@ def _atomics():
                 ("<F:cas>", "<T:b16|b32|b64>", 75),
                 ("<F:exch|cas>", "<T:b128>", 90),
             ]
-        for operation, type_, architecture in operations:
+        for operation, type_, since in operations:
+            architecture = max(since, first)
             yield f"{opcode}.{order}.{scope}.{space}.{operation}.{type_}", "atomic", architecture
             yield (
                 f"{opcode}.<{space[1:-1]}>.<{scope[1:-1]}>.{operation}.{type_}",
                 "atomic",
                 architecture,
             )
-            yield f"{opcode}.{operation}.{order}.<{scope[1:-1]}>.{type_}", "atomic", architecture
+            if first == FIRST_ARCHITECTURE:  # of no space
+                yield (
+                    f"{opcode}.{operation}.{order}.<{scope[1:-1]}>.{type_}",
+                    "atomic",
+                    architecture,
+                )
+        if first != FIRST_ARCHITECTURE:
+            continue
         # Vectors, each element for itself; in global memory only.
         for operation, length, type_ in (
             ("<F:add>", "<V:v2|v4>", "<T:f32>"),
@@ -341,12 +356,15 @@ _OTHER = [
     ("cvta.<S:global|shared|shared::cta|local|const|param>.<T:u64>", "to_generic"),
     ("cvta.to.<S:global|shared|shared::cta|local|const|param>.<T:u64>", "from_generic"),
     ("isspacep.<S:global|shared|shared::cta|local|const>", "is_space"),
+    ("cvta.<S:shared::cluster>.<T:u64>", "to_generic", 90),
+    ("cvta.to.<S:shared::cluster>.<T:u64>", "from_generic", 90),
+    ("isspacep.<S:shared::cluster>", "is_space", 90),
     *_accesses(),
     *_atomics(),
     ("membar.<Q:cta|gl|sys>", "ordering"),
     (f"fence.[O:sc|acq_rel|acquire|release].<Q:{_SCOPE}>", "ordering"),
     ("fence.proxy.async.[S:global|shared::cta|shared::cluster]", "ordering"),
-    ("fence.mbarrier_init.release.cluster", "ordering"),
+    ("fence.mbarrier_init.release.cluster", "init_fence", 90),
     ("griddepcontrol.<Q:launch_dependents|wait>", "ordering"),
     ("prefetch.[S:global|local].<Q:L1|L2>", "prefetch"),
     ("prefetchu.L1", "prefetch"),
@@ -370,7 +388,14 @@ _OTHER = [
         )
     ],
     ("bar.warp.sync", "warp_barrier"),
-    # mbarriers. A scope of .cluster is that of one block: a cluster of one.
+    # Clusters
+    ("mapa.<S:shared::cluster>.<T:u32|u64>", "map_to_block", 90),
+    ("mapa.<T:u64>", "map_to_block", 90),
+    ("getctarank.<S:shared::cluster>.<T:u32|u64>", "block_of_address", 90),
+    ("getctarank.<T:u64>", "block_of_address", 90),
+    ("barrier.cluster.arrive.[O:release|relaxed].[aligned]", "cluster_arrive", 90),
+    ("barrier.cluster.wait.[acquire].[aligned]", "cluster_wait", 90),
+    # mbarriers
     (f"mbarrier.init.[S:{_SHARED}].b64", "mbarrier_init"),
     (f"mbarrier.inval.[S:{_SHARED}].b64", "mbarrier_inval"),
     (f"mbarrier.expect_tx.relaxed.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_tx"),
@@ -381,6 +406,10 @@ _OTHER = [
     (f"mbarrier.<K:arrive|arrive_drop>.<X:expect_tx>.<O:release|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_arrive"),
     (f"mbarrier.<K:arrive|arrive_drop>.<X:noComplete>.[S:{_SHARED}].b64", "mbarrier_arrive"),
     (f"mbarrier.<K:arrive|arrive_drop>.<X:noComplete>.<O:release>.<Q:cta>.[S:{_SHARED}].b64", "mbarrier_arrive"),
+    ("mbarrier.expect_tx.relaxed.<Q:cta|cluster>.<S:shared::cluster>.b64", "mbarrier_tx", 90),
+    ("mbarrier.complete_tx.relaxed.<Q:cta|cluster>.<S:shared::cluster>.b64", "mbarrier_tx", 90),
+    ("mbarrier.<K:arrive|arrive_drop>.[X:expect_tx].<S:shared::cluster>.b64", "mbarrier_arrive", 90),
+    ("mbarrier.<K:arrive|arrive_drop>.[X:expect_tx].<O:release|relaxed>.<Q:cta|cluster>.<S:shared::cluster>.b64", "mbarrier_arrive", 90),
     (f"mbarrier.<K:test_wait|try_wait>.[P:parity].[S:{_SHARED}].b64", "mbarrier_wait"),
     (f"mbarrier.<K:test_wait|try_wait>.[P:parity].<O:acquire|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_wait"),
     ("mbarrier.pending_count.b64", "mbarrier_pending_count"),
@@ -391,6 +420,7 @@ _OTHER = [
     ("cp.async.wait_all", "copy_async_wait_all"),
     (f"cp.async.mbarrier.arrive.[noinc].[S:{_SHARED}].b64", "copy_async_arrive"),
     ("cp.async.bulk.<D:shared::cta|shared::cluster>.<S:global>.mbarrier::complete_tx::bytes", "bulk_copy"),
+    ("cp.async.bulk.<D:shared::cluster>.<S:shared::cta>.mbarrier::complete_tx::bytes", "bulk_copy", 90),
     ("cp.async.bulk.<D:global>.<S:shared::cta>.bulk_group", "bulk_copy"),
     ("cp.async.bulk.commit_group", "bulk_commit"),
     ("cp.async.bulk.wait_group.[read]", "bulk_wait"),
@@ -503,22 +533,9 @@ for _form in FORMS:
         _BY_OPCODE.setdefault(_opcode, []).append((_form.regex(), _form))
 
 
-# Refused by name: they need a second block.
-_CLUSTERS = (
-    "barrier.cluster",
-    "mapa",
-    "getctarank",
-    "cp.async.bulk.shared::cluster.shared",
-    "st.async",
-    "red.async",
-)
-
-
 def find(opcode):
     """The form of an opcode with its modifiers, and its groups; (None, reason) if there is none."""
     candidates = _BY_OPCODE.get(opcode.split(".")[0])
-    if opcode.startswith(_CLUSTERS):
-        return None, "clusters are not supported"
     if candidates is None:
         return None, "unknown opcode"
     for regex, form in candidates:

@@ -120,6 +120,9 @@ class Function:
     params: list
     line: int
     max_threads: int = 0
+    cluster: tuple | None = None  # blocks, from .reqnctapercluster
+    explicit_cluster: bool = False
+    max_cluster_rank: int = 0
     body: list = field(default_factory=list)  # Instruction, or (Label, Scope)
     scopes: list = field(default_factory=list)
     locals: list = field(default_factory=list)  # .local and .shared variables, with their scopes
@@ -287,8 +290,13 @@ class Parser:
                 function.max_threads = 1
                 for extent in arguments.split(","):
                     function.max_threads *= int(extent)
-            elif "cluster" in name:
-                raise PtxError(line, f"clusters are not supported: {directive.strip()}")
+            elif name == ".reqnctapercluster":
+                extents = [int(extent) for extent in arguments.split(",")]
+                function.cluster = tuple(extents + [1] * (3 - len(extents)))
+            elif name == ".explicitcluster":
+                function.explicit_cluster = True
+            elif name == ".maxclusterrank":
+                function.max_cluster_rank = int(arguments)
             elif name not in (".minnctapersm", ".maxnctapersm", ".maxnreg", ".noreturn"):
                 raise PtxError(line, f"unknown function directive: {directive.strip()}")
         self.position += 1

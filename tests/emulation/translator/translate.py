@@ -39,6 +39,8 @@ _SPECIAL_REGISTERS = {
     "%clock": "t.clock()", "%clock64": "t.clock()", "%globaltimer": "t.clock()",
     "%envreg1": "t.grid->workspace >> 32", "%envreg2": "t.grid->workspace",
     "%dynamic_smem_size": "t.grid->dynamic_shared_bytes", "%total_smem_size": "t.grid->shared_bytes()",
+    "%cluster_ctarank": "t.block->rank", "%cluster_nctarank": "t.grid->cluster_extent.count()",
+    "%is_explicit_cluster": "t.grid->explicit_cluster",
     "WARP_SZ": "32",
 }  # fmt: skip
 for _axis in "xyz":
@@ -46,6 +48,12 @@ for _axis in "xyz":
     _SPECIAL_REGISTERS[f"%ntid.{_axis}"] = f"t.grid->block_extent.{_axis}"
     _SPECIAL_REGISTERS[f"%ctaid.{_axis}"] = f"t.block->index.{_axis}"
     _SPECIAL_REGISTERS[f"%nctaid.{_axis}"] = f"t.grid->grid_extent.{_axis}"
+    _SPECIAL_REGISTERS[f"%cluster_ctaid.{_axis}"] = f"t.block->index_in_cluster.{_axis}"
+    _SPECIAL_REGISTERS[f"%cluster_nctaid.{_axis}"] = f"t.grid->cluster_extent.{_axis}"
+    _SPECIAL_REGISTERS[f"%clusterid.{_axis}"] = f"t.block->cluster_index.{_axis}"
+    _SPECIAL_REGISTERS[f"%nclusterid.{_axis}"] = (
+        f"t.grid->grid_extent.{_axis} / t.grid->cluster_extent.{_axis}"
+    )
 
 _DEVICE_FUNCTIONS = {"vprintf": "device_printf", "__assertfail": "device_assert"}
 
@@ -57,6 +65,12 @@ _WAITING = {
 
 # Instructions after which a basic block ends.
 _ENDS_BLOCK = {"branch", "branch_indexed", "leave", "leave_kernel", "trap", "call"}
+
+# Instructions that reach other blocks of a cluster.
+_REACHES_BLOCKS = re.compile(
+    r"(barrier\.cluster|mapa|getctarank|cp\.async\.bulk\.shared::cluster\.shared)\b"
+    r"|(ld|st|atom|red|mbarrier)\.(.*\.)?shared::cluster\b"
+)
 
 _COMPARISONS = {
     "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "ls": "<=", "hi": ">", "hs": ">=",
@@ -105,6 +119,7 @@ class Properties:
         self.waits = False
         self.synchronises = False
         self.polls = False
+        self.reaches_blocks = False
         self.calls = set()
         self.calls_indirectly = False
         self.shared_granule = 16
@@ -113,6 +128,7 @@ class Properties:
         self.waits |= other.waits
         self.synchronises |= other.synchronises
         self.polls |= other.polls
+        self.reaches_blocks |= other.reaches_blocks
         self.shared_granule = min(self.shared_granule, other.shared_granule)
 
 
@@ -143,6 +159,12 @@ class ModuleEmitter:
                 for variable, _ in function.locals:
                     if variable.space == "shared":
                         self.place_shared(variable)
+        # Then addresses of shared memory say in which block.
+        self.reaches_blocks = any(
+            isinstance(item, Instruction) and _REACHES_BLOCKS.match(item.opcode)
+            for function in module.functions
+            for item in function.body
+        )
         self.variables = {v.name: v for v in module.variables}
         self.global_index = {v.name: i for i, v in enumerate(self.globals)}
 
@@ -291,25 +313,34 @@ class ModuleEmitter:
             out += [f"const BlockLine kLines_{index}[] = {{", *lines, "};"]
             flags = ", ".join(
                 "true" if x else "false"
-                for x in (properties.waits, properties.synchronises, properties.polls)
+                for x in (
+                    properties.waits,
+                    properties.synchronises,
+                    properties.polls,
+                    properties.reaches_blocks,
+                )
             )
+            cluster = ", ".join(map(str, function.cluster or (0, 0, 0)))
+            explicit = "true" if function.explicit_cluster else "false"
             kernels.append(
                 f"    {{{_c_string(name)}, &body_{index}, &kModule, kParameters_{index}, {len(function.params)}, "
                 f"{size}, {emitter.shared_end}, {emitter.dynamic_align}, {function.max_threads}, "
-                f"{properties.shared_granule.bit_length() - 1}, {flags}, "
+                f"{properties.shared_granule.bit_length() - 1}, {flags}, {{{cluster}}}, {explicit}, "
+                f"{function.max_cluster_rank}, "
                 f"{emitter.first_block + len(emitter.blocks)}, kLines_{index}, {len(lines)}}},"
             )
         out += ["extern const Module kModule;", "const Variable kVariables[] = {"]
         out += variables or ["    {nullptr, 0, 1, false, nullptr, nullptr, 0, nullptr},"]
         out += ["};", "const Kernel kKernels[] = {"]
         out += kernels or [
-            "    {nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 1, 0, 0, false, false, false, "
-            "0, nullptr, 0},"
+            "    {nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 1, 0, 0, false, false, false, false, "
+            "{0, 0, 0}, false, 0, 0, nullptr, 0},"
         ]
         architecture = int(re.sub(r"\D", "", self.module.target) or 0)
         out += [
             "};",
-            f"const Module kModule = {{{_c_string(self.ptx_path)}, {architecture}, kFiles, kSites, kVariables, "
+            f"const Module kModule = {{{_c_string(self.ptx_path)}, {architecture}, "
+            f"{'true' if self.reaches_blocks else 'false'}, kFiles, kSites, kVariables, "
             f"{len(variables)}, kKernels, {len(kernels)}, kFunctions, {len(functions)}}};",
             "const ModuleRegistration registration(kModule);",
         ]
@@ -398,8 +429,6 @@ class FunctionEmitter:
     def register(self, name):
         found, scope = self.lookup(name)
         if not isinstance(found, Register):
-            if "cluster" in name and name.startswith("%"):
-                self.fail("clusters are not supported")
             self.fail(f"'{name}' is not a register")
         return f"r{scope.index}_{_c_name(name)}", found
 
@@ -409,9 +438,10 @@ class FunctionEmitter:
         if not isinstance(variable, Variable):
             return None
         if variable.space == "shared":
+            base = "t.shared_base() + " if self.module.reaches_blocks else ""
             if id(variable) in self.shared_offsets:
-                return "shared", f"u64{{{self.shared_offsets[id(variable)]}}}"
-            return "shared", "t.grid->dynamic_shared_offset"
+                return "shared", f"({base}u64{{{self.shared_offsets[id(variable)]}}})"
+            return "shared", f"({base}t.grid->dynamic_shared_offset)"
         if variable.space in ("global", "const"):
             return variable.space, f"global_{self.module.global_index[variable.name]}"
         if variable.space == "local":
@@ -573,6 +603,9 @@ class FunctionEmitter:
         self.kind = form.kind
         if form.kind in _WAITING:
             self.properties.waits = True
+        if _REACHES_BLOCKS.match(instruction.opcode):
+            self.properties.reaches_blocks = True
+            self.synchronise()
         if form.kind == "approximation":
             self.require_approximations()
         if form.kind in ("expression", "approximation"):
@@ -684,7 +717,8 @@ class FunctionEmitter:
 
     @staticmethod
     def space(name):
-        return "global" if name == "const" else (name or "generic").split("::")[0]
+        special = {"const": "global", "shared::cluster": "cluster"}
+        return special.get(name) or (name or "generic").split("::")[0]
 
     def emit_to_generic(self, g):
         target, source = self.operands(2)
@@ -703,9 +737,10 @@ class FunctionEmitter:
     def emit_is_space(self, g):
         target, source = self.operands(2)
         space = self.space(g["S"])
-        return self.assign(
-            target, f"is_in_space<Space::{space}_>({self.value(source, 'u64')})", "pred"
-        )
+        address = self.value(source, "u64")
+        if space == "shared" and self.module.reaches_blocks:
+            return self.assign(target, f"is_own_shared(t, {address})", "pred")
+        return self.assign(target, f"is_in_space<Space::{space}_>({address})", "pred")
 
     def parameter_storage(self, variable, offset, size):
         """Where the bytes of a .param variable that is not a kernel's stand."""
@@ -733,7 +768,7 @@ class FunctionEmitter:
             self.fail(f"generic access to '{variable.name}'")
         if total == 32 and space == "generic":
             space = "global"  # no other space has accesses of 32 bytes
-        if space in ("generic", "shared"):
+        if space in ("generic", "shared", "cluster"):
             self.properties.shared_granule = min(self.properties.shared_granule, total)
         mask = self.instruction.used_bytes
         used = f", {mask}U" if mask is not None else ""
@@ -758,9 +793,9 @@ class FunctionEmitter:
                 code += self.assign(register, f"load<{type_}>(p + {i * size})", type_) + " "
         if order == "acquire":
             code += self.fence(g["Q"]) + " "
-        if order and self.space(g.get("S")) in ("global", "generic", "shared"):
+        if order and self.space(g.get("S")) in ("global", "generic", "shared", "cluster"):
             self.properties.waits = True
-            self.properties.polls |= self.space(g.get("S")) != "shared"
+            self.properties.polls |= self.space(g.get("S")) in ("global", "generic")
             code += f"t.poll({self.site()}); "
         return code + "}"
 
@@ -796,7 +831,7 @@ class FunctionEmitter:
             # Addition of f32 flushes subnormal numbers in global memory and not in shared memory.
             operation = "atomic_add_f32"
             last = {
-                "global": ", true", "shared": ", false",
+                "global": ", true", "shared": ", false", "cluster": ", false",
                 "generic": f", is_in_space<Space::global_>({self.address(operands[0])[1]})",
             }[self.space(space)]  # fmt: skip
         for i in range(count):
@@ -822,6 +857,38 @@ class FunctionEmitter:
                 + self.instruction.opcode
             )
         return self.fence(g["Q"])
+
+    def emit_init_fence(self, g):
+        self.synchronise()
+        return "fence_mbarrier_inits(t);"
+
+    # Clusters
+
+    def emit_map_to_block(self, g):
+        target, address, rank = self.operands(3)
+        rank = self.value(rank, "u32")
+        if g.get("S"):
+            call = f"map_to_block(t, {self.value(address, g['T'])}, {rank}, {self.site()})"
+        else:
+            window = f"shared_address(t, {self.value(address, g['T'])}, {self.site()})"
+            call = f"to_generic<Space::cluster_>(map_to_block(t, {window}, {rank}, {self.site()}))"
+        return self.assign(target, f"static_cast<{g['T']}>({call})", g["T"])
+
+    def emit_block_of_address(self, g):
+        target, address = self.operands(2)
+        address = self.value(address, g["T"])
+        if not g.get("S"):
+            address = f"shared_address(t, {address}, {self.site()})"
+        return self.assign(target, f"block_of_address(t, {address}, {self.site()})", "u32")
+
+    def emit_cluster_arrive(self, g):
+        self.operands(0)
+        release = "false" if g.get("O") == "relaxed" else "true"
+        return f"cluster_arrive(t, {release}, {g['aligned']}, {self.site()});"
+
+    def emit_cluster_wait(self, g):
+        self.operands(0)
+        return f"cluster_wait(t, {g['aligned']}, {self.site()});"
 
     def emit_prefetch(self, g):
         return "// a hint: " + self.instruction.opcode
@@ -956,12 +1023,12 @@ class FunctionEmitter:
         return self.assign(operands[0], test, "pred")
 
     def shared_operand(self, operand, space):
-        """The offset in shared memory of an address."""
+        """An address in the window of shared memory."""
         named_space, address, variable = self.address(operand)
         if isinstance(address, int):
             self.fail(f"'{operand}' is no address of shared memory")
         if space is None and named_space is None:
-            return f"shared_offset(t, {address}, {self.site()})"
+            return f"shared_address(t, {address}, {self.site()})"
         if named_space not in (None, "shared"):
             self.fail(f"'{variable.name}' is not in shared memory")
         return address
@@ -982,7 +1049,11 @@ class FunctionEmitter:
         target, bytes_ = self.operands(2)
         which = self.instruction.opcode.split(".")[1]
         address = self.shared_operand(target, g.get("S"))
-        return f"mbarrier_{which}(t, {address}, {self.value(bytes_, 'u32')}, {self.site()});"
+        any_block = "true" if g.get("S") in (None, "shared::cluster") else "false"
+        return (
+            f"mbarrier_{which}(t, {address}, {self.value(bytes_, 'u32')}, {any_block}, "
+            f"{self.site()});"
+        )
 
     def emit_mbarrier_arrive(self, g):
         self.synchronise()
@@ -1000,6 +1071,12 @@ class FunctionEmitter:
             fields.append(".may_complete = false")
         if g.get("O") == "relaxed":
             fields.append(".release = false")
+        if g.get("Q") == "cluster":
+            fields.append(".cluster_scope = true")
+        if g.get("S") == "shared::cluster":
+            fields.append(".any_block = true")
+            if operands[0] != "_":
+                self.fail("an arrival at an mbarrier of any block gives no state: '_' is expected")
         address = self.shared_operand(operands[1], g.get("S"))
         call = f"mbarrier_arrive(t, {address}, {{{', '.join(fields)}}}, {self.site()})"
         return self.assign(operands[0], call, "u64")
@@ -1008,7 +1085,12 @@ class FunctionEmitter:
         self.synchronise()
         operands = self.operands(*((3, 4) if g["K"] == "try_wait" else (3,)))
         phase = self.value(operands[2], "u32" if g.get("P") else "u64")
-        flags = (g.get("P"), g["K"] == "try_wait", g.get("O") != "relaxed")
+        flags = (
+            g.get("P"),
+            g["K"] == "try_wait",
+            g.get("O") != "relaxed",
+            g.get("Q") == "cluster",
+        )
         wait = ", ".join("true" if x else "false" for x in flags)
         address = self.shared_operand(operands[1], g.get("S"))
         call = f"mbarrier_wait(t, {address}, {phase}, {{{wait}}}, {self.site()})"
@@ -1072,10 +1154,15 @@ class FunctionEmitter:
                 f"{self.shared_operand(source, 'shared')}, {self.value(size, 'u32')}, {self.site()});"
             )
         target, source, size, mbarrier = self.operands(4)
+        from_shared = g["S"] != "global"
+        name = "bulk_copy_to_block" if from_shared else "bulk_copy_to_shared"
+        source = (
+            self.shared_operand(source, "shared") if from_shared else self.global_operand(source)
+        )
         return (
-            f"bulk_copy_to_shared(t, {self.shared_operand(target, 'shared')}, "
-            f"{self.global_operand(source)}, {self.value(size, 'u32')}, "
-            f"{self.shared_operand(mbarrier, 'shared')}, {self.site()});"
+            f"{name}(t, {self.shared_operand(target, 'shared')}, {source}, "
+            f"{self.value(size, 'u32')}, {self.shared_operand(mbarrier, 'shared')}, "
+            f"{self.site()});"
         )
 
     def emit_bulk_commit(self, g):
