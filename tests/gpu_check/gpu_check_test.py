@@ -2,8 +2,10 @@
 """scripts/gpu-check, every step of it, with programs that behave as test and benchmark programs do: those
 that pass, fail, skip themselves, crash and hang; and with stand-ins for nvidia-smi and compute-sanitizer."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ import tarfile
 import tempfile
 import textwrap
 import unittest
+import unittest.mock
 from pathlib import Path
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "gpu-check"
@@ -336,7 +339,11 @@ class Bundle(unittest.TestCase):
                 )
             )
             subprocess.run([compiler, source, "-o", tree.build / "c_test"], check=True)
-            tree.manifest["tests"]["c_test"] = {"path": "c_test", "environment": {"X": "1"}}
+            environment = {
+                "X": "1",
+                "VELUM_EMULATION_EXECUTED": str(tree.build / "c_test.executed"),
+            }
+            tree.manifest["tests"]["c_test"] = {"path": "c_test", "environment": environment}
             tree.test("without_cuda_test", "none")
             done, _, _ = tree.run("--make-bundle", Path(folder) / "b.tar.xz")
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -346,6 +353,13 @@ class Bundle(unittest.TestCase):
             top = Path(folder) / "elsewhere" / "velum-gpu-check"
             manifest = json.loads((top / "build/cuda/gpu-check.json").read_text())
             self.assertEqual(list(manifest["tests"]), ["c_test"])
+            self.assertEqual(manifest["tests"]["c_test"]["environment"], {"X": "1"})
+            # A test that is told of a file of this machine would fail on another one.
+            environment["DATA"] = str(tree.root / "data")
+            done, _, _ = tree.run("--make-bundle", Path(folder) / "other.tar.xz")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"DATA={environment['DATA']} of a test is a path", done.stderr)
+            self.assertFalse((Path(folder) / "other.tar.xz").exists())
             shutil.rmtree(tree.build)
             done = subprocess.run(
                 [top / "scripts/gpu-check", "--only", "tests", "--out", Path(folder) / "report"],
@@ -358,13 +372,38 @@ class Bundle(unittest.TestCase):
 
 
 class Libraries(unittest.TestCase):
-    def test_what_comes_with_the_system_the_driver_or_torch_is_not_carried(self):
+    def setUp(self):
         loader = importlib.machinery.SourceFileLoader("gpu_check", str(SCRIPT))
         gpu_check = importlib.util.module_from_spec(
             importlib.util.spec_from_loader("gpu_check", loader)
         )
         sys.dont_write_bytecode = True
         loader.exec_module(gpu_check)
+        self.gpu_check = gpu_check
+
+    def test_another_torch_than_that_of_the_bundle_is_named(self):
+        for found, expected, said in (
+            ("2.11.0", "2.11.0", ""),
+            ("2.11.0", None, ""),
+            ("2.8.0", "2.11.0", "torch is 2.8.0 here, and the bundle was built with 2.11.0"),
+            (None, "2.11.0", "programs that need it (torch 2.11.0) will not start"),
+        ):
+            folders = ["/torch/lib"] if found else []
+            output = io.StringIO()
+            with (
+                unittest.mock.patch.object(
+                    self.gpu_check,
+                    "find_torch",
+                    lambda found=found, folders=folders: (found, folders),
+                ),
+                contextlib.redirect_stderr(output),
+            ):
+                self.assertEqual(self.gpu_check.library_folders(expected), folders)
+            self.assertIn(said, output.getvalue())
+            self.assertEqual(bool(output.getvalue()), bool(said))
+
+    def test_what_comes_with_the_system_the_driver_or_torch_is_not_carried(self):
+        gpu_check = self.gpu_check
         for name in ("libc.so.6", "libtorch_cpu.so", "libcuda.so.1", "libstdc++.so.6", "libc10.so"):
             self.assertIsNotNone(gpu_check.SYSTEM_LIBRARIES.match(name), name)
         for name in ("libhwy.so.1", "libtbb.so.12", "libcrypto.so.3", "libcudart.so.13"):
