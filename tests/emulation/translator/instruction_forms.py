@@ -434,7 +434,8 @@ _OTHER = [
     ("redux.sync.<F:add|min|max>.<T:u32|s32>", "redux"),
     ("redux.sync.<F:and|or|xor>.<T:b32>", "redux"),
     ("elect.sync", "elect"),
-    # Matrices. The sums of integers are exact; those of floats are approximations.
+    # Matrices. The sums of integers are exact; those of doubles are rounded as by fma, in an order that is open;
+    # those of other floats are approximations.
     ("mma.sync.aligned.<K:m8n8k16>.row.col.[satfinite].s32.<A:s8|u8>.<B:s8|u8>.s32", "matrix_product"),
     ("mma.sync.aligned.<K:m16n8k16|m16n8k32>.row.col.[satfinite].s32.<A:s8|u8>.<B:s8|u8>.s32", "matrix_product", 80),
     ("mma.sync.aligned.<K:m16n8k8>.row.col.<D:f32>.<A:f16>.<B:f16>.f32", "matrix_product"),

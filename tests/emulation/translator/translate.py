@@ -1232,7 +1232,7 @@ class FunctionEmitter:
     def emit_matrix_product(self, g):
         rows, depth = (int(x) for x in re.fullmatch(r"m(\d+)n8k(\d+)", g["K"]).groups())
         a, b, c = g["A"], g["B"], g.get("D", "s32")
-        if c != "s32":
+        if c not in ("s32", "f64"):
             self.require_approximations()
         step = 4 * (1 if a == "f64" else 32 // BITS[a])
         counts = [rows // 4, rows // 8 * depth // step, depth // step, rows // 4]
