@@ -28,7 +28,8 @@ nlohmann::ordered_json described(const KernelCase& kernel_case) {
   if (kernel_case.least) {
     const auto& least = *kernel_case.least;
     entry["least"] = {{"bytes", least.bytes}, {"multiply", least.multiply}, {"wide", least.wide},
-                      {"alu", least.alu},     {"fp32", least.fp32},         {"fp64", least.fp64}};
+                      {"alu", least.alu},     {"fp32", least.fp32},         {"fp64", least.fp64},
+                      {"dmma", least.dmma}};
   }
   return entry;
 }

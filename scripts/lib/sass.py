@@ -36,7 +36,8 @@ CLASSES = [
     ),
     ("fp32", r"FADD|FMUL|FFMA|FCHK"),
     ("fp16", r"HADD2|HMUL2|HFMA2"),  # in integer code it moves constants
-    ("fp64", r"DADD|DMUL|DFMA|DSETP|DMMA"),
+    ("fp64", r"DADD|DMUL|DFMA|DSETP"),
+    ("dmma", r"DMMA"),
     ("xu", r"MUFU|POPC|FLO|BREV|I2F|F2I|F2F|I2I|FRND"),
     ("lds", r"LDS|LDSM"),
     ("sts", r"STS|STSM"),

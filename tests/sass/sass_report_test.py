@@ -144,6 +144,7 @@ class Reading(unittest.TestCase):
             ("BAR.SYNC.DEFER_BLOCKING", "bar"),
             ("MUFU.RCP", "xu"),
             ("DSETP.GT.AND", "fp64"),
+            ("DMMA.8x8x4", "dmma"),
             ("QQQ", "other"),
         ]:
             self.assertEqual(class_of(opcode), name, opcode)
