@@ -90,6 +90,35 @@ struct ConvProducts {
     }
     return inside;
   }
+  /// Whether a bit for each coordinate of the kernel (all of its first dimension, then of the
+  /// second, then of the third) leaves one of 32 free.
+  VELUM_HOST_DEVICE bool has_coordinate_bits() const {
+    return std::int64_t{kernel[0]} + kernel[1] + kernel[2] < 32;
+  }
+  /// The bits of an element's three coordinates; means something if `has_coordinate_bits()`.
+  VELUM_HOST_DEVICE std::uint32_t coordinate_bits(const KernelElement& element) const {
+    std::uint32_t bits = 0;
+    if (!has_coordinate_bits()) return bits;
+    int first = 0;
+    for (int d = 0; d < kImageDims; ++d) {
+      bits |= std::uint32_t{1} << (first + element.shift[d] / dilation[d]);
+      first += kernel[d];
+    }
+    return bits;
+  }
+  /// The bits of the coordinates outside of the input: an element is inside if it has none of them.
+  VELUM_HOST_DEVICE std::uint32_t outside_bits(const KernelOrigin& origin) const {
+    std::uint32_t bits = 0;
+    if (!has_coordinate_bits()) return bits;
+    std::uint32_t bit = 1;
+    for (int d = 0; d < kImageDims; ++d) {
+      std::int64_t at = origin.at[d];
+      for (int i = 0; i < kernel[d]; ++i, at += dilation[d], bit <<= 1) {
+        if (at < 0 || at >= input_sizes[d]) bits |= bit;
+      }
+    }
+    return bits;
+  }
   /// @param images  the group's channels of a sample.
   VELUM_HOST_DEVICE T input_at(const T* images, const KernelOrigin& origin,
                                const KernelElement& element) const {

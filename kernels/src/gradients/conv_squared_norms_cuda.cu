@@ -4,61 +4,144 @@
 namespace velum::kernels {
 namespace {
 
-/// A warp stores eight neighbouring positions (32 bytes of floats where positions are neighbours in
+/// A warp copies eight neighbouring positions (32 bytes of floats where positions are neighbours in
 /// memory) of four columns; see padded().
 constexpr int kColsOfWarp = 4;
 constexpr int kStepsOfWarp = 8;
 
+/// Elements, and offsets of bytes: an address is one sum.
+template <typename T>
+__device__ const T& at_bytes(const T* from, std::int64_t bytes) {
+  return *reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + bytes);
+}
+
 template <typename T>
 struct ConvOperands {
   using Element = T;
+  template <typename Shape>
   struct Shared {
-    KernelElement elements[WideTile::kFeatures];
-    KernelOrigin origins[kTileDepth];
-    std::int64_t grads_offsets[kTileDepth];
+    // Offsets are of bytes: an address is a sum.
+    KernelElement elements[Shape::kFeatures];
+    std::uint32_t coordinates[Shape::kFeatures];  // see CoordinateBits
+    // Of the positions of two chunks: one is staged while the other's are computed.
+    KernelOrigin origins[2][Shape::kDepth];
+    std::int64_t grads_offsets[2][Shape::kDepth];
+    std::uint32_t outside[2][Shape::kDepth];
   };
-  static_assert(NarrowTile::kFeatures <= WideTile::kFeatures);
 
   ConvProducts<T> products;
 
-  __device__ void begin_tile(Shared& shared, const TileItem& item) const {
-    const int feature = static_cast<int>(threadIdx.x);
-    if (feature < item.features) {
-      shared.elements[feature] = products.element(item.first_feature + feature);
+  template <typename Shape>
+  __device__ void begin_tile(Shared<Shape>& shared, const TileItem& item) const {
+    for (int f = static_cast<int>(threadIdx.x); f < Shape::kFeatures; f += Shape::kThreads) {
+      const bool exists = f < item.features;
+      KernelElement element = products.element(item.first_feature + (exists ? f : 0));
+      element.offset *= kSize;
+      shared.elements[f] = element;
+      shared.coordinates[f] = exists ? products.coordinate_bits(element) : kNowhere;
     }
   }
-  __device__ void begin_chunk(Shared& shared, std::int64_t first_step, int count) const {
-    const int step = static_cast<int>(threadIdx.x);
-    if (step < count) {
-      shared.origins[step] = products.origin(first_step + step, shared.grads_offsets[step]);
-    }
+  /// The warps take turns.
+  template <typename Shape>
+  __device__ void begin_chunk(Shared<Shape>& shared, int chunk, std::int64_t first_step,
+                              int count) const {
+    const int step = thread_again() - chunk % Shape::kWarps * 32;
+    if (step < 0 || step >= Shape::kDepth) return;
+    const bool exists = step < count;
+    const int slot = chunk % 2;
+    std::int64_t grads_offset = 0;
+    KernelOrigin origin = products.origin(first_step + (exists ? step : 0), grads_offset);
+    origin.offset *= kSize;
+    shared.origins[slot][step] = origin;
+    shared.grads_offsets[slot][step] = grads_offset * kSize;
+    shared.outside[slot][step] = exists ? products.outside_bits(origin) | kNowhere : ~0u;
   }
   template <typename Shape>
-  __device__ void stage(const Shared& shared, const TileItem& item, std::int64_t /*first_step*/,
-                        int count, T* outputs, T* features) const {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int warp = static_cast<int>(threadIdx.x) / 32;
-    const int first_col = warp * kColsOfWarp + lane % kColsOfWarp;
-    const int first_row = lane / kColsOfWarp;
-    constexpr int kColStep = Shape::kThreads / 32 * kColsOfWarp;
-    const T* const grads = products.grads_of(item.sample, item.group) +
-                           item.first_output * products.grads_channel_stride;
-    for (int col = first_col; col < Shape::kOutputs; col += kColStep) {
-      for (int row = first_row; row < count; row += kStepsOfWarp) {
-        outputs[row * Shape::kOutputsStride + col] =
-            col < item.outputs
-                ? grads[col * products.grads_channel_stride + shared.grads_offsets[row]]
-                : T(0);
+  __device__ void stage(const Shared<Shape>& shared, const TileItem& item, int chunk,
+                        std::int64_t /*first_step*/, int count, T* outputs, T* features) const {
+    if (products.has_coordinate_bits()) {
+      stage_features<true>(shared, item, chunk % 2, count, features);
+    } else {
+      stage_features<false>(shared, item, chunk % 2, count, features);
+    }
+    stage_outputs(shared, item, chunk % 2, count, outputs);
+  }
+
+ private:
+  static constexpr std::int64_t kSize = sizeof(T);
+  /// A bit that no coordinate has.
+  static constexpr std::uint32_t kNowhere = std::uint32_t{1} << 31;
+
+  /// The rows and columns that a thread copies: every kStepsOfWarp-th and kColStep-th.
+  template <typename Shape>
+  struct Share {
+    static constexpr int kRows = Shape::kDepth / kStepsOfWarp;
+    static constexpr int kColStep = Shape::kWarps * kColsOfWarp;
+    __device__ static int first_row() { return thread_again() % 32 / kColsOfWarp; }
+    __device__ static int first_col() {
+      const int thread = thread_again();
+      return thread / 32 * kColsOfWarp + thread % kColsOfWarp;
+    }
+  };
+
+  template <bool kByBits, typename Shape>
+  __device__ void stage_features(const Shared<Shape>& shared, const TileItem& item, int slot,
+                                 int count, T* to) const {
+    using Mine = Share<Shape>;
+    const int first_row = Mine::first_row();
+    const T* const images = products.input_of(item.sample, item.group);
+    const T* origins[Mine::kRows];
+    std::uint32_t outside[Mine::kRows];
+#pragma unroll
+    for (int r = 0; r < Mine::kRows; ++r) {
+      const int row = first_row + r * kStepsOfWarp;
+      origins[r] = &at_bytes(images, shared.origins[slot][row].offset);
+      outside[r] = shared.outside[slot][row];
+    }
+#pragma unroll 2
+    for (int col = Mine::first_col(); col < Shape::kFeatures; col += Mine::kColStep) {
+      const std::int64_t offset = shared.elements[col].offset;
+      const std::uint32_t coordinates = shared.coordinates[col];
+#pragma unroll
+      for (int r = 0; r < Mine::kRows; ++r) {
+        const int row = first_row + r * kStepsOfWarp;
+        bool inside = (outside[r] & coordinates) == 0;
+        if (!kByBits) {
+          inside = row < count && col < item.features &&
+                   products.is_inside(shared.origins[slot][row], shared.elements[col]);
+        }
+        cuda::copy_async_or_zero<sizeof(T)>(to + row * Shape::kFeaturesStride + col,
+                                            &at_bytes(origins[r], offset), inside);
       }
     }
-    const T* const images = products.input_of(item.sample, item.group);
-    for (int col = first_col; col < Shape::kFeatures; col += kColStep) {
-      for (int row = first_row; row < count; row += kStepsOfWarp) {
-        features[row * Shape::kFeaturesStride + col] =
-            col < item.features
-                ? products.input_at(images, shared.origins[row], shared.elements[col])
-                : T(0);
+  }
+
+  template <typename Shape>
+  __device__ void stage_outputs(const Shared<Shape>& shared, const TileItem& item, int slot,
+                                int count, T* to) const {
+    using Mine = Share<Shape>;
+    const int first_row = Mine::first_row();
+    const int first_col = Mine::first_col();
+    const T* const grads = products.grads_of(item.sample, item.group);
+    const T* rows[Mine::kRows];
+    int outputs[Mine::kRows];  // that exist
+#pragma unroll
+    for (int r = 0; r < Mine::kRows; ++r) {
+      const int row = first_row + r * kStepsOfWarp;
+      rows[r] = &at_bytes(grads, shared.grads_offsets[slot][row]);
+      outputs[r] = row < count ? item.outputs : 0;
+    }
+    const std::int64_t stride = products.grads_channel_stride * kSize;
+    std::int64_t offset = (item.first_output + first_col) * stride;
+#pragma unroll 2
+    for (int col = first_col; col < Shape::kOutputs; col += Mine::kColStep) {
+#pragma unroll
+      for (int r = 0; r < Mine::kRows; ++r) {
+        cuda::copy_async_or_zero<sizeof(T)>(
+            to + (first_row + r * kStepsOfWarp) * Shape::kOutputsStride + col,
+            &at_bytes(rows[r], offset), col < outputs[r]);
       }
+      offset += Mine::kColStep * stride;
     }
   }
 };
@@ -79,7 +162,8 @@ struct SmallGradientConfig {
   /// A lane adds 8 of a chunk's positions, 24 of a run; five additions of lanes follow, so that a
   /// float passes fewer than kFloatRun roundings.
   static constexpr int kChunksPerRun = 3;
-  static_assert(kChunksPerRun * kPositions / 32 + 5 <= kFloatRun);
+  static constexpr int kPositionsPerRun = kChunksPerRun * kPositions;
+  static_assert(kPositionsPerRun / 32 + 5 <= kFloatRun);
   static_assert(kOutputsOfWarp == 2 && kFeatures <= 16);
   /// Eight resident blocks on each of 132 SMs, in 64 waves; outputs beyond come by grid stride.
   static constexpr std::int64_t kMaxBlocks = 132 * 8 * 64;
@@ -111,13 +195,55 @@ struct SmallGradientOperands {
   const T* images;
 };
 
+/// Where the outputs of a block begin.
 template <typename T>
-__device__ const T& at_bytes(const T* from, std::int64_t bytes) {
-  return *reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + bytes);
+__device__ void find_operands(const ConvProducts<T>& products, const SmallGradients& gradients,
+                              std::int64_t first_output,
+                              SmallGradientOperands<T> (&operands)[SmallGradientConfig::kOutputs]) {
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread >= SmallGradientConfig::kOutputs) return;
+  const std::int64_t index = min(first_output + thread, gradients.count - 1);
+  const std::int64_t sample = index / gradients.per_sample;
+  const std::int64_t output = index % gradients.per_sample;
+  operands[thread] = {
+      products.grads_of(sample, 0) + output * products.grads_channel_stride,
+      products.input_of(sample, output / products.sizes.outputs),
+  };
 }
 
-/// Order of summation: positions 32 apart on a lane, in runs of kChunksPerRun chunks; a run's lanes
-/// by a tree of T; runs in double, in order; the squares of the features by a tree of double.
+/// A lane's part of the sums of a warp's outputs and features.
+///
+/// Order of summation: positions 32 apart on a lane, in runs of kPositionsPerRun; a run's lanes by
+/// a tree of T; runs in double, in order; the squares of the features by a tree of double.
+template <typename T>
+struct SmallGradientSums {
+  using Config = SmallGradientConfig;
+  T run[Config::kOutputsOfWarp][Config::kFeatures] = {};
+  double total = 0.0;  // of the half's output and the feature whose number is the lane's in it
+
+  __device__ void end_run(int lane) {
+    const int half = lane / 16;
+    T mine(0);
+#pragma unroll
+    for (int f = 0; f < Config::kFeatures; ++f) {
+      T sum = half == 0 ? run[0][f] : run[1][f];
+      sum += __shfl_xor_sync(~0u, half == 0 ? run[1][f] : run[0][f], 16);
+#pragma unroll
+      for (int step = 8; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
+      if (lane % 16 == f) mine = sum;
+      run[0][f] = run[1][f] = T(0);
+    }
+    total += static_cast<double>(mine);
+  }
+  /// Of the first `features`, for the half's output.
+  __device__ double sum_of_squares(int lane, int features) const {
+    double squares = lane % 16 < features ? total * total : 0.0;
+#pragma unroll
+    for (int step = 8; step > 0; step /= 2) squares += __shfl_xor_sync(~0u, squares, step);
+    return squares;
+  }
+};
+
 template <typename T>
 __global__ void __launch_bounds__(SmallGradientConfig::kThreads)
     small_conv_squared_norms_kernel(ConvProducts<T> products, SmallGradients gradients,
@@ -130,7 +256,6 @@ __global__ void __launch_bounds__(SmallGradientConfig::kThreads)
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % 32;
   const int first_of_warp = thread / 32 * kOutputs;
-  const int half = lane / 16;
   const std::int64_t steps = products.sizes.steps;
   for (std::int64_t item = blockIdx.x; item < items; item += gridDim.x) {
     const std::int64_t chunk_of_features = item % gradients.chunks;
@@ -143,15 +268,7 @@ __global__ void __launch_bounds__(SmallGradientConfig::kThreads)
     if (thread < Config::kFeatures) {
       tables.elements[thread] = products.element(first_feature + min(thread, features - 1));
     }
-    if (thread < Config::kOutputs) {
-      const std::int64_t index = min(first_output + thread, gradients.count - 1);
-      const std::int64_t sample = index / gradients.per_sample;
-      const std::int64_t output = index % gradients.per_sample;
-      operands[thread] = {
-          products.grads_of(sample, 0) + output * products.grads_channel_stride,
-          products.input_of(sample, output / products.sizes.outputs),
-      };
-    }
+    find_operands(products, gradients, first_output, operands);
     __syncthreads();
     SmallGradientOperands<T> from[kOutputs];
 #pragma unroll
@@ -160,21 +277,7 @@ __global__ void __launch_bounds__(SmallGradientConfig::kThreads)
 #pragma unroll
     for (int f = 0; f < Config::kFeatures; ++f) offsets[f] = tables.elements[f].offset * kSize;
 
-    T sums[kOutputs][Config::kFeatures] = {};
-    double total = 0.0;  // of the half's output and the feature whose number is the lane's in it
-    const auto end_run = [&] {
-      T mine(0);
-#pragma unroll
-      for (int f = 0; f < Config::kFeatures; ++f) {
-        T sum = half == 0 ? sums[0][f] : sums[1][f];
-        sum += __shfl_xor_sync(~0u, half == 0 ? sums[1][f] : sums[0][f], 16);
-#pragma unroll
-        for (int step = 8; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
-        if (lane % 16 == f) mine = sum;
-        sums[0][f] = sums[1][f] = T(0);
-      }
-      total += static_cast<double>(mine);
-    };
+    SmallGradientSums<T> sums;
     int chunk = 0;
     for (std::int64_t first = 0; first < steps; first += Config::kPositions, ++chunk) {
       const int count = static_cast<int>(min(steps - first, std::int64_t{Config::kPositions}));
@@ -207,19 +310,177 @@ __global__ void __launch_bounds__(SmallGradientConfig::kThreads)
           for (int o = 0; o < kOutputs; ++o) {
             // Zeros outside of the input are multiplied too: by what may be a NaN.
             const T feature = (inside >> f & 1u) != 0 ? at_bytes(origins[o], offsets[f]) : T(0);
-            sums[o][f] = fma(factors[o], feature, sums[o][f]);
+            sums.run[o][f] = fma(factors[o], feature, sums.run[o][f]);
           }
         }
       }
-      if ((chunk + 1) % Config::kChunksPerRun == 0) end_run();
+      if ((chunk + 1) % Config::kChunksPerRun == 0) sums.end_run(lane);
     }
-    end_run();
-    // A feature that the gradient does not have counts too. It is a sum of zeros, unless the
-    // sample's norm is not finite anyway.
-    double squares = total * total;
+    sums.end_run(lane);
+    const double squares = sums.sum_of_squares(lane, features);
+    const std::int64_t output = first_output + first_of_warp + lane / 16;
+    if (lane % 16 == 0 && output < gradients.count) {
+      partial_sums[output * gradients.chunks + chunk_of_features] = squares;
+    }
+  }
+}
+
+/// What the outputs of a block have in common, where images lie in shared memory.
+template <typename T>
+struct PlaneTables {
+  SmallGradientOperands<T> operands[SmallGradientConfig::kOutputs];
+  int elements[SmallGradientConfig::kFeatures];  // offsets of bytes in a plane of pairs
+};
+
+/// The part of a channel's image that a kernel meets, padding included, if it is small: for
+/// convolutions of one channel a group.
+struct Plane {
+  int extents[kImageDims] = {};
+  int elements;  // 0: not small, or more channels
+
+  /// Two planes for each of eight warps, and the tables, in 96 KiB of shared memory: two blocks on
+  /// an SM.
+  static constexpr std::int64_t kMaxBytes = 96 << 10;
+
+  template <typename T>
+  explicit Plane(const ConvProducts<T>& products) : elements(0) {
+    std::int64_t size = 1;
+    std::int64_t of_kernel = 1;
+    for (int d = 0; d < kImageDims; ++d) {
+      const std::int64_t extent = (products.grads_sizes[d] - 1) * products.stride[d] +
+                                  (products.kernel[d] - 1) * products.dilation[d] + 1;
+      if (extent > kMaxBytes / size) return;
+      extents[d] = static_cast<int>(extent);
+      size *= extent;
+      of_kernel *= products.kernel[d];
+    }
+    elements = static_cast<int>(size);
+    if (bytes<T>(products.sizes.steps) > kMaxBytes || products.sizes.features != of_kernel) {
+      elements = 0;
+    }
+  }
+
+  /// Of shared memory: the tables, a pair of two outputs' images for each element and warp, and
+  /// offsets.
+  template <typename T>
+  std::int64_t bytes(std::int64_t steps) const {
+    constexpr std::int64_t kPairs = SmallGradientConfig::kThreads / 32 * 2 * sizeof(T);
+    constexpr std::int64_t kOffset = sizeof(std::int64_t);
+    return std::int64_t{sizeof(PlaneTables<T>)} + 16 + elements * (kPairs + kOffset) +
+           steps * (kOffset + std::int64_t{sizeof(int)});
+  }
+};
+
+/// As above, from images that lie in shared memory with their padding: an element is read once, and
+/// a product takes neither a test nor an address of 64 bits.
+template <typename T>
+__global__ void __launch_bounds__(SmallGradientConfig::kThreads)
+    plane_conv_squared_norms_kernel(ConvProducts<T> products, SmallGradients gradients, Plane plane,
+                                    std::int64_t items, double* partial_sums) {
+  using Config = SmallGradientConfig;
+  constexpr int kOutputs = Config::kOutputsOfWarp;
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
+  constexpr std::int64_t kPadding = -1;  // no offset: those are >= 0
+  using Pair = Packet<T, kOutputs>;
+  extern __shared__ double2 plane_memory[];
+  const int thread = static_cast<int>(threadIdx.x);
+  const int lane = thread % 32;
+  const int first_of_warp = thread / 32 * kOutputs;
+  const auto steps = static_cast<int>(products.sizes.steps);
+  auto& tables = *reinterpret_cast<PlaneTables<T>*>(plane_memory);
+  constexpr int kPlanes = static_cast<int>(divide_up(sizeof(PlaneTables<T>), sizeof(double2)));
+  Pair* const planes = reinterpret_cast<Pair*>(plane_memory + kPlanes);
+  Pair* const mine = planes + thread / 32 * plane.elements;
+  // Offsets are of bytes.
+  auto* const input_offsets =
+      reinterpret_cast<std::int64_t*>(planes + Config::kThreads / 32 * plane.elements);
+  std::int64_t* const grads_offsets = input_offsets + plane.elements;
+  int* const origins = reinterpret_cast<int*>(grads_offsets + steps);
+
+  for (int e = thread; e < plane.elements; e += Config::kThreads) {
+    int rest = e;
+    std::int64_t offset = 0;
+    bool inside = true;
 #pragma unroll
-    for (int step = 8; step > 0; step /= 2) squares += __shfl_xor_sync(~0u, squares, step);
-    const std::int64_t output = first_output + first_of_warp + half;
+    for (int d = kImageDims - 1; d >= 0; --d) {
+      const std::int64_t at = rest % plane.extents[d] - products.padding[d];
+      rest /= plane.extents[d];
+      inside = inside && at >= 0 && at < products.input_sizes[d];
+      offset += at * products.input_strides[d];
+    }
+    input_offsets[e] = inside ? offset * kSize : kPadding;
+  }
+  for (int p = thread; p < steps; p += Config::kThreads) {
+    std::int64_t grads_offset = 0;
+    const KernelOrigin origin = products.origin(p, grads_offset);
+    int element = 0;
+#pragma unroll
+    for (int d = 0; d < kImageDims; ++d) {
+      element = element * plane.extents[d] + origin.at[d] + static_cast<int>(products.padding[d]);
+    }
+    grads_offsets[p] = grads_offset * kSize;
+    origins[p] = element * static_cast<int>(sizeof(Pair));
+  }
+  for (std::int64_t item = blockIdx.x; item < items; item += gridDim.x) {
+    const std::int64_t chunk_of_features = item % gradients.chunks;
+    const std::int64_t first_feature = chunk_of_features * Config::kFeatures;
+    const std::int64_t first_output = item / gradients.chunks * Config::kOutputs;
+    const int features = static_cast<int>(
+        min(products.sizes.features - first_feature, std::int64_t{Config::kFeatures}));
+    __syncthreads();  // the last item is done with the tables
+    if (thread < Config::kFeatures) {
+      const KernelElement element = products.element(first_feature + min(thread, features - 1));
+      int of_plane = 0;
+#pragma unroll
+      for (int d = 0; d < kImageDims; ++d) {
+        of_plane = of_plane * plane.extents[d] + element.shift[d];
+      }
+      tables.elements[thread] = of_plane * static_cast<int>(sizeof(Pair));
+    }
+    find_operands(products, gradients, first_output, tables.operands);
+    __syncthreads();
+    SmallGradientOperands<T> from[kOutputs];
+#pragma unroll
+    for (int o = 0; o < kOutputs; ++o) from[o] = tables.operands[first_of_warp + o];
+    int offsets[Config::kFeatures];
+#pragma unroll
+    for (int f = 0; f < Config::kFeatures; ++f) offsets[f] = tables.elements[f];
+
+#pragma unroll 4
+    for (int e = lane; e < plane.elements; e += 32) {
+      const std::int64_t offset = input_offsets[e];
+      Pair pair;
+#pragma unroll
+      for (int o = 0; o < kOutputs; ++o) {
+        pair.values[o] = offset == kPadding ? T(0) : at_bytes(from[o].images, offset);
+      }
+      mine[e] = pair;
+    }
+    __syncwarp();  // the images are there
+    SmallGradientSums<T> sums;
+    for (int first = 0; first < steps; first += Config::kPositionsPerRun) {
+      const int end = min(steps, first + Config::kPositionsPerRun);
+#pragma unroll 2
+      for (int position = first + lane; position < end; position += 32) {
+        T factors[kOutputs];
+#pragma unroll
+        for (int o = 0; o < kOutputs; ++o) {
+          factors[o] = at_bytes(from[o].grads, grads_offsets[position]);
+        }
+        const int origin = origins[position];
+#pragma unroll
+        for (int f = 0; f < Config::kFeatures; ++f) {
+          const Pair& pair = at_bytes(mine, origin + offsets[f]);
+#pragma unroll
+          for (int o = 0; o < kOutputs; ++o) {
+            sums.run[o][f] = fma(factors[o], pair.values[o], sums.run[o][f]);
+          }
+        }
+      }
+      sums.end_run(lane);
+    }
+    const double squares = sums.sum_of_squares(lane, features);
+    const std::int64_t output = first_output + first_of_warp + lane / 16;
     if (lane % 16 == 0 && output < gradients.count) {
       partial_sums[output * gradients.chunks + chunk_of_features] = squares;
     }
@@ -244,7 +505,13 @@ void small_conv_squared_norms(const ConvNormsTask<T>& task, const Stream& stream
   const ProductSizes& sizes = task.products.sizes;
   const SmallGradients gradients(sizes);
   const std::int64_t items = divide_up(gradients.count, Config::kOutputs) * gradients.chunks;
-  if (items > 0) {
+  const Plane plane(task.products);
+  if (items > 0 && plane.elements > 0) {
+    const auto bytes = static_cast<std::size_t>(plane.bytes<T>(sizes.steps));
+    cuda::launch({cuda::grid_stride_blocks(items, 1, Config::kMaxBlocks), Config::kThreads, bytes},
+                 stream, plane_conv_squared_norms_kernel<T>, task.products, gradients, plane, items,
+                 task.workspace.data());
+  } else if (items > 0) {
     cuda::launch({cuda::grid_stride_blocks(items, 1, Config::kMaxBlocks), Config::kThreads}, stream,
                  small_conv_squared_norms_kernel<T>, task.products, gradients, items,
                  task.workspace.data());

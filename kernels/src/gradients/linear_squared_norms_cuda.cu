@@ -1,5 +1,6 @@
 #include <cub/block/block_reduce.cuh>
 
+#include "cuda/async_copy.cuh"
 #include "cuda/for_each_index.cuh"
 #include "gradients/linear_squared_norms_halves.h"
 #include "gradients/product_tile.cuh"
@@ -7,52 +8,66 @@
 namespace velum::kernels {
 namespace {
 
-/// `kWidth` consecutive elements, loaded at once.
-template <typename T, int kWidth>
-struct alignas(sizeof(T) * kWidth) Elements {
-  T values[kWidth];
+/// Copies of rows of a sequence: threads side by side on a row, kWidth elements each.
+template <typename T, int kDepth, int kCols, int kWidth, int kThreads>
+struct RowCopies {
+  static constexpr int kLoads = kCols / kWidth;  // of a row
+  static constexpr int kRowsAtOnce = kThreads / kLoads;
+  static constexpr int kCopies = kDepth / kRowsAtOnce;  // of a thread for a whole chunk
+  static_assert(kThreads % kLoads == 0);
+
+  /// To rows [0, staged) of a tile; from `count` of them.
+  template <int kStride>
+  __device__ static void start(const SequenceView<const T>& view, std::int64_t sample,
+                               std::int64_t first_step, std::int64_t first_col, int count,
+                               int staged, T* tile) {
+    const int thread = thread_again();
+    const int first_row = thread / kLoads;
+    const int col = thread % kLoads * kWidth;
+    const bool exists = first_col + col < view.width;
+    const T* from = view.data + sample * view.batch_stride +
+                    (first_step + first_row) * view.step_stride + first_col + col;
+    const std::int64_t advance = kRowsAtOnce * view.step_stride;
+    T* const to = tile + first_row * kStride + col;
+    if (kCopies > 0 && count == kDepth) {
+#pragma unroll(kCopies < 1 ? 1 : kCopies < 8 ? kCopies : 8)
+      for (int i = 0; i < kCopies; ++i, from += advance) {
+        cuda::copy_async_or_zero<kWidth * sizeof(T)>(to + i * kRowsAtOnce * kStride, from, exists);
+      }
+    } else {
+#pragma unroll 1
+      for (int row = 0; first_row + row < staged; row += kRowsAtOnce, from += advance) {
+        cuda::copy_async_or_zero<kWidth * sizeof(T)>(to + row * kStride, from,
+                                                     exists && first_row + row < count);
+      }
+    }
+  }
 };
 
-/// Rows of a sequence to a tile: threads side by side on a row, kWidth elements each.
-template <typename Shape, int kStride, int kCols, int kWidth, typename T>
-__device__ void stage_rows(const SequenceView<const T>& view, std::int64_t sample,
-                           std::int64_t first_step, int count, std::int64_t first_col, T* tile) {
-  using Load = Elements<T, kWidth>;
-  constexpr int kLoads = kCols / kWidth;  // of a row
-  // As many loads in flight as a thread has, up to four; more would only cost registers.
-  constexpr int kUnroll = kTileDepth * kLoads / Shape::kThreads;
-  const T* const from =
-      view.data + sample * view.batch_stride + first_step * view.step_stride + first_col;
-#pragma unroll(kUnroll < 1 ? 1 : kUnroll < 4 ? kUnroll : 4)
-  for (int i = static_cast<int>(threadIdx.x); i < count * kLoads; i += Shape::kThreads) {
-    const int row = i / kLoads;
-    const int col = i % kLoads * kWidth;
-    Load load = {};
-    if (first_col + col < view.width) {
-      load = *reinterpret_cast<const Load*>(from + row * view.step_stride + col);
-    }
-    *reinterpret_cast<Load*>(tile + row * kStride + col) = load;
-  }
-}
-
-/// @tparam kWidth  elements that one load takes; widths, strides and addresses are multiples of it.
+/// @tparam kWidth  elements that one copy takes; widths, strides and addresses are multiples of it.
 template <typename T, int kWidth>
 struct LinearOperands {
   using Element = T;
+  template <typename Shape>
   struct Shared {};
 
   SequenceView<const T> activations;
   SequenceView<const T> grads;
 
-  __device__ void begin_tile(Shared&, const TileItem&) const {}
-  __device__ void begin_chunk(Shared&, std::int64_t, int) const {}
   template <typename Shape>
-  __device__ void stage(const Shared&, const TileItem& item, std::int64_t first_step, int count,
-                        T* outputs, T* features) const {
-    stage_rows<Shape, Shape::kOutputsStride, Shape::kOutputs, kWidth>(
-        grads, item.sample, first_step, count, item.first_output, outputs);
-    stage_rows<Shape, Shape::kFeaturesStride, Shape::kFeatures, kWidth>(
-        activations, item.sample, first_step, count, item.first_feature, features);
+  __device__ void begin_tile(Shared<Shape>&, const TileItem&) const {}
+  template <typename Shape>
+  __device__ void begin_chunk(Shared<Shape>&, int, std::int64_t, int) const {}
+  template <typename Shape>
+  __device__ void stage(const Shared<Shape>&, const TileItem& item, int /*chunk*/,
+                        std::int64_t first_step, int count, T* outputs, T* features) const {
+    const int staged = Shape::staged_rows(count);
+    using Outputs = RowCopies<T, Shape::kDepth, Shape::kOutputs, kWidth, Shape::kThreads>;
+    using Features = RowCopies<T, Shape::kDepth, Shape::kFeatures, kWidth, Shape::kThreads>;
+    Outputs::template start<Shape::kOutputsStride>(grads, item.sample, first_step,
+                                                   item.first_output, count, staged, outputs);
+    Features::template start<Shape::kFeaturesStride>(activations, item.sample, first_step,
+                                                     item.first_feature, count, staged, features);
   }
 };
 
@@ -63,19 +78,26 @@ bool fits_loads(const SequenceView<const T>& view) {
          reinterpret_cast<std::uintptr_t>(view.data) % (sizeof(T) * kWidth) == 0;
 }
 
+/// A block computes the products of kSteps steps with kSteps others; each of four warps takes those
+/// of a half with a half, in 8 x 8 of the tensor cores' products of doubles.
 struct GramConfig {
-  /// Steps of one side of a tile.
-  static constexpr int kSteps = 32;
-  /// 4 x 2 sums a thread for each of the two products: 32 registers.
-  static constexpr int kRowsPerThread = 4;
-  static constexpr int kColsPerThread = 2;
-  static constexpr int kThreadCols = kSteps / kColsPerThread;
-  static constexpr int kThreads = kSteps / kRowsPerThread * kThreadCols;
-  static constexpr int kStride = padded(kSteps);
-  /// Shared memory of 18 KiB and 128 registers allow four blocks on an SM.
-  static constexpr int kMinBlocks = 4;
-  /// Four resident blocks on each of 132 SMs, in 64 waves; tiles beyond come by grid stride.
-  static constexpr std::int64_t kMaxBlocks = 132 * 4 * 64;
+  /// Steps of one side of a tile, and of a warp's.
+  static constexpr int kSteps = 64;
+  static constexpr int kWarpSteps = 32;
+  /// Steps of one side of a matrix product, and how many of them a warp's side has: 4 x 4 of two
+  /// sums a thread for each of the two products take 128 registers.
+  static constexpr int kProductSteps = 8;
+  static constexpr int kProducts = kWarpSteps / kProductSteps;
+  static constexpr int kWarpsPerSide = kSteps / kWarpSteps;
+  static constexpr int kThreads = 32 * kWarpsPerSide * kWarpsPerSide;
+  /// Bytes of a step that lie together, 16 for each of a product's four columns. Those of
+  /// neighbouring steps are neighbours, so that a warp's loads meet every bank once.
+  static constexpr int kSlabBytes = 64;
+  static constexpr int kSlabs = 2;  // of a chunk
+  /// All registers that a thread can have: two blocks, 8 warps, on an SM.
+  static constexpr int kMinBlocks = 2;
+  /// Two resident blocks on each of 132 SMs, in 128 waves; tiles beyond come by grid stride.
+  static constexpr std::int64_t kMaxBlocks = 132 * 2 * 128;
   static_assert(kThreads == 128);
 };
 
@@ -99,41 +121,152 @@ struct TriangleGrid {
   }
 };
 
-/// Columns [first_col, first_col + count) of up to kSteps rows to a tile [count][kStride], as
-/// doubles: a warp takes eight neighbouring columns (32 bytes of floats) of four rows.
 template <typename T>
-__device__ void stage_transposed(const SequenceView<const T>& view, std::int64_t sample,
-                                 std::int64_t first_step, std::int64_t first_col, int count,
-                                 double* tile) {
-  using Config = GramConfig;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const T* const from =
-      view.data + sample * view.batch_stride + first_step * view.step_stride + first_col;
-  for (int row = warp * 4 + lane % 4; row < Config::kSteps; row += Config::kThreads / 8) {
-    const bool exists = first_step + row < view.steps;
-    for (int col = lane / 4; col < count; col += 8) {
-      tile[col * Config::kStride + row] =
-          exists ? static_cast<double>(from[row * view.step_stride + col]) : 0.0;
+using GramPacket = Packet<T, kPacketBytes / static_cast<int>(sizeof(T))>;
+
+/// A chunk's columns of kSteps steps.
+template <typename T>
+struct GramTile {
+  static constexpr int kSlabCols = GramConfig::kSlabBytes / static_cast<int>(sizeof(T));
+  static constexpr int kCols = GramConfig::kSlabs * kSlabCols;
+  alignas(16) T values[GramConfig::kSlabs][GramConfig::kSteps][kSlabCols];
+
+  /// What lane l gives to the products of eight steps: neighbouring columns of step l / 4, one for
+  /// each of as many products.
+  __device__ GramPacket<T> packet(int slab, int first_step, int lane) const {
+    return *reinterpret_cast<const GramPacket<T>*>(
+        &values[slab][first_step + lane / 4][lane % 4 * (kSlabCols / 4)]);
+  }
+
+  /// Starts copies of columns [first_col, first_col + kCols) of the view's steps from first_step
+  /// on, with zeros for those that it does not have.
+  template <int kWidth>
+  __device__ void stage(const SequenceView<const T>& view, std::int64_t sample,
+                        std::int64_t first_step, std::int64_t first_col) {
+    using Config = GramConfig;
+    constexpr int kLoads = kSlabCols / kWidth;  // of a step in a slab
+    constexpr int kCopies = Config::kSlabs * Config::kSteps * kLoads / Config::kThreads;
+    constexpr int kStepsAtOnce = Config::kThreads / kLoads;
+    static_assert(Config::kThreads % kLoads == 0 && Config::kSteps % kStepsAtOnce == 0);
+    const int thread = static_cast<int>(threadIdx.x);
+    const int col = thread % kLoads * kWidth;
+    const T* const from = view.data + sample * view.batch_stride +
+                          (first_step + thread / kLoads) * view.step_stride + first_col + col;
+#pragma unroll(kCopies < 1 ? 1 : kCopies < 8 ? kCopies : 8)
+    for (int i = 0; i < kCopies; ++i) {
+      const int slab = i * kStepsAtOnce / Config::kSteps;
+      const int step = i * kStepsAtOnce % Config::kSteps;
+      const bool exists = first_step + thread / kLoads + step < view.steps &&
+                          first_col + slab * kSlabCols + col < view.width;
+      cuda::copy_async_or_zero<kWidth * sizeof(T)>(
+          &values[slab][thread / kLoads + step][col],
+          from + step * view.step_stride + slab * kSlabCols, exists);
     }
   }
+};
+
+/// sum += a b^T of 8 steps each, four columns: lane l has column l % 4 of step l / 4 of `a` and of
+/// `b`, and the products of step l / 4 of `a` with steps 2 (l % 4) and 2 (l % 4) + 1 of `b`. Each
+/// is rounded as by fma; the order is the device's, and the same run to run. (PTX ISA, mma.)
+__device__ inline void add_matrix_product(double a, double b, double (&sum)[2]) {
+  asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
+               : "+d"(sum[0]), "+d"(sum[1])
+               : "d"(a), "d"(b));
 }
 
-/// Order of summation: each product's columns in index order, by fma; the terms of a thread row by
-/// row; cub::BlockReduce's tree.
+/// A warp's products; on the diagonal those with col < row are left out.
+struct GramSums {
+  double values[GramConfig::kProducts][GramConfig::kProducts][2] = {};
+
+  /// Where a lane's sums are, from the warp's first step.
+  __device__ static int row(int r, int lane) { return r * GramConfig::kProductSteps + lane / 4; }
+  __device__ static int col(int c, int i, int lane) {
+    return c * GramConfig::kProductSteps + lane % 4 * 2 + i;
+  }
+
+  template <bool kOnDiagonal, typename T>
+  __device__ void add(const GramTile<T>& rows, int first_row, const GramTile<T>& cols,
+                      int first_col, int slabs, int lane) {
+    constexpr int kProducts = GramConfig::kProducts;
+    constexpr int kSteps = GramConfig::kProductSteps;
+#pragma unroll 1
+    for (int slab = 0; slab < slabs; ++slab) {
+      GramPacket<T> a[kProducts];
+      GramPacket<T> b[kProducts];
+#pragma unroll
+      for (int p = 0; p < kProducts; ++p) {
+        a[p] = rows.packet(slab, first_row + p * kSteps, lane);
+        if (!kOnDiagonal) b[p] = cols.packet(slab, first_col + p * kSteps, lane);
+      }
+#pragma unroll
+      for (int k = 0; k < kPacketBytes / static_cast<int>(sizeof(T)); ++k) {
+        double x[kProducts];
+        double y[kProducts];
+#pragma unroll
+        for (int p = 0; p < kProducts; ++p) {
+          x[p] = static_cast<double>(a[p].values[k]);
+          y[p] = kOnDiagonal ? x[p] : static_cast<double>(b[p].values[k]);
+        }
+#pragma unroll
+        for (int r = 0; r < kProducts; ++r) {
+#pragma unroll
+          for (int c = kOnDiagonal ? r : 0; c < kProducts; ++c) {
+            add_matrix_product(x[r], y[c], values[r][c]);
+          }
+        }
+      }
+    }
+  }
+};
+
+/// sum (a_t . a_s) (g_t . g_s) over a lane's steps t < rows and s < cols of the warp's; those off
+/// the diagonal stand below it, too.
+template <bool kOnDiagonal>
+__device__ double sum_of_terms(const GramSums& of_activations, const GramSums& of_grads, int rows,
+                               int cols, int lane) {
+  double once = 0.0;
+  double twice = 0.0;
+#pragma unroll
+  for (int r = 0; r < GramConfig::kProducts; ++r) {
+#pragma unroll
+    for (int c = kOnDiagonal ? r : 0; c < GramConfig::kProducts; ++c) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        // Selected: steps that do not exist are 0 times something, which may be NaN.
+        if (GramSums::row(r, lane) < rows && GramSums::col(c, i, lane) < cols) {
+          double& sum = kOnDiagonal && c == r ? once : twice;
+          sum = fma(of_activations.values[r][c][i], of_grads.values[r][c][i], sum);
+        }
+      }
+    }
+  }
+  return fma(2.0, twice, once);
+}
+
+/// What a block has in shared memory. Two chunks are there: one is multiplied, one is copied.
 template <typename T>
+struct GramMemory {
+  using BlockReduce = cub::BlockReduce<double, GramConfig::kThreads>;
+  GramTile<T> rows[2];
+  GramTile<T> cols[2];  // not used on the diagonal
+  typename BlockReduce::TempStorage reduction;
+};
+
+/// Order of summation: each product's columns a slab at a time, those whose numbers leave the same
+/// remainder together; the terms of a thread row by row; cub::BlockReduce's tree.
+///
+/// @tparam kWidth  elements that one copy takes; widths, strides and addresses are multiples of it.
+template <typename T, int kWidth>
 __global__ void __launch_bounds__(GramConfig::kThreads, GramConfig::kMinBlocks)
     linear_gram_kernel(SequenceView<const T> activations, SequenceView<const T> grads,
                        TriangleGrid grid, Span<double> partial_sums) {
   using Config = GramConfig;
-  using BlockReduce = cub::BlockReduce<double, Config::kThreads>;
-  using Sums = ProductSums<double, Config::kRowsPerThread, Config::kColsPerThread>;
-  __shared__ alignas(16) double rows[kTileDepth][Config::kStride];
-  __shared__ alignas(16) double cols[kTileDepth][Config::kStride];
-  __shared__ typename BlockReduce::TempStorage storage;
+  using Tile = GramTile<T>;
+  __shared__ GramMemory<T> memory;
   const int thread = static_cast<int>(threadIdx.x);
-  const int thread_row = thread / Config::kThreadCols * Config::kRowsPerThread;
-  const int thread_col = thread % Config::kThreadCols * Config::kColsPerThread;
+  const int lane = thread % 32;
+  const int warp_row = thread / 32 / Config::kWarpsPerSide * Config::kWarpSteps;
+  const int warp_col = thread / 32 % Config::kWarpsPerSide * Config::kWarpSteps;
 
   for (std::int64_t index = blockIdx.x; index < partial_sums.size(); index += gridDim.x) {
     const std::int64_t sample = index / grid.per_sample;
@@ -142,41 +275,57 @@ __global__ void __launch_bounds__(GramConfig::kThreads, GramConfig::kMinBlocks)
     grid.tile(index % grid.per_sample, tile_row, tile_col);
     const std::int64_t first_row = tile_row * Config::kSteps;
     const std::int64_t first_col = tile_col * Config::kSteps;
-    const auto add_products = [&](const SequenceView<const T>& view, Sums& sums) {
-      for (std::int64_t first = 0; first < view.width; first += kTileDepth) {
-        const int count = static_cast<int>(min(view.width - first, std::int64_t{kTileDepth}));
+    const bool tile_on_diagonal = tile_row == tile_col;
+    const bool warp_on_diagonal = tile_on_diagonal && warp_row == warp_col;
+    const auto steps_of = [&](std::int64_t first) {
+      return static_cast<int>(min(grads.steps - first, std::int64_t{Config::kWarpSteps}));
+    };
+    const bool has_terms =
+        !(tile_on_diagonal && warp_row > warp_col) && first_col + warp_col < grads.steps;
+    const auto add_products = [&](const SequenceView<const T>& view, GramSums& sums) {
+      const auto stage = [&](std::int64_t first, int buffer) {
+        memory.rows[buffer].template stage<kWidth>(view, sample, first_row, first);
+        if (!tile_on_diagonal) {
+          memory.cols[buffer].template stage<kWidth>(view, sample, first_col, first);
+        }
+        cuda::end_copy_group();
+      };
+      if (view.width > 0) {
         __syncthreads();  // the last chunk's products are done
-        stage_transposed(view, sample, first_row, first, count, &rows[0][0]);
-        stage_transposed(view, sample, first_col, first, count, &cols[0][0]);
-        __syncthreads();
-#pragma unroll 4
-        for (int k = 0; k < count; ++k) {
-          double r[Config::kRowsPerThread];
-          double c[Config::kColsPerThread];
-          load_fragment(&rows[k][thread_row], r);
-          load_fragment(&cols[k][thread_col], c);
-          sums.add(r, c);
+        stage(0, 0);
+      }
+      int buffer = 0;
+      for (std::int64_t first = 0; first < view.width; first += Tile::kCols, buffer ^= 1) {
+        cuda::wait_for_copies();
+        __syncthreads();  // the chunk is there, and the products of the one before it are done
+        if (first + Tile::kCols < view.width) stage(first + Tile::kCols, buffer ^ 1);
+        if (!has_terms) continue;
+        const int slabs = static_cast<int>(
+            min(divide_up(view.width - first, Tile::kSlabCols), std::int64_t{Config::kSlabs}));
+        const Tile& rows = memory.rows[buffer];
+        if (warp_on_diagonal) {
+          sums.template add<true>(rows, warp_row, rows, warp_col, slabs, lane);
+        } else {
+          const Tile& cols = tile_on_diagonal ? rows : memory.cols[buffer];
+          sums.template add<false>(rows, warp_row, cols, warp_col, slabs, lane);
         }
       }
     };
-    Sums of_activations;
-    Sums of_grads;
+    GramSums of_activations;
+    GramSums of_grads;
     add_products(activations, of_activations);
     add_products(grads, of_grads);
-    double mine = 0.0;
-#pragma unroll
-    for (int r = 0; r < Config::kRowsPerThread; ++r) {
-#pragma unroll
-      for (int c = 0; c < Config::kColsPerThread; ++c) {
-        // Selected: steps that do not exist are 0 times something, which may be NaN.
-        if (first_row + thread_row + r < grads.steps && first_col + thread_col + c < grads.steps) {
-          mine = fma(of_activations.total[r][c], of_grads.total[r][c], mine);
-        }
-      }
+    double terms = 0.0;
+    if (warp_on_diagonal) {
+      terms = sum_of_terms<true>(of_activations, of_grads, steps_of(first_row + warp_row),
+                                 steps_of(first_col + warp_col), lane);
+    } else if (has_terms) {
+      terms = sum_of_terms<false>(of_activations, of_grads, steps_of(first_row + warp_row),
+                                  steps_of(first_col + warp_col), lane);
     }
-    const double sum = BlockReduce(storage).Sum(mine);
-    if (thread == 0) partial_sums[index] = tile_row == tile_col ? sum : 2.0 * sum;
-    __syncthreads();  // the storage is used again
+    const double sum = typename GramMemory<T>::BlockReduce(memory.reduction).Sum(terms);
+    if (thread == 0) partial_sums[index] = sum;
+    __syncthreads();  // the memory is used again
   }
 }
 
@@ -192,7 +341,7 @@ std::int64_t linear_tile_workspace_size_cuda(const ProductSizes& sizes) {
 
 template <typename T>
 void linear_tile_squared_norms_cuda(const LinearNormsTask<T>& task, const Stream& stream) {
-  constexpr int kWidth = 16 / static_cast<int>(sizeof(T));
+  constexpr int kWidth = kPacketBytes / static_cast<int>(sizeof(T));
   if (fits_loads<kWidth>(task.activations) && fits_loads<kWidth>(task.grads)) {
     product_squared_norms(LinearOperands<T, kWidth>{task.activations, task.grads}, task.sizes(),
                           task.squared_norms, task.workspace, stream);
@@ -209,12 +358,16 @@ std::int64_t linear_gram_workspace_size_cuda(const ProductSizes& sizes) {
 template <typename T>
 void linear_gram_squared_norms_cuda(const LinearNormsTask<T>& task, const Stream& stream) {
   using Config = GramConfig;
+  constexpr int kWidth = kPacketBytes / static_cast<int>(sizeof(T));
   const TriangleGrid grid(task.grads.steps);
   const std::int64_t tiles = task.grads.batch * grid.per_sample;
   if (tiles > 0) {
-    cuda::launch({cuda::grid_stride_blocks(tiles, 1, Config::kMaxBlocks), Config::kThreads}, stream,
-                 linear_gram_kernel<T>, task.activations, task.grads, grid,
-                 Span<double>(task.workspace.data(), tiles));
+    const cuda::LaunchConfig config{cuda::grid_stride_blocks(tiles, 1, Config::kMaxBlocks),
+                                    Config::kThreads};
+    const Span<double> partial_sums(task.workspace.data(), tiles);
+    const bool fits = fits_loads<kWidth>(task.activations) && fits_loads<kWidth>(task.grads);
+    cuda::launch(config, stream, fits ? linear_gram_kernel<T, kWidth> : linear_gram_kernel<T, 1>,
+                 task.activations, task.grads, grid, partial_sums);
   }
   sum_partial_sums_cuda(
       MatrixView<const double>(task.workspace.data(), task.grads.batch, grid.per_sample),

@@ -4,6 +4,7 @@
 #include <cub/block/block_reduce.cuh>
 #include <type_traits>
 
+#include "cuda/async_copy.cuh"
 #include "cuda/launch.cuh"
 #include "gradients/partial_sums.h"
 #include "gradients/product_body.h"
@@ -11,30 +12,62 @@
 /// Squared norms of per-sample products, tile by tile: a block computes a tile of one sample's
 /// gradient in its registers, squares and sums it, and forgets it. What is multiplied lies in
 /// shared memory for a chunk of steps; how it gets there is the operands' business, so that nothing
-/// is unfolded. The blocks of a kernel overlap loads and products; within a block they take turns.
+/// is unfolded. While a chunk is multiplied the next one is copied.
 namespace velum::kernels {
 
-/// Elements of shared memory that one instruction can load.
-template <typename T>
-struct alignas(16) Packet {
-  static constexpr int kCount = 16 / static_cast<int>(sizeof(T));
+/// `kCount` consecutive elements, loaded at once.
+template <typename T, int kCount>
+struct alignas(sizeof(T) * kCount) Packet {
   T values[kCount];
 };
 
-template <int kCount, typename T>
-__device__ void load_fragment(const T* from, T (&to)[kCount]) {
-  if constexpr (kCount % Packet<T>::kCount == 0) {
-#pragma unroll
-    for (int p = 0; p < kCount; p += Packet<T>::kCount) {
-      const Packet<T> packet = *reinterpret_cast<const Packet<T>*>(from + p);
-#pragma unroll
-      for (int i = 0; i < Packet<T>::kCount; ++i) to[p + i] = packet.values[i];
-    }
-  } else {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) to[i] = from[i];
-  }
+/// threadIdx.x, asked for again: so that what depends on it is not kept in registers over a loop
+/// that has none to spare.
+__device__ inline int thread_again() {
+  int thread = 0;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
 }
+
+/// Of shared memory, by one instruction.
+constexpr int kPacketBytes = 16;
+
+/// A warp is a grid of lanes, and a lane of several packets of its rows and columns. The packets of
+/// neighbouring lanes are neighbours: a warp that loads them meets every bank once.
+struct WarpGrid {
+  static constexpr int kRows = 4;
+  static constexpr int kCols = 8;
+
+  /// Lanes that differ in bit 1 have the same columns, in bit 0 the same rows: neighbours, whose
+  /// loads a device may serve together.
+  __device__ static int row(int lane) { return (lane >> 1 & 1) + (lane >> 3 & 2); }
+  __device__ static int col(int lane) { return (lane & 1) + (lane >> 1 & 6); }
+};
+
+/// The `kCount` rows (columns) of a lane of which the warp's grid has `kLanes`, from the warp's
+/// first.
+template <typename T, int kCount, int kLanes>
+struct LaneElements {
+  static constexpr int kPacket = kCount < kPacketBytes / static_cast<int>(sizeof(T))
+                                     ? kCount
+                                     : kPacketBytes / static_cast<int>(sizeof(T));
+  static_assert(kCount % kPacket == 0);
+
+  /// The first of the lane's, and the others from there.
+  __device__ static int first(int lane) { return lane * kPacket; }
+  __device__ static constexpr int offset(int i) {
+    return i / kPacket * (kLanes * kPacket) + i % kPacket;
+  }
+  /// @param from  the lane's first of a step.
+  __device__ static void load(const T* from, T (&to)[kCount]) {
+#pragma unroll
+    for (int p = 0; p < kCount; p += kPacket) {
+      const auto packet = *reinterpret_cast<const Packet<T, kPacket>*>(from + p * kLanes);
+#pragma unroll
+      for (int i = 0; i < kPacket; ++i) to[p + i] = packet.values[i];
+    }
+  }
+};
 
 /// Sums of products on one thread: of floats in float for a run of steps, then in double; of
 /// doubles in double throughout.
@@ -70,25 +103,24 @@ struct ProductSums {
   }
 };
 
-/// Steps whose operands are in shared memory at once: long enough to pay for two barriers, short
-/// enough for several blocks per SM.
-constexpr int kTileDepth = 32;
-
 /// A warp that stores eight steps of four columns meets every bank once if rows lie a multiple of
 /// four, odd in fours modulo 32, apart: tiles are multiples of eight, and four more.
 constexpr int padded(int cols) { return cols + 4; }
 
-/// For gradients that fill it: 8 x 4 sums a thread take three 16-byte loads of shared memory, two
-/// of them broadcasts, for 32 multiply-adds. Sums in float and double take 96 registers.
+/// For gradients that fill it: 8 x 8 sums a thread take four 16-byte loads of shared memory for 64
+/// multiply-adds. Sums in float and double take 192 registers.
 struct WideTile {
   static constexpr int kOutputs = 64;
   static constexpr int kFeatures = 64;
   static constexpr int kOutputsPerThread = 8;
-  static constexpr int kFeaturesPerThread = 4;
-  static constexpr int kSlices = 1;        // all threads on the same steps
+  static constexpr int kFeaturesPerThread = 8;
+  static constexpr int kSlices = 1;  // all threads on the same steps
+  /// Of a chunk. Two chunks of doubles of 32 steps would leave room for two blocks only.
+  template <typename T>
+  static constexpr int kDepth = 128 / static_cast<int>(sizeof(T));
   static constexpr int kChunksPerRun = 1;  // kFloatRun steps
-  /// At most 168 registers: three blocks, 12 warps, on an SM.
-  static constexpr int kMinBlocks = 3;
+  /// All registers that a thread can have: four blocks, 8 warps, on an SM.
+  static constexpr int kMinBlocks = 4;
 };
 
 /// For small gradients: a warp computes all of it, and four warps share out the steps of a
@@ -99,25 +131,52 @@ struct NarrowTile {
   static constexpr int kOutputsPerThread = 2;
   static constexpr int kFeaturesPerThread = 2;
   static constexpr int kSlices = 4;
+  template <typename T>
+  static constexpr int kDepth = 32;
   static constexpr int kChunksPerRun = 4;
-  /// At most 96 registers: five blocks, 20 warps, on an SM; for six there would be spills.
+  /// At most 96 registers: five blocks, 20 warps, on an SM.
   static constexpr int kMinBlocks = 5;
 };
 
-template <typename Tile>
+template <typename Tile, typename T>
 struct TileShape : Tile {
-  static constexpr int kFeatureThreads = Tile::kFeatures / Tile::kFeaturesPerThread;
+  using Outputs = LaneElements<T, Tile::kOutputsPerThread, WarpGrid::kRows>;
+  using Features = LaneElements<T, Tile::kFeaturesPerThread, WarpGrid::kCols>;
   static constexpr int kThreadsPerSlice =
-      Tile::kOutputs / Tile::kOutputsPerThread * kFeatureThreads;
+      Tile::kOutputs / Tile::kOutputsPerThread * (Tile::kFeatures / Tile::kFeaturesPerThread);
   static constexpr int kThreads = kThreadsPerSlice * Tile::kSlices;
-  static constexpr int kDepthPerSlice = kTileDepth / Tile::kSlices;
+  static constexpr int kWarps = kThreads / 32;
+  static constexpr int kWarpOutputs = WarpGrid::kRows * Tile::kOutputsPerThread;
+  static constexpr int kWarpFeatures = WarpGrid::kCols * Tile::kFeaturesPerThread;
+  static constexpr int kDepth = Tile::template kDepth<T>;
+  static constexpr int kDepthPerSlice = kDepth / Tile::kSlices;
+  /// Steps that are multiplied at once; zeros fill the last of them up.
+  static constexpr int kStepsAtOnce = 4;
   static constexpr int kOutputsStride = padded(Tile::kOutputs);
   static constexpr int kFeaturesStride = padded(Tile::kFeatures);
   /// Sixteen resident blocks on each of 132 SMs, in 64 waves; tiles beyond come by grid stride.
   static constexpr std::int64_t kMaxBlocks = 132 * 16 * 64;
 
-  static_assert(kDepthPerSlice * Tile::kChunksPerRun == kFloatRun);
-  static_assert(kThreads == 128 && kThreadsPerSlice % 32 == 0);
+  static_assert(!std::is_same_v<T, float> || kDepthPerSlice * Tile::kChunksPerRun == kFloatRun);
+  static_assert(kDepthPerSlice % kStepsAtOnce == 0);
+  static_assert(kThreadsPerSlice ==
+                32 * (Tile::kOutputs / kWarpOutputs) * (Tile::kFeatures / kWarpFeatures));
+
+  /// The output and the feature of the tile at which a thread's begin.
+  __device__ static int first_output(int thread) {
+    const int warp = thread % kThreadsPerSlice / 32;
+    return warp / (Tile::kFeatures / kWarpFeatures) * kWarpOutputs +
+           Outputs::first(WarpGrid::row(thread % 32));
+  }
+  __device__ static int first_feature(int thread) {
+    const int warp = thread % kThreadsPerSlice / 32;
+    return warp % (Tile::kFeatures / kWarpFeatures) * kWarpFeatures +
+           Features::first(WarpGrid::col(thread % 32));
+  }
+  /// Rows of a chunk of `count` steps that are staged.
+  __device__ static int staged_rows(int count) {
+    return (count + kStepsAtOnce - 1) / kStepsAtOnce * kStepsAtOnce;
+  }
 };
 
 /// The tile of one block.
@@ -157,71 +216,113 @@ struct TileGrid {
   }
 };
 
+/// What a block has in shared memory. Two chunks are there: one is multiplied, one is copied.
+template <typename Operands, typename Tile>
+struct ProductMemory {
+  using T = typename Operands::Element;
+  using Shape = TileShape<Tile, T>;
+  using BlockReduce = cub::BlockReduce<double, Shape::kThreads>;
+
+  alignas(16) T outputs[2][Shape::kDepth][Shape::kOutputsStride];
+  alignas(16) T features[2][Shape::kDepth][Shape::kFeaturesStride];
+  double slices[Tile::kSlices > 1 ? Tile::kSlices - 1 : 1][Tile::kSlices > 1 ? Tile::kOutputs : 1]
+               [Tile::kSlices > 1 ? Tile::kFeatures : 1];
+  TileItem item;
+  typename Operands::template Shared<Shape> operands;
+  typename BlockReduce::TempStorage reduction;
+};
+
 /// Operands has
 ///   Element                  float or double
-///   Shared                   tables in shared memory
-///   begin_tile(shared, item)                fills what serves a whole tile
-///   begin_chunk(shared, first_step, count)  fills what serves a chunk of steps
-///   stage<Tile>(shared, item, first_step, count, outputs, features)
-/// of which the last writes rows [0, count) of the two tiles, [count][kOutputsStride] and
-/// [count][kFeaturesStride], with zeros where the gradient has no such output or feature.
+///   Shared<Shape>            tables in shared memory
+///   begin_tile(shared, item)                       fills what serves a whole tile
+///   begin_chunk(shared, chunk, first_step, count)  fills what serves a chunk of steps; the chunk
+///                                                  before it may still be staged
+///   stage(shared, item, chunk, first_step, count, outputs, features)
+/// of which the last starts copies to rows [0, staged_rows(count)) of the two tiles, [..]
+/// [kOutputsStride] and [kFeaturesStride], with zeros where the gradient has no such step, output
+/// or feature.
 ///
 /// Order of summation: see ProductSums; the slices' sums in order; the squares of a thread row by
 /// row; cub::BlockReduce's tree.
 template <typename Operands, typename Tile>
-__global__ void __launch_bounds__(TileShape<Tile>::kThreads, Tile::kMinBlocks)
+__global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::kThreads,
+                                  Tile::kMinBlocks)
     product_squared_norms_kernel(Operands operands, ProductSizes sizes, TileGrid<Tile> grid,
                                  Span<double> partial_sums) {
   using T = typename Operands::Element;
-  using Shape = TileShape<Tile>;
-  using BlockReduce = cub::BlockReduce<double, Shape::kThreads>;
+  using Memory = ProductMemory<Operands, Tile>;
+  using Shape = TileShape<Tile, T>;
   constexpr int kRows = Tile::kOutputsPerThread;
   constexpr int kCols = Tile::kFeaturesPerThread;
+  using Rows = typename Shape::Outputs;
+  using Cols = typename Shape::Features;
   constexpr bool kSliced = Tile::kSlices > 1;
-  __shared__ alignas(16) T outputs[kTileDepth][Shape::kOutputsStride];
-  __shared__ alignas(16) T features[kTileDepth][Shape::kFeaturesStride];
-  __shared__ double slices[kSliced ? Tile::kSlices - 1 : 1][kSliced ? Tile::kOutputs : 1]
-                          [kSliced ? Tile::kFeatures : 1];
-  __shared__ typename Operands::Shared shared;
-  __shared__ typename BlockReduce::TempStorage storage;
+  extern __shared__ double2 product_memory[];
+  Memory& memory = *reinterpret_cast<Memory*>(product_memory);
 
   const int thread = static_cast<int>(threadIdx.x);
-  const int slice = thread / Shape::kThreadsPerSlice;
-  const int in_slice = thread % Shape::kThreadsPerSlice;
-  const int first_row = in_slice / Shape::kFeatureThreads * kRows;
-  const int first_col = in_slice % Shape::kFeatureThreads * kCols;
+  const int begin = thread / Shape::kThreadsPerSlice * Shape::kDepthPerSlice;
+  const int first_row = Shape::first_output(thread);
+  const int first_col = Shape::first_feature(thread);
+  const auto chunks = static_cast<int>(divide_up(sizes.steps, Shape::kDepth));
+  const auto first_step = [](int chunk) { return std::int64_t{chunk} * Shape::kDepth; };
+  const auto steps_of = [&](int chunk) {
+    return static_cast<int>(min(sizes.steps - first_step(chunk), std::int64_t{Shape::kDepth}));
+  };
 
   for (std::int64_t index = blockIdx.x; index < partial_sums.size(); index += gridDim.x) {
-    const TileItem item = grid.item(sizes, index);
-    operands.begin_tile(shared, item);
+    // In shared memory: a thread has no register to spare while it adds.
+    if (threadIdx.x == 0) memory.item = grid.item(sizes, index);
+    __syncthreads();  // the item is there
+    operands.begin_tile(memory.operands, memory.item);
     ProductSums<T, kRows, kCols> sums;
-    int chunk = 0;
-    for (std::int64_t first = 0; first < sizes.steps; first += kTileDepth, ++chunk) {
-      const int count = static_cast<int>(min(sizes.steps - first, std::int64_t{kTileDepth}));
-      operands.begin_chunk(shared, first, count);
-      __syncthreads();  // the tables are there, and the last chunk's products are done
-      operands.template stage<Shape>(shared, item, first, count, &outputs[0][0], &features[0][0]);
-      __syncthreads();
-      const int begin = slice * Shape::kDepthPerSlice;
-      const int end = min(count, begin + Shape::kDepthPerSlice);
-#pragma unroll 2  // more would spill
-      for (int k = begin; k < end; ++k) {
-        T rows[kRows];
-        T cols[kCols];
-        load_fragment(&outputs[k][first_row], rows);
-        load_fragment(&features[k][first_col], cols);
-        sums.add(rows, cols);
+    // `next` is copied while the chunk before it is multiplied.
+#pragma unroll 1
+    for (int next = 0; next <= chunks; ++next) {
+      if (next < chunks) {
+        operands.begin_chunk(memory.operands, next, first_step(next), steps_of(next));
+      }
+      cuda::wait_for_copies();
+      __syncthreads();  // the chunk and the next one's tables are there; the last products are done
+      if (next < chunks) {
+        operands.stage(memory.operands, memory.item, next, first_step(next), steps_of(next),
+                       &memory.outputs[next % 2][0][0], &memory.features[next % 2][0][0]);
+        cuda::end_copy_group();
+      }
+      if (next == 0) continue;
+      const int chunk = next - 1;
+      const int end = min(Shape::staged_rows(steps_of(chunk)), begin + Shape::kDepthPerSlice);
+      const T* rows_at = &memory.outputs[chunk % 2][begin][first_row];
+      const T* cols_at = &memory.features[chunk % 2][begin][first_col];
+#pragma unroll 1
+      for (int k = begin; k < end; k += Shape::kStepsAtOnce) {
+#pragma unroll
+        for (int i = 0; i < Shape::kStepsAtOnce; ++i) {
+          T rows[kRows];
+          T cols[kCols];
+          Rows::load(rows_at + i * Shape::kOutputsStride, rows);
+          Cols::load(cols_at + i * Shape::kFeaturesStride, cols);
+          sums.add(rows, cols);
+        }
+        rows_at += Shape::kStepsAtOnce * Shape::kOutputsStride;
+        cols_at += Shape::kStepsAtOnce * Shape::kFeaturesStride;
       }
       if ((chunk + 1) % Tile::kChunksPerRun == 0) sums.end_run();
     }
-    sums.end_run();
+    if (Tile::kChunksPerRun > 1) sums.end_run();
+    const int same_thread = thread_again();
+    const int slice = same_thread / Shape::kThreadsPerSlice;
+    const int row = Shape::first_output(same_thread);
+    const int col = Shape::first_feature(same_thread);
     if constexpr (kSliced) {
       if (slice > 0) {
 #pragma unroll
         for (int r = 0; r < kRows; ++r) {
 #pragma unroll
           for (int c = 0; c < kCols; ++c) {
-            slices[slice - 1][first_row + r][first_col + c] = sums.total[r][c];
+            memory.slices[slice - 1][row + Rows::offset(r)][col + Cols::offset(c)] =
+                sums.total[r][c];
           }
         }
       }
@@ -229,27 +330,34 @@ __global__ void __launch_bounds__(TileShape<Tile>::kThreads, Tile::kMinBlocks)
     }
     double squares = 0.0;
     if (slice == 0) {
+      const int rows = memory.item.outputs - row;
+      const int cols = memory.item.features - col;
+      const auto add_squares = [&](auto exists) {
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) {
+        for (int r = 0; r < kRows; ++r) {
 #pragma unroll
-        for (int c = 0; c < kCols; ++c) {
-          double value = sums.total[r][c];
-          if constexpr (kSliced) {
+          for (int c = 0; c < kCols; ++c) {
+            double value = sums.total[r][c];
+            if constexpr (kSliced) {
 #pragma unroll
-            for (int s = 0; s < Tile::kSlices - 1; ++s) {
-              value += slices[s][first_row + r][first_col + c];
+              for (int s = 0; s < Tile::kSlices - 1; ++s) {
+                value += memory.slices[s][row + Rows::offset(r)][col + Cols::offset(c)];
+              }
             }
-          }
-          // Selected: what lies outside of the gradient is 0 times something, which may be NaN.
-          if (first_row + r < item.outputs && first_col + c < item.features) {
-            squares = fma(value, value, squares);
+            if (exists(Rows::offset(r), Cols::offset(c))) squares = fma(value, value, squares);
           }
         }
+      };
+      if (Rows::offset(kRows - 1) < rows && Cols::offset(kCols - 1) < cols) {
+        add_squares([](int, int) { return true; });
+      } else {
+        // Selected: what lies outside of the gradient is 0 times something, which may be NaN.
+        add_squares([&](int r, int c) { return r < rows && c < cols; });
       }
     }
-    const double sum = BlockReduce(storage).Sum(squares);
-    if (thread == 0) partial_sums[index] = sum;
-    __syncthreads();  // storage, slices and tables are used again
+    const double sum = typename Memory::BlockReduce(memory.reduction).Sum(squares);
+    if (same_thread == 0) partial_sums[index] = sum;
+    __syncthreads();  // the memory is used again
   }
 }
 
@@ -274,11 +382,12 @@ template <typename Tile, typename Operands>
 void product_squared_norms_in_tiles(const Operands& operands, const ProductSizes& sizes,
                                     Span<double> squared_norms, Span<double> workspace,
                                     const Stream& stream) {
+  using Shape = TileShape<Tile, typename Operands::Element>;
   const TileGrid<Tile> grid(sizes);
   const std::int64_t tiles = sizes.batch * grid.per_sample;
   if (tiles > 0) {
-    cuda::launch({cuda::grid_stride_blocks(tiles, 1, TileShape<Tile>::kMaxBlocks),
-                  TileShape<Tile>::kThreads},
+    cuda::launch({cuda::grid_stride_blocks(tiles, 1, Shape::kMaxBlocks), Shape::kThreads,
+                  sizeof(ProductMemory<Operands, Tile>)},
                  stream, product_squared_norms_kernel<Operands, Tile>, operands, sizes, grid,
                  Span<double>(workspace.data(), tiles));
   }
