@@ -345,7 +345,10 @@ class Bundle(unittest.TestCase):
             }
             tree.manifest["tests"]["c_test"] = {"path": "c_test", "environment": environment}
             tree.test("without_cuda_test", "none")
-            done, _, _ = tree.run("--make-bundle", Path(folder) / "b.tar.xz")
+            # Wherever it was built, it is found where a bundle is looked for.
+            tree.build = tree.build.rename(tree.root / "mine")
+            built = ["--build", tree.build]
+            done, _, _ = tree.run(*built, "--make-bundle", Path(folder) / "b.tar.xz")
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertFalse((Path(folder) / "b.tar.xz.part").exists())
             with tarfile.open(Path(folder) / "b.tar.xz") as archive:
@@ -356,7 +359,7 @@ class Bundle(unittest.TestCase):
             self.assertEqual(manifest["tests"]["c_test"]["environment"], {"X": "1"})
             # A test that is told of a file of this machine would fail on another one.
             environment["DATA"] = str(tree.root / "data")
-            done, _, _ = tree.run("--make-bundle", Path(folder) / "other.tar.xz")
+            done, _, _ = tree.run(*built, "--make-bundle", Path(folder) / "other.tar.xz")
             self.assertEqual(done.returncode, 1)
             self.assertIn(f"DATA={environment['DATA']} of a test is a path", done.stderr)
             self.assertFalse((Path(folder) / "other.tar.xz").exists())
