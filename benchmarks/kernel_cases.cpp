@@ -155,15 +155,16 @@ LeastWork least_of_product(bool narrow) {
   return narrow ? LeastWork{.multiply = 2, .wide = 1}
                 : LeastWork{.multiply = 4, .wide = 6, .alu = 4};
 }
-/// Products added in two words.
+/// Products added in two words. Of 64-bit words the unlike halves have a sum of their own, which
+/// joins the other after four products.
 LeastWork least_of_sum(double products, bool narrow) {
   return narrow ? LeastWork{.wide = products}
-                : LeastWork{.wide = 4 * products, .alu = 4.5 * products};
+                : LeastWork{.wide = 4 * products, .alu = 1.25 * products};
 }
 /// Two words to a residue.
 LeastWork least_of_reduction(bool narrow) {
-  return narrow ? LeastWork{.multiply = 1, .wide = 2, .alu = 2}
-                : LeastWork{.multiply = 4, .wide = 8, .alu = 10};
+  return narrow ? LeastWork{.multiply = 1, .wide = 1, .alu = 2}
+                : LeastWork{.multiply = 2, .wide = 5, .alu = 10};
 }
 /// A butterfly: Shoup's product; by Harvey's ranges x - 2q and a minimum, a sum, 2q + u and a
 /// difference.
@@ -316,12 +317,13 @@ void add_elementwise(std::vector<KernelCase>& cases, int log_n, std::int64_t row
                                          s.ring.stream);
                    })});
   constexpr std::int64_t kGaloisElement = 125;
-  cases.push_back({"automorphism_ntt" + size, "residue", residues_of_row, rows, 1,
+  // Two rows: four limbs, which a thread takes at a time.
+  cases.push_back({"automorphism_ntt" + size, "residue", residues_of_row, rows, 2,
                    LeastWork{.bytes = 2 * bytes},
                    over_limbs<Word, 2>(log_n, {2, 2}, false, [](const RingState<Word, 2>& s) {
                      automorphism_ntt<Word>(s[0], s[1], kGaloisElement, s.ring.stream);
                    })});
-  cases.push_back({"automorphism_coefficient" + size, "residue", residues_of_row, rows, 1,
+  cases.push_back({"automorphism_coefficient" + size, "residue", residues_of_row, rows, 2,
                    LeastWork{.bytes = 2 * bytes, .alu = 2},
                    over_limbs<Word, 2>(log_n, {2, 2}, false, [](const RingState<Word, 2>& s) {
                      automorphism_coefficient(s[0], s[1], kGaloisElement, s.ring.limbs,

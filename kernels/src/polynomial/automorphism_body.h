@@ -19,6 +19,13 @@ VELUM_HOST_DEVICE constexpr std::uint32_t reverse_bits(std::uint32_t x, int bits
 }
 static_assert(reverse_bits(0b1011, 4) == 0b1101 && reverse_bits(1, 17) == 1 << 16);
 
+/// `reverse_bits` as a type, in whose place a backend may put an instruction of its own.
+struct ReverseBits {
+  VELUM_HOST_DEVICE constexpr std::uint32_t operator()(std::uint32_t x, int bits) const {
+    return reverse_bits(x, bits);
+  }
+};
+
 /// X -> X^g for N = 2^log_degree. Numbers are modulo 2N <= 2^18, their products modulo 2^32.
 struct Automorphism {
   std::int32_t log_degree;
@@ -34,9 +41,11 @@ struct Automorphism {
     return i * inverse & (2 * degree() - 1);
   }
   /// Where NTT value j comes from.
-  VELUM_HOST_DEVICE constexpr std::uint32_t source_of_value(std::uint32_t j) const {
-    const std::uint32_t exponent = element * (2 * reverse_bits(j, log_degree) + 1);
-    return reverse_bits((exponent & (2 * degree() - 1)) >> 1, log_degree);
+  template <typename Reverse = ReverseBits>
+  VELUM_HOST_DEVICE constexpr std::uint32_t source_of_value(std::uint32_t j,
+                                                            const Reverse& reverse = {}) const {
+    const std::uint32_t exponent = element * (2 * reverse(j, log_degree) + 1);
+    return reverse((exponent & (2 * degree() - 1)) >> 1, log_degree);
   }
 };
 
@@ -53,7 +62,7 @@ struct AutomorphismTask {
 
 /// One coefficient of kRows consecutive limbs, counted over all polynomials: the index is computed
 /// once for them.
-template <AutomorphismForm kForm, typename Word>
+template <AutomorphismForm kForm, typename Word, typename Reverse = ReverseBits>
 struct AutomorphismBody {
   static constexpr std::uint32_t kRows = 4;
 
@@ -65,8 +74,8 @@ struct AutomorphismBody {
   VELUM_HOST_DEVICE void operator()(std::int64_t index) const {
     const Automorphism& map = task.automorphism;
     const auto i = static_cast<std::uint32_t>(index) & (map.degree() - 1);
-    const std::uint32_t source =
-        kForm == AutomorphismForm::kNtt ? map.source_of_value(i) : map.source_of_coefficient(i);
+    const std::uint32_t source = kForm == AutomorphismForm::kNtt ? map.source_of_value(i, Reverse{})
+                                                                 : map.source_of_coefficient(i);
     const bool negative = kForm == AutomorphismForm::kCoefficient && source >> map.log_degree != 0;
     const auto limbs = static_cast<std::uint32_t>(task.out.limbs);
     const auto rows = static_cast<std::uint32_t>(task.out.polys) * limbs;

@@ -2,12 +2,22 @@
 #include "polynomial/automorphism_halves.h"
 
 namespace velum::kernels {
+namespace {
+
+/// An instruction where the host has five steps.
+struct ReverseBitsOfDevice {
+  __device__ std::uint32_t operator()(std::uint32_t x, int bits) const {
+    return __brev(x) >> (32 - bits);  // bits > 0, as N > 1
+  }
+};
+
+}  // namespace
 
 // Writes are in order. In NTT form 32 neighbours read one run of 32 words; in coefficient form
 // reads are scattered over a limb, which the second-level cache holds.
 template <AutomorphismForm kForm, typename Word>
 void automorphism_cuda(const AutomorphismTask<Word>& task, const Stream& stream) {
-  const AutomorphismBody<kForm, Word> body{task};
+  const AutomorphismBody<kForm, Word, ReverseBitsOfDevice> body{task};
   cuda::for_each_index(body.count(), body, stream);
 }
 

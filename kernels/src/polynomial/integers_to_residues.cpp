@@ -21,7 +21,7 @@ void run(Span<const Integer> integers, RnsView<Word> out, const LimbIndices& lim
   check_disjoint(
       kFunction, shape,
       RnsShape("integers", RnsView<const Integer>(integers.data(), out.polys, 1, out.degree)));
-  const IntegersToResiduesBody<Word, Integer> body{integers, out, limbs, chain.data()};
+  const IntegersToResiduesBody<Word, Integer> body(integers, out, limbs, chain.data());
   VELUM_DISPATCH(stream, integers_to_residues_cpu(body, stream),
                  integers_to_residues_cuda(body, stream));
 }

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
+#include "polynomial/coefficient_index.h"
 #include "velum/kernels/host_device.h"
 #include "velum/kernels/modular/modulus.h"
 #include "velum/kernels/polynomial/integers_to_residues.h"
@@ -44,20 +46,36 @@ VELUM_HOST_DEVICE Word residue_of(Integer x, const Modulus<Word>& m) {
   return x < 0 ? negate_mod(r, m.value) : r;
 }
 
-/// Index i counts the words of `out` limb by limb.
+/// One coefficient of kLimbs consecutive limbs of a polynomial: the integer is read once for them.
 template <typename Word, typename Integer>
 struct IntegersToResiduesBody {
+  static constexpr std::int64_t kLimbs = 4;
+
   Span<const Integer> integers;  // [polys * degree]
-  RnsView<Word> out;             // [polys, limbs, degree]
+  RnsView<Word> out;             // [polys, limbs, degree], degree a power of two
   LimbIndices limbs;
   const Modulus<Word>* chain;
+  CoefficientIndex position;  // "limbs" of kLimbs
+
+  IntegersToResiduesBody(Span<const Integer> integers_, const RnsView<Word>& out_,
+                         const LimbIndices& limbs_, const Modulus<Word>* chain_)
+      : integers(integers_),
+        out(out_),
+        limbs(limbs_),
+        chain(chain_),
+        position{std::countr_zero(static_cast<std::uint64_t>(out_.degree)),
+                 static_cast<std::int32_t>((out_.limbs + kLimbs - 1) / kLimbs)} {}
+
+  constexpr std::int64_t count() const { return out.polys * position.limbs * out.degree; }
   VELUM_HOST_DEVICE void operator()(std::int64_t i) const {
-    const std::int64_t row = i / out.degree;
-    const std::int64_t coefficient = i - row * out.degree;
-    const std::int64_t poly = row / out.limbs;
-    const std::int64_t limb = row - poly * out.limbs;
-    out.limb(poly, limb)[coefficient] =
-        residue_of(integers[poly * out.degree + coefficient], chain[limbs[limb]]);
+    const auto [poly, group, coefficient] = position(i);
+    const Integer x = integers[poly * out.degree + coefficient];
+    Word* const words = out.limb(poly, group * kLimbs) + coefficient;
+    for (std::int64_t k = 0; k < kLimbs; ++k) {
+      const std::int64_t limb = group * kLimbs + k;
+      if (limb >= out.limbs) break;
+      words[k * out.degree] = residue_of(x, chain[limbs[limb]]);
+    }
   }
 };
 

@@ -6,7 +6,7 @@ namespace velum::kernels {
 template <typename Word, typename Integer>
 void integers_to_residues_cuda(const IntegersToResiduesBody<Word, Integer>& body,
                                const Stream& stream) {
-  cuda::for_each_index(body.out.polys * body.out.limbs * body.out.degree, body, stream);
+  cuda::for_each_index(body.count(), body, stream);
 }
 
 #define VELUM_INSTANTIATE(Word, Integer)                                                     \
