@@ -97,6 +97,61 @@ TEST_P(AddGaussianNoiseOnEveryBackend, WithStandardDeviationZeroTheSumIsOnlyDivi
   EXPECT_EQ(out, sum);
 }
 
+/// Bit for bit, so that zeros differ by their sign; NaNs are equal.
+template <typename T>
+void expect_same_bits(const std::vector<T>& computed, const std::vector<T>& expected) {
+  ASSERT_EQ(computed.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    if (std::isnan(expected[i])) {
+      EXPECT_TRUE(std::isnan(computed[i])) << "element " << i;
+    } else {
+      EXPECT_EQ(computed[i], expected[i]) << "element " << i;
+      EXPECT_EQ(std::signbit(computed[i]), std::signbit(expected[i])) << "element " << i;
+    }
+  }
+}
+
+template <typename T>
+std::vector<T> rare_sums() {
+  using Limits = std::numeric_limits<T>;
+  std::vector<T> rare{T(0),        Limits::denorm_min(), Limits::min(),      Limits::max(),
+                      T(0x1p-100), Limits::infinity(),   Limits::quiet_NaN()};
+  if constexpr (sizeof(T) == sizeof(double)) {
+    for (const double power : {0x1p-800, 0x1p800}) {
+      for (const double factor : {0.5, 1 - 0x1p-53, 1.0, 1 + 0x1p-20, 2.0}) {
+        rare.push_back(power * factor);
+      }
+    }
+  }
+  for (std::size_t i = 0, size = rare.size(); i < size; ++i) rare.push_back(-rare[i]);
+  return rare;
+}
+
+/// One rare sum among others, at each place of a keystream block and outside whole ones.
+template <typename T>
+void expect_the_formula_for_rare_sums(const Stream& stream) {
+  const std::vector<T> rare = rare_sums<T>();
+  std::vector<T> sum = sums<T>(1000);
+  for (std::size_t i = 0; i < rare.size(); ++i) {
+    sum[17 * i] = rare[i];
+    sum[sum.size() - 1 - i] = rare[i];
+  }
+  for (const double deviation : {0.0, 0x1p-1022, 1.7, 0x1p1000}) {
+    for (const double divisor :
+         {std::numeric_limits<double>::denorm_min(), 0x1p-1022, 0x1.8p-101, 0x1p-100, 0.1, 1.0,
+          2 - 0x1p-52, 0x1p100, 0x1.8p100, std::numeric_limits<double>::max()}) {
+      SCOPED_TRACE(::testing::Message() << deviation << ", " << divisor);
+      expect_same_bits(noised(sum, deviation, divisor, stream),
+                       expected<T>(sum, deviation, divisor));
+    }
+  }
+}
+
+TEST_P(AddGaussianNoiseOnEveryBackend, RareSumsAndDivisorsGiveTheFormulasBits) {
+  expect_the_formula_for_rare_sums<double>(stream_);
+  expect_the_formula_for_rare_sums<float>(stream_);
+}
+
 TEST_P(AddGaussianNoiseOnEveryBackend, TheNoiseIsAddedBeforeTheDivision) {
   const std::vector<double> zeros(10'000, 0.0);
   const std::vector<double> whole = noised(zeros, 2.0, 1.0, stream_);

@@ -21,7 +21,7 @@ struct NoiseAndScale {
   }
 };
 
-/// The coordinates whose draws come from keystream block `block`.
+/// Noise on all coordinates.
 template <typename In, typename Out>
 struct AddGaussianNoiseBody {
   NoiseAndScale noise;
@@ -32,16 +32,6 @@ struct AddGaussianNoiseBody {
     const std::int64_t groups =
         (out.size() + GaussianLayout::kDrawsPerGroup - 1) / GaussianLayout::kDrawsPerGroup;
     return groups * GaussianLayout::kBlocksPerGroup;
-  }
-  VELUM_HOST_DEVICE void operator()(std::int64_t block) const {
-    double draws[GaussianLayout::kDrawsPerBlock];
-    normals_of_block(chacha20_block(noise.stream, static_cast<std::uint32_t>(block)), draws);
-    for (int slot = 0; slot < GaussianLayout::kDrawsPerBlock; ++slot) {
-      const std::int64_t i = GaussianLayout::element_of(block, slot);
-      if (i < out.size()) {
-        out[i] = static_cast<Out>(noise(static_cast<double>(sum[i]), draws[slot]));
-      }
-    }
   }
 };
 

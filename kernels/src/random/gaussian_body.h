@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "random/gaussian_coefficients.h"
 #include "velum/kernels/host_device.h"
 #include "velum/kernels/random/chacha20.h"
 #include "velum/kernels/span.h"
@@ -78,6 +79,10 @@ struct FloatOps {
   VELUM_HOST_DEVICE static F if_negative(U selector, F yes, F no) {
     return static_cast<std::int32_t>(selector) < 0 ? yes : no;
   }
+  template <int kBit>
+  VELUM_HOST_DEVICE static F if_bit(U word, F yes, F no) {
+    return (word >> kBit & 1) != 0 ? yes : no;
+  }
 };
 
 /// One lane of double arithmetic for the map.
@@ -97,6 +102,12 @@ struct DoubleOps {
   VELUM_HOST_DEVICE static F sqrt(F a) { return ::sqrt(a); }
   VELUM_HOST_DEVICE static F to_float(U a) {
     return static_cast<double>(static_cast<std::int32_t>(a));
+  }
+  VELUM_HOST_DEVICE static F distance(U hi, U lo) {  // hi < 2^31; bit 0 of lo counts as 1
+    return fma(to_float(hi), 0x1p-32, fma(to_float(lo >> 1), 0x1p-63, 0x1p-64));
+  }
+  VELUM_HOST_DEVICE static F angle(U hi, U lo) {  // bits 0 and 1 of lo count as 0
+    return fma(to_float(hi), 0x1p-31, to_float(lo >> 2) * 0x1p-61);
   }
   VELUM_HOST_DEVICE static W bits(F a) {
     W u;
@@ -134,6 +145,16 @@ struct DoubleOps {
   VELUM_HOST_DEVICE static F if_negative(F selector, F yes, F no) {
     return selector < 0 ? yes : no;
   }
+  template <int kBit>
+  VELUM_HOST_DEVICE static F if_bit(U word, F yes, F no) {
+    return (word >> kBit & 1) != 0 ? yes : no;
+  }
+  VELUM_HOST_DEVICE static F negate_if_bit_0(U word, F a) { return (word & 1) != 0 ? -a : a; }
+  template <int kIndex>
+  VELUM_HOST_DEVICE static F coefficient() {
+    constexpr double kValue = kGaussianCoefficients.values[kIndex];
+    return kValue;
+  }
 };
 
 #define VELUM_GAUSSIAN_MAP VELUM_HOST_DEVICE inline
@@ -161,8 +182,7 @@ VELUM_HOST_DEVICE inline void normals_of_block(const ChaCha20State& block, T (&d
   }
 }
 
-/// Writes the draws of one block that lie in [first_element, first_element + out.size()).
-/// Index i is the block, counted from that of the group that holds first_element.
+/// The draws first_element .. first_element + out.size() - 1.
 template <typename T>
 struct GaussianFillBody {
   ChaCha20State state;
@@ -177,15 +197,6 @@ struct GaussianFillBody {
     const std::int64_t end = first_element + out.size() + GaussianLayout::kDrawsPerGroup - 1;
     return (end / GaussianLayout::kDrawsPerGroup - first_group(first_element)) *
            GaussianLayout::kBlocksPerGroup;
-  }
-  VELUM_HOST_DEVICE void operator()(std::int64_t i) const {
-    const std::int64_t block = first_group(first_element) * GaussianLayout::kBlocksPerGroup + i;
-    T draws[GaussianLayout::kDrawsPerBlock];
-    normals_of_block(chacha20_block(state, static_cast<std::uint32_t>(block)), draws);
-    for (int slot = 0; slot < GaussianLayout::kDrawsPerBlock; ++slot) {
-      const std::int64_t index = GaussianLayout::element_of(block, slot) - first_element;
-      if (index >= 0 && index < out.size()) out[index] = draws[slot];
-    }
   }
 };
 

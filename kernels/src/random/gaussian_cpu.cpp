@@ -82,8 +82,6 @@ HWY_INLINE V select_by_sign(D d, V selector, V yes, V no) {
 
 /// Float arithmetic for the map, one draw per 32-bit lane.
 struct FloatOps {
-  using T = float;
-  using I = std::uint32_t;
   using DU = WordTag;
   using DI = hn::RebindToSigned<DU>;
   using D = hn::RebindToFloat<DU>;
@@ -121,12 +119,14 @@ struct FloatOps {
   static HWY_INLINE F if_negative(U selector, F yes, F no) {
     return select_by_sign(D(), hn::BitCast(D(), selector), yes, no);
   }
+  template <int kBit>
+  static HWY_INLINE F if_bit(U word, F yes, F no) {
+    return if_negative(shift_left<31 - kBit>(word), yes, no);
+  }
 };
 
 /// Double arithmetic for the map; U are half vectors of words, as many as there are doubles.
 struct DoubleOps {
-  using T = double;
-  using I = std::uint64_t;
   using D = hn::Repartition<double, WordTag>;
   using DW = hn::RebindToUnsigned<D>;
   using DU = hn::Rebind<std::uint32_t, D>;
@@ -145,6 +145,13 @@ struct DoubleOps {
   static HWY_INLINE F fma(F a, F b, F c) { return correctly_rounded_fma(D(), a, b, c); }
   static HWY_INLINE F sqrt(F a) { return hn::Sqrt(a); }
   static HWY_INLINE F to_float(U a) { return hn::PromoteTo(D(), hn::BitCast(DI(), a)); }
+  static HWY_INLINE F distance(U hi, U lo) {
+    return fma(to_float(hi), set(0x1p-32),
+               fma(to_float(shift_right<1>(lo)), set(0x1p-63), set(0x1p-64)));
+  }
+  static HWY_INLINE F angle(U hi, U lo) {
+    return fma(to_float(hi), set(0x1p-31), mul(to_float(shift_right<2>(lo)), set(0x1p-61)));
+  }
   static HWY_INLINE W bits(F a) { return hn::BitCast(DW(), a); }
   static HWY_INLINE F from_bits(W u) { return hn::BitCast(D(), u); }
   static HWY_INLINE U bit_xor(U a, U b) { return hn::Xor(a, b); }
@@ -173,72 +180,14 @@ struct DoubleOps {
   static HWY_INLINE F if_negative(F selector, F yes, F no) {
     return select_by_sign(D(), selector, yes, no);
   }
-};
-
-/// Two vectors at a time, instruction by instruction: a map is a few long chains of dependent
-/// instructions, and those of another vector fill their gaps.
-template <typename Ops>
-struct TwoOf {
-  using T = typename Ops::T;
-  using I = typename Ops::I;
-  template <typename V>
-  struct Two {
-    V a, b;
-  };
-  using F = Two<typename Ops::F>;
-  using U = Two<typename Ops::U>;
-  using W = Two<typename Ops::W>;
-
-  static HWY_INLINE F set(T x) { return {Ops::set(x), Ops::set(x)}; }
-  static HWY_INLINE W set_int(I x) { return {Ops::set_int(x), Ops::set_int(x)}; }
-  static HWY_INLINE F add(F x, F y) { return {Ops::add(x.a, y.a), Ops::add(x.b, y.b)}; }
-  static HWY_INLINE F sub(F x, F y) { return {Ops::sub(x.a, y.a), Ops::sub(x.b, y.b)}; }
-  static HWY_INLINE F mul(F x, F y) { return {Ops::mul(x.a, y.a), Ops::mul(x.b, y.b)}; }
-  static HWY_INLINE F div(F x, F y) { return {Ops::div(x.a, y.a), Ops::div(x.b, y.b)}; }
-  static HWY_INLINE F neg(F x) { return {Ops::neg(x.a), Ops::neg(x.b)}; }
-  static HWY_INLINE F fma(F x, F y, F z) {
-    return {Ops::fma(x.a, y.a, z.a), Ops::fma(x.b, y.b, z.b)};
+  template <int kBit>
+  static HWY_INLINE F if_bit(U word, F yes, F no) {
+    return if_negative(to_float(shift_left<31 - kBit>(word)), yes, no);
   }
-  static HWY_INLINE F sqrt(F x) { return {Ops::sqrt(x.a), Ops::sqrt(x.b)}; }
-  static HWY_INLINE F to_float(U x) { return {Ops::to_float(x.a), Ops::to_float(x.b)}; }
-  static HWY_INLINE W bits(F x) { return {Ops::bits(x.a), Ops::bits(x.b)}; }
-  static HWY_INLINE F from_bits(W x) { return {Ops::from_bits(x.a), Ops::from_bits(x.b)}; }
-  static HWY_INLINE U bit_xor(U x, U y) { return {Ops::bit_xor(x.a, y.a), Ops::bit_xor(x.b, y.b)}; }
-  static HWY_INLINE U sub_int(U x, U y) { return {Ops::sub_int(x.a, y.a), Ops::sub_int(x.b, y.b)}; }
-  static HWY_INLINE W or_wide(W x, W y) { return {Ops::or_wide(x.a, y.a), Ops::or_wide(x.b, y.b)}; }
-  static HWY_INLINE W add_wide(W x, W y) {
-    return {Ops::add_wide(x.a, y.a), Ops::add_wide(x.b, y.b)};
-  }
-  static HWY_INLINE W sub_wide(W x, W y) {
-    return {Ops::sub_wide(x.a, y.a), Ops::sub_wide(x.b, y.b)};
-  }
-  template <int kBits>
-  static HWY_INLINE U shift_left(U x) {
-    return {Ops::template shift_left<kBits>(x.a), Ops::template shift_left<kBits>(x.b)};
-  }
-  template <int kBits>
-  static HWY_INLINE U shift_right(U x) {
-    return {Ops::template shift_right<kBits>(x.a), Ops::template shift_right<kBits>(x.b)};
-  }
-  template <int kBits>
-  static HWY_INLINE U shift_right_signed(U x) {
-    return {Ops::template shift_right_signed<kBits>(x.a),
-            Ops::template shift_right_signed<kBits>(x.b)};
-  }
-  template <int kBits>
-  static HWY_INLINE W shift_left_wide(W x) {
-    return {Ops::template shift_left_wide<kBits>(x.a), Ops::template shift_left_wide<kBits>(x.b)};
-  }
-  template <int kBits>
-  static HWY_INLINE W shift_right_wide(W x) {
-    return {Ops::template shift_right_wide<kBits>(x.a), Ops::template shift_right_wide<kBits>(x.b)};
-  }
-  static HWY_INLINE U broadcast_sign(U x) {
-    return {Ops::broadcast_sign(x.a), Ops::broadcast_sign(x.b)};
-  }
-  template <typename Selector>
-  static HWY_INLINE F if_negative(Selector s, F x, F y) {
-    return {Ops::if_negative(s.a, x.a, y.a), Ops::if_negative(s.b, x.b, y.b)};
+  static HWY_INLINE F negate_if_bit_0(U word, F a) { return if_bit<0>(word, neg(a), a); }
+  template <int kIndex>
+  static HWY_INLINE F coefficient() {
+    return set(kGaussianCoefficients.values[kIndex]);
   }
 };
 

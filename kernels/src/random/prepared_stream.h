@@ -1,5 +1,6 @@
 #pragma once
 
+#include "velum/kernels/host_device.h"
 #include "velum/kernels/random/chacha20.h"
 
 namespace velum::kernels {
@@ -10,7 +11,7 @@ struct PreparedStream {
   ChaCha20State state;
   ChaCha20State after_first_columns;
 
-  explicit constexpr PreparedStream(const ChaCha20State& stream_state)
+  VELUM_HOST_DEVICE explicit constexpr PreparedStream(const ChaCha20State& stream_state)
       : state(stream_state), after_first_columns(stream_state) {
     std::uint32_t(&x)[ChaCha20State::kWords] = after_first_columns.words;
     chacha20_quarter_round(x[1], x[5], x[9], x[13]);
