@@ -65,25 +65,9 @@ struct UniformResiduesTask {
   }
 };
 
-/// Residues of one lane: index i counts (polynomial, limb, group, lane).
+/// The residues of one lane.
 struct ResidueLaneBody {
   UniformResiduesTask<std::uint32_t> task;
-
-  VELUM_HOST_DEVICE std::int64_t lanes_per_limb() const {
-    return ResidueLayout::groups_of(task.out.degree) * ResidueLayout::kLanesPerGroup;
-  }
-  VELUM_HOST_DEVICE std::int64_t count() const {
-    return task.out.polys * task.out.limbs * lanes_per_limb();
-  }
-  VELUM_HOST_DEVICE void operator()(std::int64_t i) const {
-    const std::int64_t row = i / lanes_per_limb();
-    const std::int64_t poly = row / task.out.limbs;
-    const std::int64_t limb = row % task.out.limbs;
-    const std::int64_t lane = i % lanes_per_limb();
-    const std::int64_t group = lane / ResidueLayout::kLanesPerGroup;
-    fill(group, lane % ResidueLayout::kLanesPerGroup, task.stream(poly, limb),
-         task.moduli[task.limbs[limb]].value, task.out.limb(poly, limb));
-  }
 
   /// `to` is the limb.
   VELUM_HOST_DEVICE void fill(std::int64_t group, std::int64_t lane, const ChaCha20State& stream,
@@ -107,35 +91,12 @@ struct ResidueLaneBody {
   }
 };
 
-/// Residues of one block of 64-bit words, four of 128 bits each: index i counts (polynomial, limb,
-/// block).
-struct WideResidueBlockBody {
-  UniformResiduesTask<std::uint64_t> task;
-
+/// Residues of 64-bit words: four of 128 bits each from a block.
+struct WideResidueLayout {
   static constexpr std::int64_t kDraws = UniformLayout::kIntegersPerBlock;
 
-  VELUM_HOST_DEVICE std::int64_t blocks_per_limb() const {
-    return blocks_that_hold(0, task.out.degree, kDraws);
-  }
-  VELUM_HOST_DEVICE std::int64_t count() const {
-    return task.out.polys * task.out.limbs * blocks_per_limb();
-  }
-  VELUM_HOST_DEVICE void operator()(std::int64_t i) const {
-    const std::int64_t row = i / blocks_per_limb();
-    const std::int64_t poly = row / task.out.limbs;
-    const std::int64_t limb = row % task.out.limbs;
-    const std::int64_t number = i % blocks_per_limb();
-    const std::uint64_t q = task.moduli[task.limbs[limb]].value;
-    std::uint64_t* const to = task.out.limb(poly, limb);
-    const ChaCha20State block =
-        chacha20_block(task.stream(poly, limb), static_cast<std::uint32_t>(number));
-    for (int draw = 0; draw < kDraws; ++draw) {
-      const std::int64_t element = number * kDraws + draw;
-      if (element < task.out.degree) {
-        to[element] = integer_below(q, bits_of_words(block.words, 2 * draw),
-                                    bits_of_words(block.words, 2 * draw + 1));
-      }
-    }
+  static constexpr std::int64_t blocks_of(std::int64_t degree) {
+    return blocks_that_hold(0, degree, kDraws);
   }
 };
 
