@@ -1,12 +1,16 @@
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <iterator>
 #include <map>
 #include <mutex>
 #include <new>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -49,7 +53,8 @@ namespace {
 /// between.
 ///
 /// VELUM_CUDA_CACHE_MIB says how much is kept of a device, 512 without it; with 0 every block goes
-/// through cudaMalloc and cudaFree, so that compute-sanitizer sees what it is used for.
+/// through cudaMalloc and cudaFree, so that compute-sanitizer sees what it is used for. Where it is
+/// no such number, nothing is allocated.
 class CachedMemory {
  public:
   static CachedMemory& of(int device) {
@@ -60,7 +65,7 @@ class CachedMemory {
     return (*caches)[device];
   }
 
-  /// The device is the current one, as below. @throws CudaError.
+  /// The device is the current one, as below. @throws CudaError, std::invalid_argument.
   void* allocate(std::size_t bytes) {
     const std::size_t size = limit() == 0 ? bytes : round_up(bytes);
     const std::lock_guard lock(mutex_);
@@ -106,12 +111,25 @@ class CachedMemory {
   }
 
  private:
+  /// Read once, before the first block; `free` finds it read.
+  /// @throws std::invalid_argument, each time, if the variable is not a number of the range.
   static std::size_t limit() {
     static const std::size_t bytes = [] {
       const char* const text = std::getenv("VELUM_CUDA_CACHE_MIB");
-      return (text == nullptr ? std::size_t{512} : std::strtoull(text, nullptr, 10)) << 20;
+      return (text == nullptr ? std::size_t{512} : mebibytes(text)) << 20;
     }();
     return bytes;
+  }
+  static std::size_t mebibytes(std::string_view text) {
+    constexpr std::size_t kMost = std::size_t{1} << 30;  // a PiB: in bytes far from 2^64
+    std::size_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || value > kMost) {
+      throw std::invalid_argument("VELUM_CUDA_CACHE_MIB = \"" + std::string(text) +
+                                  "\", expected a whole number of MiB in [0, " +
+                                  std::to_string(kMost) + "]; unset it for 512");
+    }
+    return value;
   }
   /// At most an eighth more, and a multiple of 512, so that blocks of nearly one size serve each
   /// other.

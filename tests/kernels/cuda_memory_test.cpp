@@ -1,9 +1,14 @@
 // The device memory that Buffers leave, for Buffers to come: when a block may be used again.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <set>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "support/every_backend.h"
@@ -64,6 +69,38 @@ TEST_F(CudaMemory, OfBuffersInUseIsNeverShared) {
     const std::vector<std::int64_t> values =
         to_host(Span<const std::int64_t>(buffer.data(), buffer.size()), stream);
     EXPECT_EQ(values, std::vector<std::int64_t>(values.size(), values.front()));
+  }
+}
+
+/// Allocates where VELUM_CUDA_CACHE_MIB has this value, twice, and ends the process.
+[[noreturn]] void allocate_with(const char* mebibytes) {
+  setenv("VELUM_CUDA_CACHE_MIB", mebibytes, 1);
+  int refused = 0;
+  for (int i = 0; i < 2; ++i) {
+    try {
+      const Buffer<char> buffer(kMebibyte, make_stream(Backend::kCuda));
+    } catch (const std::invalid_argument& error) {
+      static_cast<void>(std::fputs(error.what(), stderr));
+      ++refused;
+    }
+  }
+  std::_Exit(refused);
+}
+
+// In processes of their own: the variable is read once.
+TEST_F(CudaMemory, ALimitThatIsNoNumberOfTheRangeIsRefusedAtEachAllocation) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  for (const std::string value : {"", "-1", "+8", " 8", "8 MiB", "0x8", "1e3", "none", "1073741825",
+                                  "18446744073709551616"}) {
+    const std::string message = "VELUM_CUDA_CACHE_MIB = \"" + value +
+                                "\", expected a whole number of MiB in [0, 1073741824]; unset it "
+                                "for 512";
+    EXPECT_EXIT(allocate_with(value.c_str()), ::testing::ExitedWithCode(2),
+                ::testing::HasSubstr(message))
+        << value;
+  }
+  for (const char* const value : {"0", "8", "007", "1073741824"}) {
+    EXPECT_EXIT(allocate_with(value), ::testing::ExitedWithCode(0), "") << value;
   }
 }
 
