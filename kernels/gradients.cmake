@@ -35,6 +35,7 @@ if(VELUM_WITH_CUDA)
     src/gradients/linear_squared_norms_cuda.cu
     src/gradients/partial_sums_cuda.cu
     src/gradients/per_sample_norms_cuda.cu
+    src/gradients/sample_sort_cuda.cu
     src/gradients/segment_sort_cuda.cu
     src/gradients/segment_sums_cuda.cu)
 endif()

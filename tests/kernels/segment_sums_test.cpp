@@ -152,6 +152,54 @@ TEST_P(SegmentSumsOnEveryBackend, ManyRowsAreSummedAsFew) {
   expect_norms_within_bounds(lookups, stream_);
 }
 
+/// The same rows under the numbers of a larger batch, whose other samples have none: what is
+/// sorted, and how, depends on the size of the batch, and no bit of a norm on how.
+template <typename T>
+void expect_the_bits_of_a_larger_batch(const ReferenceLookups<T>& lookups, std::int64_t batch,
+                                       const Stream& stream) {
+  ReferenceLookups<T> larger = lookups;
+  larger.batch = batch;
+  std::vector<double> norms = squared_norms_of(lookups, stream);
+  norms.resize(static_cast<std::size_t>(batch), 0.0);
+  EXPECT_EQ(squared_norms_of(larger, stream), norms);
+}
+
+TEST_P(SegmentSumsOnEveryBackend, ANormDoesNotDependOnOtherSamples) {
+  expect_the_bits_of_a_larger_batch(random_lookups<float>({20'011, 1, 7, 300, 11}, 0, 3), 21,
+                                    stream_);
+  // One long sample and short ones, some of them without rows.
+  ReferenceLookups<float> lookups = random_lookups<float>({6000, 3, 5, 4000, 7}, 0, 4);
+  for (std::size_t r = 0; r < lookups.samples.size(); ++r) {
+    if (r % 11 != 0) lookups.samples[r] = 3;
+    if (lookups.samples[r] == 1) lookups.samples[r] = 2;
+  }
+  expect_norms_within_bounds(lookups, stream_);
+  expect_the_bits_of_a_larger_batch(lookups, 9, stream_);
+}
+
+/// As a network sees them that takes the steps of all samples together.
+TEST_P(SegmentSumsOnEveryBackend, TheOrderOfSamplesChangesNothing) {
+  constexpr std::int64_t kBatch = 6;
+  constexpr std::int64_t kSteps = 70;
+  const ReferenceLookups<float> by_sample = [] {
+    ReferenceLookups<float> lookups =
+        random_lookups<float>({kBatch * kSteps, 5, kBatch, 9, 4}, 0, 8);
+    for (std::int64_t r = 0; r < kBatch * kSteps; ++r) {
+      lookups.samples[static_cast<std::size_t>(r)] = r / kSteps;
+    }
+    return lookups;
+  }();
+  ReferenceLookups<float> by_step = by_sample;
+  for (std::int64_t r = 0; r < kBatch * kSteps; ++r) {
+    const std::int64_t from = r % kBatch * kSteps + r / kBatch;
+    by_step.samples[static_cast<std::size_t>(r)] = r % kBatch;
+    by_step.indices[static_cast<std::size_t>(r)] =
+        by_sample.indices[static_cast<std::size_t>(from)];
+    for (std::int64_t c = 0; c < 5; ++c) by_step.grads.at({r, c}) = by_sample.grads.at({from, c});
+  }
+  EXPECT_EQ(squared_norms_of(by_step, stream_), squared_norms_of(by_sample, stream_));
+}
+
 template <typename T>
 void expect_sum_within_bounds(const ReferenceLookups<T>& lookups,
                               const std::vector<double>& factors, const Stream& stream) {

@@ -28,13 +28,19 @@ struct NormKeys {
   VELUM_HOST_DEVICE std::uint64_t unknown_sample() const { return segments_end() + 1; }
   VELUM_HOST_DEVICE std::uint64_t largest() const { return unknown_sample(); }
 
+  /// The index of a row, or the one more; the row's key is its sample's first and this, unless the
+  /// row is padding or of no sample.
+  VELUM_HOST_DEVICE std::uint64_t index_of(std::int64_t row) const {
+    const std::int64_t index = indices[row];
+    return static_cast<std::uint64_t>(index < 0 || index >= table_rows ? table_rows : index);
+  }
+  VELUM_HOST_DEVICE bool is_padding(std::int64_t row) const {
+    return padding_index >= 0 && padding_index < table_rows && indices[row] == padding_index;
+  }
   VELUM_HOST_DEVICE std::uint64_t operator()(std::int64_t row) const {
     const std::int64_t sample = samples[row];
     if (sample < 0 || sample >= batch) return unknown_sample();
-    const std::int64_t index = indices[row];
-    if (index < 0 || index >= table_rows) return unknown_index_of(sample);
-    if (index == padding_index) return segments_end();
-    return first_of(sample) + static_cast<std::uint64_t>(index);
+    return is_padding(row) ? segments_end() : first_of(sample) + index_of(row);
   }
 };
 

@@ -4,6 +4,7 @@
 // alone, however often an index occurs, and nothing is added by atomics.
 #include <cmath>
 #include <cub/block/block_reduce.cuh>
+#include <type_traits>
 
 #include "cuda/for_each_index.cuh"
 #include "gradients/product_body.h"
@@ -19,14 +20,15 @@ struct SegmentConfig {
   /// Columns per lane, 32 apart: a warp reads four whole lines of a row of floats.
   static constexpr int kColsPerLane = 4;
   static constexpr int kCols = 32 * kColsPerLane;
-  static constexpr int kThreads = 256;
+  /// Two warps: 8192 rows of 256 columns are 128 blocks, about one for each of 132 SMs.
+  static constexpr int kThreads = 64;
   static constexpr int kWarps = kThreads / 32;
   /// At most 128 registers, so that none of the kUnroll x kColsPerLane values is spilled.
-  static constexpr int kMinBlocks = 2;
+  static constexpr int kMinBlocks = 8;
   /// Rows whose loads are in flight at once.
   static constexpr int kUnroll = 4;
-  /// Eight resident blocks on each of 132 SMs, in 16 waves; chunks beyond come by grid stride.
-  static constexpr std::int64_t kMaxBlocks = 132 * 8 * 16;
+  /// 32 resident blocks on each of 132 SMs, in 16 waves; chunks beyond come by grid stride.
+  static constexpr std::int64_t kMaxBlocks = 132 * 32 * 16;
 };
 
 /// Everything behind the sort.
@@ -316,6 +318,21 @@ SegmentMemory carve(Carver& carver, std::int64_t count, std::int64_t width,
   return memory;
 }
 
+template <typename Keys>
+void sort_rows(const SegmentMemory& memory, const Keys& keys, const Stream& stream) {
+  const std::int64_t count = memory.sorted.count;
+  if constexpr (std::is_same_v<Keys, NormKeys>) {
+    if (sorts_by_sample(count, keys.batch, keys.table_rows)) {
+      sort_rows_by_sample_cuda(keys, count, memory.keys, memory.sorted_keys, memory.sorted_rows,
+                               stream);
+      return;
+    }
+  }
+  cuda::for_each_index(count, MakeKeysBody<Keys>{keys, memory.keys, memory.rows}, stream);
+  sort_rows_cuda(memory.keys, memory.sorted_keys, memory.rows, memory.sorted_rows, count,
+                 keys.largest(), memory.temporary, memory.temporary_bytes, stream);
+}
+
 template <typename T, typename Keys, typename Weights, typename Finish>
 void sum_segments(SegmentMemory& memory, MatrixView<const T> grads, const Keys& keys,
                   const Weights& weights, const Finish& finish, const Stream& stream) {
@@ -323,9 +340,7 @@ void sum_segments(SegmentMemory& memory, MatrixView<const T> grads, const Keys& 
   SortedRows& sorted = memory.sorted;
   sorted.segments_end = keys.segments_end();
   if (sorted.count == 0) return;
-  cuda::for_each_index(sorted.count, MakeKeysBody<Keys>{keys, memory.keys, memory.rows}, stream);
-  sort_rows_cuda(memory.keys, memory.sorted_keys, memory.rows, memory.sorted_rows, sorted.count,
-                 keys.largest(), memory.temporary, memory.temporary_bytes, stream);
+  sort_rows(memory, keys, stream);
   const std::int64_t items = sorted.chunks() * sorted.tiles();
   if (items == 0) return;
   const cuda::LaunchConfig config{
