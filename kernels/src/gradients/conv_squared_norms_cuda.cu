@@ -470,7 +470,7 @@ __global__ void __launch_bounds__(SmallGradientConfig::kThreads)
         const int origin = origins[position];
 #pragma unroll
         for (int f = 0; f < Config::kFeatures; ++f) {
-          const Pair& pair = at_bytes(mine, origin + offsets[f]);
+          const Pair pair = at_bytes(mine, origin + offsets[f]);
 #pragma unroll
           for (int o = 0; o < kOutputs; ++o) {
             sums.run[o][f] = fma(factors[o], pair.values[o], sums.run[o][f]);
