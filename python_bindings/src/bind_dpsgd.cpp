@@ -120,7 +120,7 @@ void bind_explanation(py::module_& module) {
           "\"sample backward\".")
       .def_readonly("flops", &UseExplanation::flops,
                     "Operations of norms and weighted sum, of the whole batch.")
-      .def_readonly("bytes", &UseExplanation::bytes, "Read and written for them.")
+      .def_readonly("bytes_moved", &UseExplanation::bytes, "Read and written for them.")
       .def_readonly("seconds", &UseExplanation::seconds,
                     "Predicted; None for a backward of unknown cost.")
       .def_property_readonly(

@@ -62,7 +62,7 @@ def explanation_html(explanation: Explanation) -> str:
             row.shape,
             row.method,
             f"{row.flops * 1e-9:.3f}",
-            f"{row.bytes * 1e-6:.2f}",
+            f"{row.bytes_moved * 1e-6:.2f}",
             "unknown" if row.seconds is None else f"{row.seconds * 1e3:.3f}",
         )
         for row in explanation

@@ -103,9 +103,9 @@ class Explanation(Sequence[UseExplanation]):
         return sum(row.flops for row in self.rows)
 
     @property
-    def bytes(self) -> float:
+    def bytes_moved(self) -> float:
         """Read and written, of all rows."""
-        return sum(row.bytes for row in self.rows)
+        return sum(row.bytes_moved for row in self.rows)
 
     @property
     def seconds(self) -> float:

@@ -32,7 +32,7 @@ def test_it_has_a_row_for_every_parameter():
     assert found[0].method == "segments" and found[1].shape == "5 steps, 6 -> 6"
     assert set(found[1].seconds_by_method) == {"kept", "tiles", "gram"}
     assert found.flops == sum(row.flops for row in found) > 0
-    assert found.bytes == sum(row.bytes for row in found) > 0
+    assert found.bytes_moved == sum(row.bytes_moved for row in found) > 0
     assert found.seconds == pytest.approx(sum(row.seconds for row in found))
     assert found[1:3] == found.rows[1:3] and found[-1] is found.rows[4]
     assert all(p.grad is None for p in parameters)

@@ -29,7 +29,7 @@ class UseExplanation:
     def __repr__(self) -> str:
         ...
     @property
-    def bytes(self) -> float:
+    def bytes_moved(self) -> float:
         """
         Read and written for them.
         """
