@@ -21,6 +21,7 @@ velum_add_library(dpsgd
     src/privacy_engine.cpp
     src/reduced_loss.cpp
     src/tape/embedding_gradient.cpp
+    src/tape/frugal_backward.cpp
     src/tape/graph.cpp
     src/tape/linear_gradient.cpp
     src/tape/lstm_layer.cpp

@@ -221,12 +221,12 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
     const bool all_finite = finite.all().item<bool>();
     const at::Tensor excluded =
         groups ? groups->to_samples(finite.logical_not()) : finite.logical_not();
-    // Large sums last: by then most of what the gradients are computed from is free.
-    std::vector<std::size_t> by_size(group.parameters.begin(), group.parameters.end());
-    std::stable_sort(by_size.begin(), by_size.end(), [this](std::size_t a, std::size_t b) {
-      return parameters[a].numel() < parameters[b].numel();
-    });
-    for (const std::size_t i : by_size) {
+    std::vector<std::int64_t> taken;
+    for (const std::size_t i : group.parameters) {
+      const auto bytes = parameters[i].numel() * static_cast<std::int64_t>(elementSize(type));
+      taken.push_back(spare[i].defined() ? 0 : bytes);
+    }
+    for (const std::size_t i : gradients.in_order_of_release(group.parameters, taken)) {
       detail::ParameterGradient& gradient = gradients.parameter(i);
       if (!all_finite) gradient.exclude(excluded);
       batch_sums[i] = gradient.weighted_sum(factors, std::exchange(spare[i], {}));

@@ -440,6 +440,42 @@ TEST(Streaming, GivesTheGradientsOfSingleSamplesAtEveryUseOfAPlan) {
   EXPECT_GE(used_up, 2);  // else every one of seven was checked by chance: 1 in 10^10
 }
 
+/// Attention, and a softmax and a relu whose incoming gradient is another layer's, too.
+struct Attention : torch::nn::Module {
+  torch::nn::Linear queries = register_module("queries", torch::nn::Linear(8, 6)),
+                    keys = register_module("keys", torch::nn::Linear(8, 6)),
+                    values = register_module("values", torch::nn::Linear(8, 6)),
+                    shares = register_module("shares", torch::nn::Linear(8, 6)),
+                    others = register_module("others", torch::nn::Linear(8, 6)),
+                    more = register_module("more", torch::nn::Linear(8, 6));
+
+  at::Tensor losses(const at::Tensor& x) {
+    const at::Tensor scores = queries(x).bmm(keys(x).transpose(1, 2));
+    const at::Tensor attended = scores.softmax(2).bmm(values(x));
+    const at::Tensor sum = shares(x).softmax(1) + others(x).relu() + more(x);
+    return (attended * sum).square().sum({1, 2});
+  }
+};
+
+TEST(Streaming, UsesUpAttentionToTheBitAsTorchGoesBackThroughIt) {
+  torch::manual_seed(6);
+  Attention model;
+  const std::vector<at::Tensor> parameters = model.parameters();
+  Tape tape(parameters, /*allow_slow_rules=*/false);
+  const at::Tensor factors = torch::rand({4}, torch::kFloat64);
+  for (int step = 0; step < 8; ++step) {
+    const at::Tensor x = torch::randn({4, 5, 8});
+    BatchGradients used_up = tape.differentiate(model.losses(x), /*release=*/true);
+    BatchGradients kept = tape.differentiate(model.losses(x), /*release=*/false);
+    EXPECT_TRUE(torch::equal(used_up.squared_norms(), kept.squared_norms())) << "step " << step;
+    for (std::size_t p = 0; p < parameters.size(); ++p) {
+      EXPECT_TRUE(torch::equal(used_up.parameter(p).weighted_sum(SampleFactors(factors), {}),
+                               kept.parameter(p).weighted_sum(SampleFactors(factors), {})))
+          << "step " << step << ", parameter " << p;
+    }
+  }
+}
+
 TEST(Streaming, KeepsTheGraphUnlessItMayBeUsedUp) {
   Recurrent model;
   Tape tape(model.parameters(), /*allow_slow_rules=*/false);

@@ -71,6 +71,8 @@ class ConvWeightGradients {
   const at::Tensor& bias_gradients() const { return bias_gradients_; }
   /// [end - begin, *weight_sizes], only by kMaterialise.
   at::Tensor kept(std::int64_t begin, std::int64_t end) const;
+  /// What this keeps alive; some may be undefined.
+  std::vector<at::Tensor> held() const { return {rows_, input_, grad_output_}; }
   /// As `weighted_conv_weight_gradient`.
   at::Tensor weighted_sum(const at::Tensor& factors) const;
 

@@ -451,4 +451,26 @@ void LinearGradient::settle(bool alone) {
   if (alone) squared_norms();
 }
 
+bool LinearGradient::settling_frees(bool passing) const {
+  if (squared_norms_.defined() || method() != GradientMethod::kKept) return true;
+  // A gradient that flows past the use, too, as along a residual connection, stays for now.
+  std::int64_t freed = 0;
+  for (const Use& use : uses_) {
+    for (const at::Tensor* rows : {&use.input->rows, &use.grad->rows}) {
+      const bool let_go = passing ? rows == &use.input->rows : rows->storage().use_count() == 1;
+      if (let_go) freed += static_cast<std::int64_t>(rows->nbytes());
+    }
+  }
+  return bytes_of(static_cast<double>(batch() * numel()), options()) <= freed;
+}
+
+std::vector<at::Tensor> LinearGradient::held() const {
+  std::vector<at::Tensor> tensors{kept_};
+  for (const Use& use : uses_) {
+    tensors.push_back(use.input->rows);
+    tensors.push_back(use.grad->rows);
+  }
+  return tensors;
+}
+
 }  // namespace velum::dpsgd::detail

@@ -383,6 +383,12 @@ void ConvGradient::settle(bool alone) {
   grad_.reset();
 }
 
+std::vector<at::Tensor> ConvGradient::held() const {
+  std::vector<at::Tensor> tensors = gradients_.held();
+  tensors.insert(tensors.end(), {input_, grad_});
+  return tensors;
+}
+
 at::Tensor ConvGradient::squared_magnitudes() {
   if (squared_magnitudes_.defined()) return squared_magnitudes_;
   // Each input element meets at most every kernel position, so the unfolded input's norm is at most

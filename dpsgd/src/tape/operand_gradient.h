@@ -89,6 +89,11 @@ class OperandGradient {
   /// No `rounding_scale` will be asked for: frees what that alone needs. `alone`: the squared norms
   /// of this very gradient will be asked for, and may be taken now.
   virtual void settle(bool /*alone*/) {}
+  /// Whether `settle(true)` frees at least what it takes. `passing`: what flows into the use and
+  /// what its node has saved are still the pass's, which is about to let go of the latter.
+  virtual bool settling_frees(bool /*passing*/) const { return true; }
+  /// The tensors that this keeps alive, of those that may be large; some may be undefined.
+  virtual std::vector<at::Tensor> held() const = 0;
   /// [batch, *sizes] where the gradients are at hand, else undefined.
   virtual at::Tensor at_hand() const { return {}; }
 
@@ -159,6 +164,8 @@ class LinearGradient final : public OperandGradient {
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
   void settle(bool alone) override;
+  bool settling_frees(bool passing) const override;
+  std::vector<at::Tensor> held() const override;
   GradientMethod method() const override;
   std::vector<GradientMethod> methods() const override;
   GradientCost cost_of(GradientMethod method) const override;
@@ -202,6 +209,7 @@ class MaterialisedGradient final : public OperandGradient {
   double rounding_scale(std::int64_t sample) const override { return rounding_scale_(sample); }
   void settle(bool /*alone*/) override { rounding_scale_ = nullptr; }
   at::Tensor at_hand() const override { return per_sample_; }
+  std::vector<at::Tensor> held() const override { return {per_sample_}; }
 
   /// The sum of gradients that are at hand, all of the same sizes and type; adds them up now.
   static std::shared_ptr<MaterialisedGradient> sum_of(
@@ -223,6 +231,7 @@ class RowGradient final : public OperandGradient {
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
   at::Tensor at_hand() const override;
+  std::vector<at::Tensor> held() const override { return {grad_->rows}; }
   bool summed_before_rounding() const override { return true; }
 
  private:
@@ -256,6 +265,9 @@ class EmbeddingGradient final : public OperandGradient {
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
+  std::vector<at::Tensor> held() const override {
+    return {rows_.indices, rows_.samples, rows_.grads};
+  }
   GradientMethod method() const override { return GradientMethod::kSegments; }
   GradientCost cost_of(GradientMethod method) const override;
   std::string shape() const override;
@@ -290,6 +302,7 @@ class SharedLookupGradient final : public OperandGradient {
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
   void settle(bool /*alone*/) override { rounding_scale_ = nullptr; }
+  std::vector<at::Tensor> held() const override { return {rows_}; }
 
  private:
   at::Tensor indices_;  // [rows that occur], each once
@@ -317,6 +330,7 @@ class ConvGradient final : public OperandGradient {
   void exclude(const at::Tensor& /*excluded*/) override {}  // a factor of 0 selects
   double rounding_scale(std::int64_t sample) const override;
   void settle(bool alone) override;
+  std::vector<at::Tensor> held() const override;
   GradientMethod method() const override;
   std::vector<GradientMethod> methods() const override;
   GradientCost cost_of(GradientMethod method) const override;
@@ -355,6 +369,7 @@ class NodeGradient final : public OperandGradient {
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out) override;
   void exclude(const at::Tensor& excluded) override;
   double rounding_scale(std::int64_t sample) const override;
+  std::vector<at::Tensor> held() const override { return grads_; }
   GradientMethod method() const override { return GradientMethod::kSampleBackward; }
   GradientCost cost_of(GradientMethod /*method*/) const override { return {}; }
 

@@ -4,7 +4,10 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
+#include <set>
+#include <tuple>
 
 #include "tape/arithmetic.h"
 #include "tape/tape.h"
@@ -268,6 +271,15 @@ void ParameterGradient::release() {
   kept_.reset();
 }
 
+std::vector<at::Tensor> ParameterGradient::held() const {
+  std::vector<at::Tensor> tensors{kept_};
+  for (const Use& use : uses_) {
+    const std::vector<at::Tensor> of_use = use.operand->held();
+    tensors.insert(tensors.end(), of_use.begin(), of_use.end());
+  }
+  return tensors;
+}
+
 at::ScalarType ParameterGradient::summed_type() const {
   at::ScalarType type = math_type(parameter_.scalar_type());
   for (const Use& use : uses_) {
@@ -339,6 +351,64 @@ at::Tensor BatchGradients::exact_squared_norms() {
     if (norms.exact.defined()) sum = plus(sum, norms.exact);
   }
   return sum.defined() ? sum : at::zeros({batch_}, at::TensorOptions(at::kDouble));
+}
+
+std::vector<std::size_t> BatchGradients::in_order_of_release(
+    const std::vector<std::size_t>& parameters, const std::vector<std::int64_t>& taken) const {
+  // Memory that only these gradients hold, and which of them do.
+  struct Memory {
+    std::int64_t bytes = 0;
+    std::size_t references = 0;
+    std::set<const c10::TensorImpl*> tensors;
+    std::set<std::size_t> holders;  // indices into `parameters`
+  };
+  std::map<const c10::StorageImpl*, Memory> memories;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    for (const at::Tensor& tensor : parameters_[parameters[i]].held()) {
+      if (!tensor.defined() || !tensor.has_storage()) continue;
+      Memory& memory = memories[tensor.storage().unsafeGetStorageImpl()];
+      memory.bytes = static_cast<std::int64_t>(tensor.storage().nbytes());
+      memory.references = tensor.storage().use_count();
+      memory.tensors.insert(tensor.unsafeGetTensorImpl());
+      memory.holders.insert(i);
+    }
+  }
+  std::erase_if(memories, [](const auto& entry) {
+    return entry.second.references != entry.second.tensors.size();
+  });
+
+  // Johnson's rule ("Optimal two- and three-stage production schedules", 1954): first what frees
+  // more than it takes, by what it takes; then the others, what frees most first. A memory is freed
+  // by the last of its holders.
+  std::vector<std::int64_t> freed(parameters.size(), 0);
+  std::vector<std::vector<Memory*>> shared(parameters.size());
+  for (auto& entry : memories) {
+    Memory& memory = entry.second;
+    if (memory.holders.size() == 1) freed[*memory.holders.begin()] += memory.bytes;
+    for (const std::size_t i : memory.holders) shared[i].push_back(&memory);
+  }
+  using Rank = std::tuple<bool, std::int64_t, std::int64_t, std::size_t>;
+  const auto rank = [&](std::size_t i) -> Rank {
+    if (freed[i] > taken[i]) return {false, taken[i], 0, i};
+    return {true, -freed[i], taken[i], i};
+  };
+  std::set<Rank> left;
+  for (std::size_t i = 0; i < parameters.size(); ++i) left.insert(rank(i));
+  std::vector<std::size_t> order;
+  while (!left.empty()) {
+    const std::size_t next = std::get<3>(*left.begin());
+    left.erase(left.begin());
+    order.push_back(parameters[next]);
+    for (Memory* const memory : shared[next]) {
+      memory->holders.erase(next);
+      if (memory->holders.size() != 1) continue;
+      const std::size_t last = *memory->holders.begin();
+      left.erase(rank(last));
+      freed[last] += memory->bytes;
+      left.insert(rank(last));
+    }
+  }
+  return order;
 }
 
 at::ScalarType BatchGradients::summed_type() const {

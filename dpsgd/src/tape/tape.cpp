@@ -28,6 +28,7 @@
 #include <utility>
 
 #include "tape/arithmetic.h"
+#include "tape/frugal_backward.h"
 #include "tape/node_arguments.h"
 #include "tape/saved_variables.h"
 
@@ -766,6 +767,13 @@ class IncomingObserver {
   const torch::autograd::FunctionPostHook* after_ = nullptr;
 };
 
+/// The edges of a node that something flows on to in the pass that executes it.
+std::vector<bool> wanted_from(const AutogradNode& node) {
+  std::vector<bool> wanted(node.num_outputs());
+  for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = node.task_should_compute_output(i);
+  return wanted;
+}
+
 }  // namespace
 
 namespace {
@@ -882,11 +890,7 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
       observers.push_back(IncomingObserver::replacing(
           function, [&see, n, node = function.get()](const variable_list& grads) {
             NodeUse use = see(n, grads);
-            std::vector<bool> wanted(node->num_outputs());
-            for (std::size_t i = 0; i < wanted.size(); ++i) {
-              wanted[i] = node->task_should_compute_output(i);
-            }
-            return input_gradients(use, wanted);
+            return input_gradients(use, wanted_from(*node));
           }));
       continue;
     }
@@ -894,6 +898,14 @@ void Tape::observe(const Graph& graph, const Plan& plan, const at::Tensor& losse
     for (std::uint32_t nr = 0; nr < plan.nodes[n].incoming.size(); ++nr) {
       outputs.emplace_back(function, nr);
     }
+  }
+  for (std::size_t index = 0; options.release && index < graph.nodes().size(); ++index) {
+    const GraphNode& node = graph.nodes()[index];
+    if (is_use[index] || !above_use[index] || !has_frugal_backward(node)) continue;
+    observers.push_back(
+        IncomingObserver::replacing(node.function, [&node](const variable_list& grads) {
+          return frugal_backward(node, grads, wanted_from(*node.function));
+        }));
   }
   SavedHookReader reader;
   read_saved(graph, plan, reader);
@@ -983,17 +995,29 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
     }
   }
   std::vector<NodeGradients> found(plan.nodes.size());
+  NodeGradients waiting;
   observe(*graph, plan, losses, at::ones_like(losses),
           {.release = release, .own_input_gradients = true}, [&](std::size_t n, NodeUse& use) {
             require_fit(n, use.grads);
             if (signs.defined()) check_node(n, use.grads);
+            std::erase_if(waiting, [](const std::shared_ptr<OperandGradient>& gradient) {
+              const bool frees = gradient->settling_frees(/*passing=*/false);
+              if (frees) gradient->settle(/*alone=*/true);
+              return frees;
+            });
             assemble_node(*graph, plan, n, use, found);
             for (std::size_t i = 0; i < found[n].size(); ++i) {
               const auto& paths = plan.nodes[n].operands[i].paths;
-              found[n][i]->settle(/*alone=*/paths.size() == 1 &&
-                                  uses_of[static_cast<std::size_t>(paths.front()->leaf())] == 1);
+              const bool alone = paths.size() == 1 &&
+                                 uses_of[static_cast<std::size_t>(paths.front()->leaf())] == 1;
+              if (alone && release && !found[n][i]->settling_frees(/*passing=*/true)) {
+                waiting.push_back(found[n][i]);
+              } else {
+                found[n][i]->settle(alone);
+              }
             }
           });
+  for (const std::shared_ptr<OperandGradient>& gradient : waiting) gradient->settle(/*alone=*/true);
   return gather(graph, plan, std::move(found), batch);
 }
 

@@ -47,6 +47,8 @@ class ParameterGradient {
   void exclude(const at::Tensor& excluded);
   /// Frees what the per-sample gradients take. Nothing else may be asked afterwards.
   void release();
+  /// The tensors that this keeps alive, of those that may be large; some may be undefined.
+  std::vector<at::Tensor> held() const;
   bool used() const { return !uses_.empty(); }
   /// Those that are computed together are one.
   const std::vector<Use>& uses() const { return uses_; }
@@ -94,6 +96,11 @@ class BatchGradients {
   at::Tensor exact_squared_norms();
   /// The coarsest of all parameters' `summed_type`. Not after `ParameterGradient::release`.
   at::ScalarType summed_type() const;
+  /// The same parameters in the order in which taking their weighted sums, and releasing each one's
+  /// gradients after its own, needs the least memory at any time.
+  /// @param taken  bytes that the weighted sum of each of them takes, in the order of `parameters`.
+  std::vector<std::size_t> in_order_of_release(const std::vector<std::size_t>& parameters,
+                                               const std::vector<std::int64_t>& taken) const;
   ParameterGradient& parameter(std::size_t index) { return parameters_[index]; }
   std::size_t size() const { return parameters_.size(); }
   void exclude(const at::Tensor& excluded);
