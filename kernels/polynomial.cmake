@@ -46,7 +46,10 @@ target_sources(velum_kernels
     src/polynomial/ntt_cpu.cpp
     src/polynomial/ntt_tables.cpp)
 if(VELUM_WITH_CUDA)
-  target_sources(velum_kernels PRIVATE src/polynomial/ntt_cuda.cu)
+  target_sources(velum_kernels PRIVATE
+    src/polynomial/ntt_forward_cuda.cu
+    src/polynomial/ntt_forward_wide_cuda.cu
+    src/polynomial/ntt_inverse_cuda.cu)
 endif()
 # All passes are unrolled into registers.
 set_source_files_properties(src/polynomial/ntt_cpu.cpp

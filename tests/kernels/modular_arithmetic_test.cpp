@@ -190,6 +190,63 @@ TYPED_TEST(ModularArithmetic, ButterfliesOnTheirWholeRange) {
   }
 }
 
+/// Calls `body(std::integral_constant<int, bound>())` for every bound that a word holds.
+template <typename Word, int kBound = 1, typename Body>
+void for_each_bound(const Body& body) {
+  body(std::integral_constant<int, kBound>());
+  if constexpr (kBound < LazyRange<Word>::kMost) for_each_bound<Word, kBound + 1>(body);
+}
+
+/// The butterflies that reduce only where they must, on x in [0, x_bound q) and y.
+template <int kBound, typename Word>
+void check_forward_within(Word a, Word b, ShoupFactor<Word> w, Word q) {
+  const Word bc = remainder_of<Word>(UInt128{b} * w.value, q);
+  const int after = LazyRange<Word>::after_forward(kBound);
+  Word x = a, y = b;
+  forward_butterfly_within<kBound>(x, y, w, ButterflyModulus<Word>::of(q));
+  ASSERT_LT(x, UInt128{q} * after);
+  ASSERT_LT(y, UInt128{q} * after);
+  ASSERT_EQ(x % q, remainder_of<Word>(UInt128{a} + bc, q)) << +kBound;
+  ASSERT_EQ(y % q, remainder_of<Word>(UInt128{a} + q - bc, q)) << +kBound;
+}
+template <typename Word>
+void check_inverse_within(Word a, Word b, ShoupFactor<Word> w, Word q, int x_bound, int y_bound) {
+  Word x = a, y = b;
+  inverse_butterfly_within(x, y, w, ButterflyModulus<Word>::of(q), x_bound, y_bound);
+  const UInt128 difference = UInt128{a} + UInt128{q} * y_bound - b;
+  LazyRange<Word>::after_inverse(x_bound, y_bound);
+  ASSERT_LT(x, UInt128{q} * x_bound);
+  ASSERT_LT(y, UInt128{q} * y_bound);
+  ASSERT_EQ(x % q, remainder_of<Word>(UInt128{a} + b, q));
+  ASSERT_EQ(y % q, remainder_of<Word>(difference % q * w.value, q));
+}
+
+TYPED_TEST(ModularArithmetic, ButterfliesWithinBoundsOnTheirWholeRange) {
+  using Word = TypeParam;
+  constexpr int kMost = LazyRange<Word>::kMost;
+  for (Word q = 5; q < 14; q += 2) {
+    for (Word c = 0; c < q; ++c) {
+      const ShoupFactor<Word> w = shoup_factor(c, q);
+      for_each_bound<Word>([&](auto bound) {
+        for (Word a = 0; a < bound * q; ++a) {
+          for (Word b = 0; b < kMost * q; ++b) {
+            ASSERT_NO_FATAL_FAILURE(check_forward_within<bound>(a, b, w, q));
+          }
+        }
+      });
+      for (int x_bound = 1; x_bound < kMost; ++x_bound) {
+        for (int y_bound = 1; x_bound + y_bound <= kMost; ++y_bound) {
+          for (Word a = 0; a < static_cast<Word>(x_bound) * q; ++a) {
+            for (Word b = 0; b < static_cast<Word>(y_bound) * q; ++b) {
+              ASSERT_NO_FATAL_FAILURE(check_inverse_within(a, b, w, q, x_bound, y_bound));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // ---- The ends of the ranges, and random values, of large moduli ----
 
 TYPED_TEST(ModularArithmetic, ResiduesOfLargeModuli) {
@@ -292,6 +349,49 @@ TYPED_TEST(ModularArithmetic, ButterfliesAtTheEndsOfTheirRange) {
           ASSERT_EQ(y % q, remainder_of<Word>((UInt128{u} + 2 * UInt128{q} - v) * c, q));
         }
       }
+    }
+  }
+}
+
+TYPED_TEST(ModularArithmetic, ButterfliesWithinBoundsAtTheEndsOfTheirRange) {
+  using Word = TypeParam;
+  constexpr int kMost = LazyRange<Word>::kMost;
+  std::mt19937_64 random(6);
+  for (const Word q : large_moduli<Word>()) {
+    const auto below = [&](int bound) { return values_below<Word>(UInt128{q} * bound, random, 2); };
+    for (const Word c : values_below<Word>(q, random, 2)) {
+      const ShoupFactor<Word> w = shoup_factor(c, q);
+      for_each_bound<Word>([&](auto bound) {
+        for (const Word a : below(bound)) {
+          for (const Word b :
+               values_below<Word>(UInt128{1} << WordTraits<Word>::kBits, random, 2)) {
+            ASSERT_NO_FATAL_FAILURE(check_forward_within<bound>(a, b, w, q));
+          }
+        }
+      });
+      for (int x_bound = 1; x_bound < kMost; ++x_bound) {
+        for (int y_bound = 1; x_bound + y_bound <= kMost; ++y_bound) {
+          for (const Word a : below(x_bound)) {
+            for (const Word b : below(y_bound)) {
+              ASSERT_NO_FATAL_FAILURE(check_inverse_within(a, b, w, q, x_bound, y_bound));
+            }
+          }
+        }
+      }
+      const LastStage<Word> last{w, shoup_factor(static_cast<Word>(q - 1), q)};
+      for (const Word a : below(kMost / 2)) {
+        for (const Word b : below(kMost / 2)) {
+          Word x = a, y = b;
+          last_butterfly(x, y, last, q, kMost / 2);
+          ASSERT_EQ(x, remainder_of<Word>((UInt128{a} + b) % q * c, q));
+          ASSERT_EQ(y, remainder_of<Word>((UInt128{b} + q - a % q) % q, q));
+        }
+      }
+    }
+    for (const Word a : below(kMost)) {
+      const Word narrowed = ButterflyModulus<Word>::of(q).narrowed(a);
+      ASSERT_LT(narrowed, UInt128{4} * q);
+      ASSERT_EQ(narrowed % q, a % q);
     }
   }
 }

@@ -257,7 +257,7 @@ TEST_P(NttOnEveryBackend, ManyLimbsGiveWhatEachGivesAlone) {
   for_each_word([&](auto word) {
     using Word = decltype(word);
     for (const int log_n :
-         sizeof(Word) == 4 ? std::vector<int>{10, 13, 15} : std::vector<int>{14}) {
+         sizeof(Word) == 4 ? std::vector<int>{10, 13, 14, 15} : std::vector<int>{14}) {
       SCOPED_TRACE("log_n = " + std::to_string(log_n));
       const NttTables<Word> tables(log_n, test_primes<Word>(log_n), stream_);
       const LimbIndices limbs = LimbIndices::range(0, 4);
@@ -284,6 +284,46 @@ TEST_P(NttOnEveryBackend, ManyLimbsGiveWhatEachGivesAlone) {
       EXPECT_EQ(polys.limbs(), repeated(some));
     }
   });
+}
+
+/// CUDA takes two polynomials of 32-bit words at a time where there are blocks enough, but for odd
+/// numbers of them; each path of degrees, and rows that are aligned to vectors or not.
+TEST_P(NttOnEveryBackend, TwoPolynomialsGiveWhatEachGivesAlone) {
+  using Word = std::uint32_t;
+  for (const int log_n : {13, 14, 15, 16, 17}) {
+    SCOPED_TRACE("log_n = " + std::to_string(log_n));
+    const NttTables<Word> tables(log_n, test_primes<Word>(log_n), stream_);
+    LimbIndices limbs;
+    const int count = on_cpu() ? 4 : log_n == 13 ? 17 : 9;  // 132 blocks of a node and more
+    for (int i = 0; i < count; ++i) limbs.append(i % 4);
+    std::mt19937_64 random(11);
+    for (const int polys : log_n == 16 ? std::vector<int>{2, 3} : std::vector<int>{2}) {
+      std::vector<Residues> values, coefficients;
+      {  // Four limbs of each, again and again.
+        const LimbIndices four = LimbIndices::range(0, 4);
+        const std::vector<Residues> some = random_limbs(tables, four, polys, random);
+        std::vector<Residues> some_values;
+        for (std::size_t i = 0; i < some.size(); ++i) {
+          some_values.push_back(forward_of(some[i], static_cast<int>(i) % 4, tables, stream_));
+        }
+        for (int poly = 0; poly < polys; ++poly) {
+          for (int i = 0; i < count; ++i) {
+            const auto place = static_cast<std::size_t>(4 * poly + i % 4);
+            coefficients.push_back(some[place]);
+            values.push_back(some_values[place]);
+          }
+        }
+      }
+      for (const std::int64_t gap :
+           log_n == 14 ? std::vector<std::int64_t>{0, 1, 2} : std::vector<std::int64_t>{0}) {
+        const Polynomials<Word> both(coefficients, polys, stream_, gap);
+        ntt_forward_inplace(both.view(), limbs, tables, stream_);
+        EXPECT_EQ(both.limbs(), values);
+        ntt_inverse_inplace(both.view(), limbs, tables, stream_);
+        EXPECT_EQ(both.limbs(), coefficients);
+      }
+    }
+  }
 }
 
 TEST_P(NttOnEveryBackend, NothingIsDoneToNothing) {
@@ -340,7 +380,7 @@ TEST_P(NttOnEveryBackend, SubtractMultiplyIsTheDifferenceToTheValuesTimesTheFact
       SCOPED_TRACE("log_n = " + std::to_string(log_n));
       const NttTables<Word> tables(log_n, test_primes<Word>(log_n), stream_);
       const LimbIndices limbs = LimbIndices::range(0, on_cpu() ? 4 : 3);
-      const int polys = on_cpu() ? 2 : 1;
+      const int polys = on_cpu() || log_n < 14 ? 2 : 1;
       std::mt19937_64 random(7);
       const std::vector<Residues> a = random_limbs(tables, limbs, polys, random);
       std::vector<Residues> minuend = random_limbs(tables, limbs, polys, random);
@@ -362,12 +402,15 @@ TEST_P(NttOnEveryBackend, SubtractMultiplyIsTheDifferenceToTheValuesTimesTheFact
       }
       const GuardedBuffer<ShoupFactor<Word>> resident(factors, stream_);
       for_each_simd_target(GetParam(), [&] {
-        const Polynomials<Word> result(a, polys, stream_, 3);
-        const Polynomials<Word> from(minuend, polys, stream_, 7);
-        ntt_forward_subtract_multiply(result.view(), from.view(), limbs, resident.span(), tables,
-                                      stream_);
-        EXPECT_EQ(result.limbs(), expected);
-        EXPECT_EQ(from.limbs(), minuend);
+        // Rows at multiples of 16 bytes, and others.
+        for (const std::int64_t gap : {0, 7}) {
+          const Polynomials<Word> result(a, polys, stream_, gap == 0 ? 0 : 3);
+          const Polynomials<Word> from(minuend, polys, stream_, gap);
+          ntt_forward_subtract_multiply(result.view(), from.view(), limbs, resident.span(), tables,
+                                        stream_);
+          EXPECT_EQ(result.limbs(), expected);
+          EXPECT_EQ(from.limbs(), minuend);
+        }
       });
     }
   });
@@ -409,11 +452,15 @@ TEST_P(NttOnEveryBackend, InnerProductAddsTheValuesTimesBothKeys) {
           EXPECT_EQ(accumulator.limbs(), products);
           digits.limbs();  // its margins
         }
-        const Polynomials<Word> digits(digit, 1, stream_);
-        const Polynomials<Word> accumulator(before, 2, stream_, 9);
-        ntt_forward_inner_product(digits.view(), keys.view(), accumulator.view(), false, limbs,
-                                  tables, stream_);
-        EXPECT_EQ(accumulator.limbs(), sums);
+        // Rows at multiples of 16 bytes, and others.
+        for (const std::int64_t gap : {4, 9}) {
+          const Polynomials<Word> near_keys(key, 2, stream_, gap - 4);
+          const Polynomials<Word> digits(digit, 1, stream_);
+          const Polynomials<Word> accumulator(before, 2, stream_, gap);
+          ntt_forward_inner_product(digits.view(), near_keys.view(), accumulator.view(), false,
+                                    limbs, tables, stream_);
+          EXPECT_EQ(accumulator.limbs(), sums);
+        }
         EXPECT_EQ(keys.limbs(), key);
       });
     }

@@ -85,6 +85,113 @@ VELUM_HOST_DEVICE constexpr void inverse_butterfly(Word& x, Word& y, ShoupFactor
   y = multiply_lazy(difference, w, q);                       // [0, 2q)
 }
 
+/// How many multiples of q a word holds, of which a transform by stages in registers makes use: a
+/// value is reduced only where the next sum would not fit. 64-bit words have room for every second
+/// stage.
+template <typename Word>
+struct LazyRange {
+  static constexpr int kMost = 1 << (WordTraits<Word>::kBits - WordTraits<Word>::kModulusBits);
+  /// One subtraction takes [0, kMost q) to [0, kReduced q).
+  static constexpr int kReduced = kMost / 2;
+
+  /// The bound of both results of `forward_butterfly_within`.
+  static VELUM_HOST_DEVICE constexpr int after_forward(int bound) {
+    return (bound + 2 > kMost ? kReduced : bound) + 2;
+  }
+  /// The bounds of the results of `inverse_butterfly_within` for those of x and y.
+  static VELUM_HOST_DEVICE constexpr void after_inverse(int& x, int& y) {
+    x = x + y > kReduced ? kReduced : x + y;
+    y = 2;
+  }
+};
+
+/// q and the multiples of it that the butterflies add.
+template <typename Word>
+struct ButterflyModulus {
+  Word q;
+  Word twice;
+  Word multiple;        ///< LazyRange::kReduced q, at most 2^(w-1)
+  Word minus_multiple;  ///< modulo 2^w
+
+  static VELUM_HOST_DEVICE constexpr ButterflyModulus of(Word q) {
+    const auto multiple = static_cast<Word>(LazyRange<Word>::kReduced * q);
+    return {q, static_cast<Word>(2 * q), multiple, static_cast<Word>(Word{0} - multiple)};
+  }
+  VELUM_HOST_DEVICE constexpr Word times(int bound) const {
+    return bound == 1                           ? q
+           : bound == 2                         ? twice
+           : bound == LazyRange<Word>::kReduced ? multiple
+                                                : static_cast<Word>(static_cast<Word>(bound) * q);
+  }
+  /// [0, kMost q) -> [0, kReduced q). Of 64-bit words the sign of the difference says which is the
+  /// larger, for an instruction less than a comparison.
+  VELUM_HOST_DEVICE constexpr Word reduced(Word x) const {
+    const auto difference = static_cast<Word>(x + minus_multiple);
+    if constexpr (sizeof(Word) == 4) {
+      return difference < x ? difference : x;
+    } else {
+      return static_cast<std::int32_t>(difference >> 32) < 0 ? x : difference;
+    }
+  }
+  /// [0, kMost q) -> [0, 4q), the range of `reduce_lazy`
+  VELUM_HOST_DEVICE constexpr Word narrowed(Word x) const {
+    return LazyRange<Word>::kMost > 4 ? reduced(x) : x;
+  }
+};
+
+/// `sum` + multiply_lazy(x, c, q) modulo 2^w. Of 64-bit words by halves: the sum and q times the
+/// quotient are taken in by the two products, where nvcc would add three of them.
+VELUM_HOST_DEVICE constexpr std::uint32_t multiply_add_lazy(std::uint32_t x,
+                                                            ShoupFactor<std::uint32_t> c,
+                                                            std::uint32_t q, std::uint32_t sum) {
+  return sum + multiply_lazy(x, c, q);
+}
+VELUM_HOST_DEVICE constexpr std::uint64_t multiply_add_lazy(std::uint64_t x,
+                                                            ShoupFactor<std::uint64_t> c,
+                                                            std::uint64_t q, std::uint64_t sum) {
+  const std::uint64_t h = multiply_high(x, c.quotient);
+  const std::uint64_t minus_q = 0 - q;
+  const auto low = [](std::uint64_t a) { return static_cast<std::uint32_t>(a); };
+  const auto high = [](std::uint64_t a) { return static_cast<std::uint32_t>(a >> 32); };
+  const std::uint64_t wide = sum + std::uint64_t{low(x)} * low(c.value) +  // modulo 2^64
+                             std::uint64_t{low(h)} * low(minus_q);
+  std::uint32_t top = high(wide);
+  top += low(x) * high(c.value);
+  top += high(x) * low(c.value);
+  top += low(h) * high(minus_q);
+  top += high(h) * low(minus_q);
+  return std::uint64_t{top} << 32 | low(wide);
+}
+
+/// forward_butterfly for x in [0, kBound q) and any word y.
+template <int kBound, typename Word>
+VELUM_HOST_DEVICE constexpr void forward_butterfly_within(Word& x, Word& y, ShoupFactor<Word> w,
+                                                          const ButterflyModulus<Word>& m) {
+  using Range = LazyRange<Word>;
+  static_assert(kBound <= Range::kMost && Range::after_forward(kBound) <= Range::kMost);
+  const Word u = kBound + 2 > Range::kMost ? m.reduced(x) : x;
+  if constexpr (sizeof(Word) == 4) {
+    const Word v = multiply_lazy(y, w, m.q);  // [0, 2q)
+    x = u + v;                                // [0, after_forward(kBound) q)
+    y = u + m.twice - v;                      // likewise
+  } else {
+    x = multiply_add_lazy(y, w, m.q, u);  // u + v
+    y = u + u + m.twice - x;              // u + 2q - v modulo 2^w
+  }
+}
+
+/// inverse_butterfly for x in [0, x_bound q) and y in [0, y_bound q), x_bound + y_bound <=
+/// LazyRange::kMost; the results' bounds are those of LazyRange::after_inverse.
+template <typename Word>
+VELUM_HOST_DEVICE constexpr void inverse_butterfly_within(Word& x, Word& y, ShoupFactor<Word> w,
+                                                          const ButterflyModulus<Word>& m,
+                                                          int x_bound, int y_bound) {
+  const auto difference = static_cast<Word>(x + m.times(y_bound) - y);
+  const auto sum = static_cast<Word>(x + y);  // [0, (x_bound + y_bound) q)
+  x = x_bound + y_bound > LazyRange<Word>::kReduced ? m.reduced(sum) : sum;
+  y = multiply_add_lazy(difference, w, m.q, Word{0});  // [0, 2q)
+}
+
 /// The two factors of the last stage of the inverse transform, which also divides by N and
 /// multiplies by the factor that is fused.
 template <typename Word>
@@ -104,14 +211,14 @@ VELUM_HOST_DEVICE constexpr LastStage<Word> last_stage(const NttConstants<Word>&
           shoup_factor(multiply_mod(c.inverse_degree_root.value, factor, q), c.modulus)};
 }
 
-/// (x, y) -> (x + y, (x - y) w) times the last factors: x, y in [0, 2q); the results in [0, q).
+/// (x, y) -> (x + y, (x - y) w) times the last factors: x, y in [0, bound q), twice which a word
+/// holds; the results in [0, q).
 template <typename Word>
 VELUM_HOST_DEVICE constexpr void last_butterfly(Word& x, Word& y, const LastStage<Word>& last,
-                                                Word q) {
-  const auto two_q = static_cast<Word>(2 * q);
-  const auto difference = static_cast<Word>(x + two_q - y);  // (0, 4q)
-  x = multiply_mod(static_cast<Word>(x + y), last.sum, q);   // [0, q)
-  y = multiply_mod(difference, last.difference, q);          // [0, q)
+                                                Word q, int bound = 2) {
+  const auto difference = static_cast<Word>(x + static_cast<Word>(bound) * q - y);
+  x = multiply_mod(static_cast<Word>(x + y), last.sum, q);  // [0, q)
+  y = multiply_mod(difference, last.difference, q);         // [0, q)
 }
 
 /// [0, 4q) -> [0, 2q) -> [0, q)
@@ -127,8 +234,11 @@ template <typename Word>
 struct KeepValues {
   Word* out;
 
+  static VELUM_HOST_DEVICE Word result(Word value, const Modulus<Word>& m) {
+    return reduce_lazy(value, m.value);
+  }
   VELUM_HOST_DEVICE void operator()(std::int64_t i, Word value, const Modulus<Word>& m) const {
-    out[i] = reduce_lazy(value, m.value);
+    out[i] = result(value, m);
   }
 };
 
@@ -139,11 +249,14 @@ struct SubtractMultiply {
   const Word* minuend;
   ShoupFactor<Word> factor;
 
-  VELUM_HOST_DEVICE void operator()(std::int64_t i, Word value, const Modulus<Word>& m) const {
+  VELUM_HOST_DEVICE Word result(Word of, Word value, const Modulus<Word>& m) const {
     const auto two_q = static_cast<Word>(2 * m.value);
-    const Word v = reduce_once(value, two_q);                           // [0, 2q)
-    const auto difference = static_cast<Word>(minuend[i] + two_q - v);  // (0, 3q)
-    out[i] = multiply_mod(difference, factor, m.value);                 // [0, q)
+    const Word v = reduce_once(value, two_q);                   // [0, 2q)
+    const auto difference = static_cast<Word>(of + two_q - v);  // (0, 3q)
+    return multiply_mod(difference, factor, m.value);           // [0, q)
+  }
+  VELUM_HOST_DEVICE void operator()(std::int64_t i, Word value, const Modulus<Word>& m) const {
+    out[i] = result(minuend[i], value, m);
   }
 };
 
@@ -154,11 +267,14 @@ struct InnerProduct {
   Word* accumulator[2];
   bool first;
 
+  /// `value` in [0, q)
+  static VELUM_HOST_DEVICE Word result(Word value, Word of_key, Word sum, const Modulus<Word>& m) {
+    return add_mod(sum, multiply_mod(value, of_key, m), m.value);
+  }
   VELUM_HOST_DEVICE void operator()(std::int64_t i, Word value, const Modulus<Word>& m) const {
     const Word v = reduce_lazy(value, m.value);  // [0, q)
     for (int k = 0; k < 2; ++k) {
-      const Word product = multiply_mod(v, key[k][i], m);  // [0, q)
-      accumulator[k][i] = first ? product : add_mod(accumulator[k][i], product, m.value);
+      accumulator[k][i] = result(v, key[k][i], first ? Word{0} : accumulator[k][i], m);
     }
   }
 };
