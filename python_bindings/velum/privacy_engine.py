@@ -233,8 +233,9 @@ class PrivacyEngine:
                 each image, one after another, and as many copies of its targets. The losses are of
                 the views, and those of a sample are averaged before the clip, whatever
                 `loss_reduction` is: its gradient is the mean over its views, it is clipped to C as
-                one, and epsilon is what it is without views. Or give the vector [B] of their means.
-                A BatchMemoryManager counts samples, not views.
+                one, and epsilon is what it is without views. Losses that are averaged over views
+                already are refused: nothing shows that each is of one sample's views alone. A
+                BatchMemoryManager counts samples, not views.
             method_overrides: how the norms of a parameter's gradients are taken, in place of the
                 cheapest way: a parameter, or its index among those that require grad, and a method
                 that `velum.explain` lists for it. For measuring; results differ by rounding alone.
@@ -717,7 +718,7 @@ class _Run(Listener):
     def _losses_of_samples(self, loss: torch.Tensor, samples: int) -> torch.Tensor:
         """[samples], one for each; of views their means."""
         mean = self.loss_reduction == "mean"
-        if self.views is None or (loss.dim() == 1 and loss.numel() == samples):
+        if self.views is None:
             return _core.per_sample_losses(loss, mean, samples)
         losses = _core.per_sample_losses(loss, mean, samples * self.views.count)
         with torch.enable_grad():

@@ -124,8 +124,7 @@ class FederatedOwner {
   /// @param guard   asked before every contribution; null: none.
   /// @param insecure_test_key  noise from a known key: reproducible, and therefore not private.
   /// @throws std::invalid_argument if rows or labels have another shape, there are more of them
-  /// than
-  ///         plan.options.examples or 2^18, or the guard's books are not about examples.
+  ///         than plan.options.examples or 2^18, or the guard's books are not about examples.
   FederatedOwner(FederatedPlan plan, at::Tensor rows, at::Tensor labels,
                  std::shared_ptr<ReleaseGuard> guard, const kernels::Stream& stream,
                  const std::optional<kernels::RandomKey>& insecure_test_key = std::nullopt);
