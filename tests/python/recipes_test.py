@@ -1,13 +1,18 @@
 """velum.recipes: the plans, models and images of `velum train`."""
 
+import copy
 import gzip
 import json
+import math
+import os
 import struct
+import subprocess
 
 import numpy as np
 import pytest
 import torch
 import velum
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from velum import accounting as acc
@@ -68,6 +73,61 @@ def test_models_have_the_layers_that_are_promised():
     linear = recipes.make_model("scatter-linear", 7)
     assert [list(p.shape) for p in linear.parameters()] == [[10, 7]]
     assert not linear[0].weight.any()
+
+
+UNIT = 2.0**-53  # u of float64
+
+
+def rounding_bound(model, x):
+    """[n, classes]: what the rounding of two forward passes can make their outputs differ by.
+
+    A layer that sums m products in any order, and a bias, errs by less than (m + 2) u |W||x| + u |b|;
+    tanh and the pools take no difference further, and tanh itself errs by less than 4 u |x|. So the
+    error at the end is less than the sum of all these factors times what a model of absolute values,
+    without tanh, makes of |x| (Higham, Accuracy and Stability of Numerical Algorithms, chapter 3).
+    """
+    magnitudes = copy.deepcopy(model)
+    factor = 0
+    for name, layer in list(magnitudes.named_children()):
+        if isinstance(layer, nn.Tanh):
+            magnitudes.register_module(name, nn.Identity())
+            factor += 4
+        elif isinstance(layer, nn.Linear | nn.Conv2d):
+            factor += layer.weight[0].numel() + 2
+    for parameter in magnitudes.parameters():
+        parameter.abs_()
+    return 1.01 * 2 * factor * UNIT * magnitudes(x.abs())
+
+
+@pytest.mark.skipif(
+    "VELUM_RECIPE_MODELS" not in os.environ,
+    reason="VELUM_RECIPE_MODELS is not set to the program recipe_models of the build",
+)
+@pytest.mark.parametrize("name, inputs", [("scatter-linear", 3970), ("cnn", 784), ("mlp", 784)])
+@torch.no_grad()
+def test_models_compute_what_those_of_the_program_do(name, inputs, tmp_path):
+    path = tmp_path / "model.pt"
+    subprocess.run([os.environ["VELUM_RECIPE_MODELS"], name, str(inputs), path], check=True)
+    state = torch.jit.load(path).state_dict()
+    x, targets, outputs, losses = (
+        state.pop(f"test_{part}") for part in ("samples", "targets", "outputs", "losses")
+    )
+    model = recipes.make_model(name, inputs).double()
+    assert list(model.state_dict()) == list(state)
+    model.load_state_dict(state)  # strict: all names, all shapes
+    found = model(x)
+    bound = rounding_bound(model, x)
+    assert found.shape == outputs.shape == (33, 10)
+    # Samples that all look alike would show nothing, nor would a bound that allows for anything.
+    assert outputs.std(0).min() > 1e6 * bound.max()
+    assert ((found - outputs).abs() <= bound).all()
+    # A cross entropy moves by at most twice what its row does; it sums ten terms and errs by less than
+    # 20 u of its largest.
+    found_losses = F.cross_entropy(found, targets, reduction="none")
+    largest = 2 * outputs.abs().max(1).values + math.log(10)
+    allowed = 2 * bound.max(1).values + 2 * 20 * UNIT * largest
+    assert losses.std() > 1e6 * allowed.max()
+    assert ((found_losses - losses).abs() <= allowed).all()
 
 
 def write(folder, name, values, compressed):
