@@ -97,8 +97,8 @@ HWY_INLINE void promote(const float* HWY_RESTRICT from, std::int64_t count,
   }
 }
 
-/// products[i][s] (+)= sum_c y[c][i] * x[c][s] for D rows i and two vectors of s.
-template <int D, class Tag>
+/// products[i][s] (+)= sum_c y[c][i] * x[c][s] for D rows i and one or two vectors of s.
+template <int Vectors, int D, class Tag>
 HWY_INLINE void add_tile(Tag d, const double* HWY_RESTRICT x, const double* HWY_RESTRICT y,
                          std::int64_t width, std::int64_t count, bool first,
                          double* HWY_RESTRICT products) {
@@ -109,27 +109,27 @@ HWY_INLINE void add_tile(Tag d, const double* HWY_RESTRICT x, const double* HWY_
   ACTION(0, a00, a01)          \
   ACTION(1, a10, a11)          \
   ACTION(2, a20, a21) ACTION(3, a30, a31) ACTION(4, a40, a41) ACTION(5, a50, a51)
-#define VELUM_LOAD(I, LOW, HIGH)                  \
-  if constexpr (D > I) {                          \
-    LOW = hn::Load(d, products + I * width);      \
-    HIGH = hn::Load(d, products + I * width + n); \
+#define VELUM_LOAD(I, LOW, HIGH)                                             \
+  if constexpr (D > I) {                                                     \
+    LOW = hn::Load(d, products + I * width);                                 \
+    if constexpr (Vectors > 1) HIGH = hn::Load(d, products + I * width + n); \
   }
-#define VELUM_ADD(I, LOW, HIGH)          \
-  if constexpr (D > I) {                 \
-    const auto other = hn::Set(d, y[I]); \
-    LOW = hn::MulAdd(other, x0, LOW);    \
-    HIGH = hn::MulAdd(other, x1, HIGH);  \
+#define VELUM_ADD(I, LOW, HIGH)                                    \
+  if constexpr (D > I) {                                           \
+    const auto other = hn::Set(d, y[I]);                           \
+    LOW = hn::MulAdd(other, x0, LOW);                              \
+    if constexpr (Vectors > 1) HIGH = hn::MulAdd(other, x1, HIGH); \
   }
-#define VELUM_STORE(I, LOW, HIGH)                 \
-  if constexpr (D > I) {                          \
-    hn::Store(LOW, d, products + I * width);      \
-    hn::Store(HIGH, d, products + I * width + n); \
+#define VELUM_STORE(I, LOW, HIGH)                                            \
+  if constexpr (D > I) {                                                     \
+    hn::Store(LOW, d, products + I * width);                                 \
+    if constexpr (Vectors > 1) hn::Store(HIGH, d, products + I * width + n); \
   }
   if (!first) {
     VELUM_FOR_TILE(VELUM_LOAD)
   }
   for (std::int64_t c = 0; c < count; ++c) {
-    const auto x0 = hn::Load(d, x), x1 = hn::Load(d, x + n);
+    const auto x0 = hn::Load(d, x), x1 = Vectors > 1 ? hn::Load(d, x + n) : x0;
     VELUM_FOR_TILE(VELUM_ADD)
     x += width;
     y += width;
@@ -141,21 +141,21 @@ HWY_INLINE void add_tile(Tag d, const double* HWY_RESTRICT x, const double* HWY_
 #undef VELUM_STORE
 }
 
-template <class Tag, typename... Args>
+template <int Vectors, class Tag, typename... Args>
 HWY_INLINE void add_rows_of_tile(Tag d, std::int64_t rows, Args... args) {
   switch (rows) {
     case 1:
-      return add_tile<1>(d, args...);
+      return add_tile<Vectors, 1>(d, args...);
     case 2:
-      return add_tile<2>(d, args...);
+      return add_tile<Vectors, 2>(d, args...);
     case 3:
-      return add_tile<3>(d, args...);
+      return add_tile<Vectors, 3>(d, args...);
     case 4:
-      return add_tile<4>(d, args...);
+      return add_tile<Vectors, 4>(d, args...);
     case 5:
-      return add_tile<5>(d, args...);
+      return add_tile<Vectors, 5>(d, args...);
     default:
-      return add_tile<6>(d, args...);
+      return add_tile<Vectors, 6>(d, args...);
   }
 }
 
@@ -176,9 +176,15 @@ HWY_INLINE void row_products(const Rows<T>& rows, std::int64_t sample, std::int6
       promote(transposed, count * width, packed);
     }
     for (std::int64_t s = 0; s < steps; s += block) {
-      for (std::int64_t t = s; t < steps; t += kTileSteps) {
-        add_rows_of_tile(d, std::min(kTileSteps, steps - t), packed + s, packed + t, width, count,
-                         column == 0, products + t * width + s);
+      // Rows before s + block / 2 need no product with steps of the second vector.
+      const std::int64_t both = std::min(steps, s + block / 2);
+      for (std::int64_t t = s; t < both; t += kTileSteps) {
+        add_rows_of_tile<1>(d, std::min(kTileSteps, both - t), packed + s, packed + t, width, count,
+                            column == 0, products + t * width + s);
+      }
+      for (std::int64_t t = both; t < steps; t += kTileSteps) {
+        add_rows_of_tile<2>(d, std::min(kTileSteps, steps - t), packed + s, packed + t, width,
+                            count, column == 0, products + t * width + s);
       }
     }
   }
