@@ -34,13 +34,13 @@ TABLES = [0x96, 0xE8, 0xCA, 0x00, 0xFF, 0x40]  # of lop3: xor, majority, select,
 class Instance:
     """One opcode with all its modifiers, its cases and their results."""
 
-    def __init__(self, opcode, groups, types, architecture, table):
+    def __init__(self, opcode, groups, types, architecture, constant):
         self.opcode = opcode
         self.groups = groups
         self.types = types  # of the result, then of the operands
         self.architecture = architecture
-        self.table = table
-        self.name = opcode + (f" {table:#04x}" if table is not None else "")
+        self.constant = constant  # the last operand, or None
+        self.name = opcode + (f" {constant:#04x}" if constant is not None else "")
         self.is_comparison = opcode.startswith(("setp.", "set."))
         self.uses_carry = ".cc" in opcode or opcode.split(".")[0] in ("addc", "subc", "madc")
         generator = random.Random(self.name)
@@ -68,12 +68,17 @@ class Instance:
         elif self.uses_carry:
             result, carry = with_carry(self.opcode, self.groups, operands, carry_in)
         else:
-            arguments = operands + ([self.table] if self.table is not None else [])
+            arguments = operands + ([self.constant] if self.constant is not None else [])
             result, carry = expected(self.opcode, self.groups, arguments), 0
         if result == UNDOCUMENTED:
             return self.make_case(generator)
         slots = operands + [0] * (SLOTS - 1 - len(operands)) + [carry_in]
         return slots, result, carry
+
+
+def shift_counts(width):
+    """Constants as counts: the translator knows which of them are below the width."""
+    return 0, 1, width // 2, width - 1, width, width + 1, 2 * width, 0xFFFFFFFF
 
 
 def instances():
@@ -86,8 +91,11 @@ def instances():
                 typed = [("d", groups.get("D", "pred")), ("a", groups["T"]), ("b", groups["T"])]
                 typed += [("c", "pred")] if groups.get("B") else []
             types = [type_ for _, type_ in typed if type_ != "imm"]
-            for table in TABLES if len(types) != len(typed) else [None]:
-                yield Instance(opcode, groups, types, form.architecture, table)
+            for constant in TABLES if len(types) != len(typed) else [None]:
+                yield Instance(opcode, groups, types, form.architecture, constant)
+            if opcode.split(".")[0] in ("shl", "shr"):
+                for count in shift_counts(WIDTH[types[0]]):
+                    yield Instance(opcode, groups, types[:-1], form.architecture, count)
 
 
 _MEMORY_TYPE = {"pred": "u32", "s8": "s8", "u8": "u8"}
@@ -115,8 +123,8 @@ def emit(index, instance):
                 f"    ld.global.{'b64' if WIDTH[type_] == 64 else 'b%d' % WIDTH[type_]} %x{i}, [%in+{base_in + 8 * i}];"
             )
         names.append(f"%x{i}")
-    if instance.table is not None:
-        names.append(str(instance.table))
+    if instance.constant is not None:
+        names.append(str(instance.constant))
     result = instance.types[0]
     lines.append(f"    .reg .{register_type(result)} %d;")
     if instance.uses_carry:

@@ -259,18 +259,6 @@ constexpr u32 dot2(u32 a, u32 b, u32 c) {
 // Logic and shifts
 
 template <typename T>
-constexpr T bit_and(T a, T b) {
-  return static_cast<T>(a & b);
-}
-template <typename T>
-constexpr T bit_or(T a, T b) {
-  return static_cast<T>(a | b);
-}
-template <typename T>
-constexpr T bit_xor(T a, T b) {
-  return static_cast<T>(a ^ b);
-}
-template <typename T>
 constexpr T bit_not(T a) {
   if constexpr (std::is_same_v<T, bool>) {
     return !a;
@@ -540,16 +528,12 @@ inline bool compare_float(T a, T b) {
 
 // Conversions
 
-template <typename D, typename S, bool Saturates>
-constexpr D convert_integer(S a) {
-  if constexpr (Saturates) {
-    constexpr s128 kLow = std::numeric_limits<D>::min();
-    constexpr s128 kHigh = std::numeric_limits<D>::max();
-    const s128 wide = a;
-    return static_cast<D>(wide < kLow ? kLow : (wide > kHigh ? kHigh : wide));
-  } else {
-    return static_cast<D>(a);
-  }
+template <typename D, typename S>
+constexpr D convert_saturating(S a) {
+  constexpr s128 kLow = std::numeric_limits<D>::min();
+  constexpr s128 kHigh = std::numeric_limits<D>::max();
+  const s128 wide = a;
+  return static_cast<D>(wide < kLow ? kLow : (wide > kHigh ? kHigh : wide));
 }
 template <typename T, Round R>
 inline T round_to_integral(T a) {

@@ -4,8 +4,8 @@ A pattern is an opcode and its modifiers in their order. `<T:u32|s32>` is one of
 of them or nothing; `[ftz]` the modifier or nothing. What no pattern matches is an error.
 
 Operands are `name:type`, the first one being the result; a type is a PTX type or the name of a group of the
-pattern. `wide` is T with twice the bits. The expression is over functions of runtime/operations.h; `{R}` stands for the group, or
-for the default in DEFAULTS, or true/false for a plain optional modifier.
+pattern. `wide` is T with twice the bits, `unsigned` T without a sign. The expression is over functions of runtime/operations.h, or
+plain C++; `{R}` stands for the group, or for the default in DEFAULTS, or true/false for a plain optional modifier.
 
 A last number in a line is the first architecture that has the form, if that is later than compute_75.
 
@@ -41,25 +41,32 @@ def _saturating_conversions():
         low, high = bounds(target)
         sources = [s for s in _ALL_INTEGERS.split("|") if bounds(s)[0] < low or bounds(s)[1] > high]
         pattern = f"cvt.sat.<D:{target}>.<S:{'|'.join(sources)}>"
-        yield pattern, "d:D a:S", "convert_integer<{D}, {S}, true>(a)"
+        yield pattern, "d:D a:S", "convert_saturating<{D}, {S}>(a)"
 
 
 _TO_HALF = "to_half<{{D}}, Round::{{R}}, Overflow::{}, {}, {}>({})"
 
+# The commonest instructions, as plain expressions: a call for each of the tens of thousands in one of
+# velum's files would take most of the compiler's time. Unsigned, so that nothing overflows.
+_SUM = "static_cast<{T}>(static_cast<{unsigned}>(a) + static_cast<{unsigned}>(b))"
+_DIFFERENCE = "static_cast<{T}>(static_cast<{unsigned}>(a) - static_cast<{unsigned}>(b))"
+_LOW_PRODUCT = "static_cast<{T}>(static_cast<u64>(a) * static_cast<u64>(b))"
+_WIDE_PRODUCT = "static_cast<{wide}>(static_cast<{wide}>(a) * static_cast<{wide}>(b))"
+
 # (pattern, operands, expression, first architecture)
 _PURE = [
     # Integer arithmetic
-    (f"add.<T:{_INTEGERS}>", "d:T a:T b:T", "add<{T}>(a, b)"),
+    (f"add.<T:{_INTEGERS}>", "d:T a:T b:T", _SUM),
     ("add.sat.s32", "d:s32 a:s32 b:s32", "add_saturating(a, b)"),
-    (f"sub.<T:{_INTEGERS}>", "d:T a:T b:T", "sub<{T}>(a, b)"),
+    (f"sub.<T:{_INTEGERS}>", "d:T a:T b:T", _DIFFERENCE),
     ("sub.sat.s32", "d:s32 a:s32 b:s32", "sub_saturating(a, b)"),
     (f"add.cc.<T:{_CARRY}>", "d:T a:T b:T", "add_carry<{T}>(a, b, false, cc)"),
     (f"addc.[cc].<T:{_CARRY}>", "d:T a:T b:T", "add_carry<{T}, {cc}>(a, b, cc, cc)"),
     (f"sub.cc.<T:{_CARRY}>", "d:T a:T b:T", "sub_borrow<{T}>(a, b, false, cc)"),
     (f"subc.[cc].<T:{_CARRY}>", "d:T a:T b:T", "sub_borrow<{T}, {cc}>(a, b, cc, cc)"),
-    (f"mul.lo.<T:{_INTEGERS}>", "d:T a:T b:T", "mul_low<{T}>(a, b)"),
+    (f"mul.lo.<T:{_INTEGERS}>", "d:T a:T b:T", _LOW_PRODUCT),
     (f"mul.hi.<T:{_INTEGERS}>", "d:T a:T b:T", "mul_high<{T}>(a, b)"),
-    ("mul.wide.<T:u16|s16|u32|s32>", "d:wide a:T b:T", "mul_wide<{T}>(a, b)"),
+    ("mul.wide.<T:u16|s16|u32|s32>", "d:wide a:T b:T", _WIDE_PRODUCT),
     (f"mad.lo.<T:{_INTEGERS}>", "d:T a:T b:T c:T", "add<{T}>(mul_low<{T}>(a, b), c)"),
     (f"mad.hi.<T:{_INTEGERS}>", "d:T a:T b:T c:T", "add<{T}>(mul_high<{T}>(a, b), c)"),
     ("mad.hi.sat.s32", "d:s32 a:s32 b:s32 c:s32", "add_saturating(mul_high<s32>(a, b), c)"),
@@ -156,9 +163,9 @@ _PURE = [
     (f"fma.<R:{_ROUNDING}>.ftz.<T:f32x2>", "d:T a:T b:T c:T",
      "each([&](f32 x, f32 y, f32 z) {{ return fma_f32_flushed<Round::{R}, false>(x, y, z, t, {site}); }}, a, b, c)", 100),
     # Logic and shifts
-    (f"and.<T:pred|{_BITS}>", "d:T a:T b:T", "bit_and<{T}>(a, b)"),
-    (f"or.<T:pred|{_BITS}>", "d:T a:T b:T", "bit_or<{T}>(a, b)"),
-    (f"xor.<T:pred|{_BITS}>", "d:T a:T b:T", "bit_xor<{T}>(a, b)"),
+    (f"and.<T:pred|{_BITS}>", "d:T a:T b:T", "static_cast<{T}>(a & b)"),
+    (f"or.<T:pred|{_BITS}>", "d:T a:T b:T", "static_cast<{T}>(a | b)"),
+    (f"xor.<T:pred|{_BITS}>", "d:T a:T b:T", "static_cast<{T}>(a ^ b)"),
     (f"not.<T:pred|{_BITS}>", "d:T a:T", "bit_not<{T}>(a)"),
     (f"cnot.<T:{_BITS}>", "d:T a:T", "{T}(a == 0)"),
     ("lop3.b32", "d:b32 a:b32 b:b32 c:b32 e:imm", "lookup3<e>(a, b, c)"),
@@ -171,7 +178,7 @@ _PURE = [
     (f"slct.<T:{_BITS}|{_INTEGERS}|f32|f64>.s32", "d:T a:T b:T c:s32", "c >= 0 ? a : b"),
     (f"slct.[ftz].<T:{_BITS}|{_INTEGERS}|f32|f64>.f32", "d:T a:T b:T c:f32", "flush<{ftz}>(c) >= 0.0F ? a : b"),
     # Conversions
-    (f"cvt.<D:{_ALL_INTEGERS}>.<S:{_ALL_INTEGERS}>", "d:D a:S", "convert_integer<{D}, {S}, false>(a)"),
+    (f"cvt.<D:{_ALL_INTEGERS}>.<S:{_ALL_INTEGERS}>", "d:D a:S", "static_cast<{D}>(a)"),
     *_saturating_conversions(),
     (f"cvt.<R:{_TO_INTEGRAL}>.[ftz].[sat].<D:{_ALL_INTEGERS}>.f32", "d:D a:f32", "float_to_integer<{D}, f32, Round::{R}>(flush<{ftz}>(a))"),
     (f"cvt.<R:{_TO_INTEGRAL}>.[sat].<D:{_ALL_INTEGERS}>.f64", "d:D a:f64", "float_to_integer<{D}, f64, Round::{R}>(a)"),
@@ -513,6 +520,8 @@ class Form:
         type_ = groups.get("T")
         if type_ and re.fullmatch(r"[us](16|32)", type_):
             groups["wide"] = type_[0] + str(2 * int(type_[1:]))
+        if type_ and re.fullmatch(r"[us](16|32|64)", type_):
+            groups["unsigned"] = "u" + type_[1:]
         return groups
 
     def operand_types(self, groups):

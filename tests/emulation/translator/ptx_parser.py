@@ -10,6 +10,7 @@ BITS = {
     "b32": 32, "u32": 32, "s32": 32, "f32": 32, "f16x2": 32, "bf16x2": 32, "tf32": 32,
     "f32x2": 64, "b64": 64, "u64": 64, "s64": 64, "f64": 64, "b128": 128,
 }  # fmt: skip
+INTEGERS = {f"{kind}{bits}" for kind in "bsu" for bits in (8, 16, 32, 64)}
 
 
 class PtxError(Exception):

@@ -21,6 +21,7 @@ import instruction_forms
 from fatbin import FatbinError, embedded_ptx
 from ptx_parser import (
     BITS,
+    INTEGERS,
     BranchTargets,
     CallPrototype,
     Instruction,
@@ -110,6 +111,13 @@ def _layout(variables):
         offsets.append(end)
         end += variable.size
     return offsets, end
+
+
+# What a shift comes to if its count is a constant below the width.
+_SHIFTS = {
+    "shift_left<{T}>(a, b)": "static_cast<{T}>(a << b)",
+    "shift_right<{T}>(a, b)": "static_cast<{T}>(a >> b)",
+}
 
 
 class Properties:
@@ -471,6 +479,8 @@ class FunctionEmitter:
                 return "true" if number else "false"
             if type_ in ("f32", "f64"):
                 self.fail(f"integer '{operand}' where .{type_} is expected")
+            if type_ in INTEGERS:
+                return f"static_cast<{type_}>(0x{number % (1 << BITS[type_]):x}U)"
             return f"read<{type_}>(u64{{0x{number % (1 << 64):x}U}})"
         if re.match(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$", operand):
             if type_ not in ("f32", "f64"):
@@ -498,6 +508,8 @@ class FunctionEmitter:
             self.fail(f"'{operand}' is .{declared.type}, not .{type_}")
         if BITS[declared.type] < BITS[type_]:
             self.fail(f"'{operand}' has {BITS[declared.type]} bits, fewer than .{type_}")
+        if {declared.type, type_} <= INTEGERS:
+            return f"static_cast<{type_}>({name})"
         return f"read<{type_}>({name})"
 
     def assign(self, operand, expression, type_):
@@ -509,6 +521,11 @@ class FunctionEmitter:
             self.fail(f"'{operand}' is .{declared.type}, not .{type_}")
         if BITS[declared.type] < BITS[type_]:
             self.fail(f"'{operand}' has {BITS[declared.type]} bits, fewer than .{type_}")
+        if declared.type == type_:
+            return f"{name} = {expression};"
+        if {declared.type, type_} <= INTEGERS:
+            # An integer is extended by its own sign; narrower registers were refused.
+            return f"{name} = static_cast<{type_}>({expression});"
         return f"write<{type_}>({name}, {expression});"
 
     def operands(self, *counts):
@@ -622,7 +639,12 @@ class FunctionEmitter:
             else:
                 code += f"const {type_} {name} = {self.value(operand, type_)}; "
         fields = dict(groups, site=self.site() if "{site}" in form.expression else "")
-        expression = form.expression.format(**{k: v for k, v in fields.items() if v is not None})
+        pattern = form.expression
+        if pattern in _SHIFTS:
+            count = operands[2]
+            if re.match(r"(0|[1-9]\d*)$", count) and int(count) < BITS[types[0][1]]:
+                pattern = _SHIFTS[pattern]
+        expression = pattern.format(**{k: v for k, v in fields.items() if v is not None})
         return code + self.assign(operands[0], expression, types[0][1]) + " }"
 
     def immediate(self, operand):
