@@ -65,6 +65,11 @@ def main(out: Path) -> None:
             text = stub.read_text()
             for pattern, replacement in REPAIRS:
                 text = pattern.sub(replacement, text)
+            if "collections.abc.Buffer" in text:  # as Python 3.12 has it; 3.11 does not
+                text = text.replace("collections.abc.Buffer", "typing_extensions.Buffer")
+                text = text.replace(
+                    "import typing\n", "import typing\nimport typing_extensions\n", 1
+                )
             text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
             target = out / stub.relative_to(made)
             target.parent.mkdir(parents=True, exist_ok=True)
