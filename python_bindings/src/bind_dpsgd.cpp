@@ -27,6 +27,7 @@
 #include "velum/dpsgd/privacy_engine.h"
 #include "velum/dpsgd/reduced_loss.h"
 #include "velum/dpsgd/user_poisson_sampler.h"
+#include "zeroed_memory.h"
 
 namespace py = pybind11;
 
@@ -34,7 +35,11 @@ namespace velum::python {
 namespace {
 
 using namespace dpsgd;  // NOLINT(google-build-using-namespace): this file is about its names
-using AnySampler = std::variant<const PoissonSampler*, const UserPoissonSampler*>;
+/// As Python has it: see `ZeroedMemory`.
+struct UserSampler : ZeroedMemory, UserPoissonSampler {
+  using UserPoissonSampler::UserPoissonSampler;
+};
+using AnySampler = std::variant<const PoissonSampler*, const UserSampler*>;
 // The GIL is released around every backward pass: the engine's threads, and functions in Python
 // that they call, need it.
 using NoGil = py::call_guard<py::gil_scoped_release>;
@@ -232,7 +237,7 @@ void bind_engine(py::module_& module) {
       .def_property_readonly("dataset_size", &PoissonSampler::dataset_size)
       .def_property_readonly("sampling_rate", &PoissonSampler::sampling_rate)
       .def_property_readonly("expected_batch_size", &PoissonSampler::expected_batch_size);
-  py::class_<UserPoissonSampler>(
+  py::class_<UserSampler>(
       module, "UserPoissonSampler",
       "Draws logical batches of whole users: at every step each user is included independently "
       "with "
@@ -241,7 +246,7 @@ void bind_engine(py::module_& module) {
       .def(py::init([](const std::vector<std::int64_t>& user_of_sample, double sampling_rate,
                        const std::optional<std::int64_t>& max_samples_per_user,
                        const std::string& sample_choice) {
-             return std::make_unique<UserPoissonSampler>(
+             return std::make_unique<UserSampler>(
                  user_of_sample, sampling_rate,
                  UserSamplingOptions{.max_samples_per_user = max_samples_per_user,
                                      .choice = sample_choice_of(sample_choice)});
@@ -250,7 +255,7 @@ void bind_engine(py::module_& module) {
            py::arg("max_samples_per_user") = py::none(), py::arg("sample_choice") = "uniform")
       .def(
           "next",
-          [](UserPoissonSampler& sampler) {
+          [](UserSampler& sampler) {
             UserBatch batch = sampler.next();
             return std::pair(std::move(batch.samples), std::move(batch.users));
           },

@@ -158,13 +158,16 @@ py::bytes bytes_of_parameters(const Parameters& parameters) {
 }
 
 /// Parameters as Python has them; they never change.
-struct HeldParameters {
+struct HeldParameters : ZeroedMemory {
   explicit HeldParameters(Parameters made) : value(std::make_shared<Parameters>(std::move(made))) {}
-  const Parameters& get() const { return *value; }
+  const Parameters& get() const {
+    if (value == nullptr) refuse_unmade();
+    return *value;
+  }
   std::shared_ptr<const Parameters> value;
 };
 
-struct HeldBuilder {
+struct HeldBuilder : ZeroedMemory {
   ParametersBuilder settings;
 };
 template <typename Setter>
