@@ -69,6 +69,73 @@ TEST(TailBounds, AreTheExactSumsRoundedUp) {
   }
 }
 
+/// The masses of a binomial of many trials within 16 standard deviations of its mode, by their
+/// ratios alone: what lies beyond is below 1e-50 of all.
+class ManyTrials {
+ public:
+  ManyTrials(std::int64_t n, long double p) : n_(n), odds_(p / (1 - p)) {
+    const long double mean = static_cast<long double>(n) * p;
+    const auto reach = static_cast<std::int64_t>(16 * std::sqrt(mean * (1 - p))) + 10;
+    mode_ = std::min(n, static_cast<std::int64_t>(mean + p));
+    lowest_ = std::max<std::int64_t>(0, mode_ - reach);
+    highest_ = std::min(n, mode_ + reach);
+    highest_mass_ = 1.0L;
+    for (std::int64_t k = mode_; k < highest_; ++k) highest_mass_ /= step(k + 1);
+    walk([&](std::int64_t, long double mass) { total_ += mass; });
+  }
+  std::int64_t mode() const { return mode_; }
+  /// visit(k, P[W = k]) for falling k.
+  template <typename Visit>
+  void masses(Visit visit) const {
+    walk([&](std::int64_t k, long double mass) { visit(k, mass / total_); });
+  }
+  long double tail(std::int64_t count) const {
+    long double sum = 0.0L;
+    masses([&](std::int64_t k, long double mass) { sum += k >= count ? mass : 0.0L; });
+    return sum;
+  }
+
+ private:
+  /// P[W = k - 1] / P[W = k].
+  long double step(std::int64_t k) const {
+    return static_cast<long double>(k) / static_cast<long double>(n_ - k + 1) / odds_;
+  }
+  template <typename Visit>
+  void walk(Visit visit) const {
+    long double mass = highest_mass_;
+    for (std::int64_t k = highest_; k >= lowest_; --k) {
+      visit(k, mass);
+      mass *= step(k);
+    }
+  }
+
+  std::int64_t n_, mode_ = 0, lowest_ = 0, highest_ = 0;
+  long double odds_, highest_mass_ = 0.0L, total_ = 0.0L;
+};
+
+TEST(TailBounds, OfManyTrialsAreSumsRoundedUp) {
+  for (const int power : {24, 32, 40}) {
+    const std::int64_t n = (std::int64_t{1} << power) - 3;
+    const long double error = 3e-9L + 2 * std::ldexp(1.0L, power - 61);
+    for (const double p : {0.5, 0.731}) {
+      const ManyTrials binomial(n, p);
+      const auto deviation =
+          static_cast<std::int64_t>(std::sqrt(static_cast<double>(n) * p * (1 - p)));
+      for (const int distance : {-2, 0, 5}) {
+        const std::int64_t count = binomial.mode() + distance * deviation;
+        const long double above = binomial.tail(count);
+        const double upper = dpsgd::detail::binomial_upper_tail(n, p, count);
+        EXPECT_GE(upper, above) << power << ' ' << p << ' ' << distance;
+        EXPECT_LE(upper, above * (1 + error)) << power << ' ' << p << ' ' << distance;
+        const long double below = 1 - binomial.tail(count + 1);
+        const double lower = dpsgd::detail::binomial_lower_tail(n, p, count);
+        EXPECT_GE(lower, below) << power << ' ' << p << ' ' << distance;
+        EXPECT_LE(lower, below * (1 + error)) << power << ' ' << p << ' ' << distance;
+      }
+    }
+  }
+}
+
 TEST(TailBounds, OfTheChiSquaredVariableAreThoseOfTheExponential) {
   // With two degrees of freedom: P[X > x] = exp(-x / 2).
   for (const double x : {0.001, 0.5, 3.0, 80.0, 1200.0}) {
@@ -257,6 +324,43 @@ TEST(OneRunPValue, IsTheFormulaOfTheTheorem) {
         }
       }
     }
+  }
+}
+
+TEST(OneRunPValue, OfManyCanariesIsTheFormulaInTimeThatDoesNotGrowWithThem) {
+  // Walked over one by one, 2^40 right guesses would take hours.
+  for (const int power : {20, 32, 40}) {
+    const std::int64_t n = std::int64_t{1} << power;
+    // The logarithm of a mass is a difference of terms of n log n, of 53 bits each.
+    const long double error = power == 20 ? 1e-6L : power == 32 ? 2e-3L : 0.5L;
+    for (const double epsilon : {0.0, 1.0}) {
+      const ManyTrials binomial(n, truth_probability(epsilon));
+      const double q = static_cast<double>(truth_probability(epsilon));
+      const auto deviation =
+          static_cast<std::int64_t>(std::sqrt(static_cast<double>(n) * q * (1 - q)));
+      const double delta = 1e-3 * static_cast<double>(deviation) / static_cast<double>(n);
+      for (const std::int64_t v :
+           {binomial.mode() - deviation, binomial.mode(), binomial.mode() + 3 * deviation,
+            binomial.mode() + 12 * deviation, n - 5, n}) {
+        long double slope = 0.0L;
+        long double sum = 0.0L;
+        binomial.masses([&](std::int64_t k, long double mass) {
+          if (k >= v) return;
+          sum += mass;
+          slope = std::max(slope, sum / static_cast<long double>(v - k));
+        });
+        const long double exact =
+            binomial.tail(v) + 2 * static_cast<long double>(n) * delta * slope;
+        const double bound = one_run_p_value({n, n, v}, epsilon, delta);
+        EXPECT_GE(bound, std::min(1.0L, exact)) << power << ' ' << epsilon << ' ' << v;
+        EXPECT_LE(bound, exact * (1 + error)) << power << ' ' << epsilon << ' ' << v;
+      }
+    }
+  }
+  const std::int64_t most = std::int64_t{1} << 40;
+  for (const double epsilon : {1e3, 1e300}) {
+    EXPECT_LE(one_run_p_value({most, most, most / 2}, epsilon, 1e-15), 1.0);
+    EXPECT_EQ(one_run_p_value({most, most, most}, epsilon, 1e-15), 1.0);
   }
 }
 

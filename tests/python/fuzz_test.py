@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import velum
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -268,6 +268,8 @@ def test_integer_noise(kind, a, b):
 
 @common
 @given(scalars, scalars, scalars)
+@example(2**40, 2**40, 2**40)
+@example(2**40, 2**39, 2**38)
 def test_lower_bounds_and_audited_models(a, b, c):
     audit = velum.audit
     for call in (

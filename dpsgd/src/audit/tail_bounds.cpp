@@ -8,9 +8,13 @@
 namespace velum::dpsgd::detail {
 namespace {
 
-double rounded_up(double probability) {
+double rounded_up(double probability, double error = kTailError) {
   // A function that underflows is worth less than the smallest normal double.
-  return std::min(1.0, probability * (1.0 + kTailError) + 0x1p-1022);
+  return std::min(1.0, probability * (1.0 + error) + 0x1p-1022);
+}
+
+double error_of_binomial(std::int64_t trials) {
+  return kTailError + kTailErrorPerTrial * static_cast<double>(trials);
 }
 
 }  // namespace
@@ -20,7 +24,8 @@ double binomial_upper_tail(std::int64_t trials, double probability, std::int64_t
   if (count > trials || probability <= 0.0) return 0.0;
   if (probability >= 1.0) return 1.0;
   const auto k = static_cast<double>(count);
-  return rounded_up(boost::math::ibeta(k, static_cast<double>(trials - count) + 1.0, probability));
+  return rounded_up(boost::math::ibeta(k, static_cast<double>(trials - count) + 1.0, probability),
+                    error_of_binomial(trials));
 }
 
 double binomial_lower_tail(std::int64_t trials, double probability, std::int64_t count) {
@@ -28,7 +33,8 @@ double binomial_lower_tail(std::int64_t trials, double probability, std::int64_t
   if (count < 0 || probability >= 1.0) return 0.0;
   if (probability <= 0.0) return 1.0;
   const auto k = static_cast<double>(count);
-  return rounded_up(boost::math::ibetac(k + 1.0, static_cast<double>(trials) - k, probability));
+  return rounded_up(boost::math::ibetac(k + 1.0, static_cast<double>(trials) - k, probability),
+                    error_of_binomial(trials));
 }
 
 double binomial_p_value(std::int64_t trials, double probability, std::int64_t count) {
