@@ -19,7 +19,6 @@
 #include "velum/dpsgd/audit/engine_conformance.h"
 #include "velum/dpsgd/audit/epsilon_lower_bound.h"
 #include "velum/dpsgd/audit/neighbour_replay.h"
-#include "zeroed_memory.h"
 
 namespace py = pybind11;
 
@@ -115,7 +114,7 @@ class PythonEngine final : public AuditedEngine {
   Kept engine_;
 };
 
-using Settings = Zeroed<AuditedEngineSettings>;
+using Settings = AuditedEngineSettings;
 using FactoryFunction = py::typing::Callable<py::object(std::vector<at::Tensor>, Settings)>;
 
 EngineFactory factory_of(const std::optional<FactoryFunction>& engine, bool allow_slow_rules) {
@@ -123,7 +122,7 @@ EngineFactory factory_of(const std::optional<FactoryFunction>& engine, bool allo
   return [kept = keep(*engine)](const std::vector<at::Tensor>& parameters,
                                 const AuditedEngineSettings& settings) {
     const py::gil_scoped_acquire gil;
-    return std::make_unique<PythonEngine>(keep((*kept)(parameters, Settings(settings))));
+    return std::make_unique<PythonEngine>(keep((*kept)(parameters, settings)));
   };
 }
 
@@ -134,16 +133,6 @@ std::optional<py::bytes> bytes_of(const std::optional<kernels::RandomKey>& key) 
     for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(word >> shift);
   }
   return py::bytes(bytes);
-}
-
-/// A list of what Python has each T as.
-template <typename T>
-std::vector<Zeroed<T>> list_of(const std::vector<T>& values) {
-  return {values.begin(), values.end()};
-}
-template <typename T>
-std::optional<Zeroed<T>> optional_of(const std::optional<T>& value) {
-  return value.has_value() ? std::optional<Zeroed<T>>(*value) : std::nullopt;
 }
 
 void bind_engines(py::module_& module) {
@@ -179,8 +168,8 @@ void bind_engines(py::module_& module) {
 }
 
 void bind_replay(py::module_& module) {
-  using Comparison = Zeroed<ReplayComparison>;
-  using Result = Zeroed<ReplayResult>;
+  using Comparison = ReplayComparison;
+  using Result = ReplayResult;
   py::class_<Comparison>(module, "ReplayComparison", "One comparison of two runs. Private.")
       .def_readonly("step", &Comparison::step, "From 0.")
       .def_readonly("batch_size", &Comparison::batch_size, "Examples of the first run.")
@@ -199,8 +188,7 @@ void bind_replay(py::module_& module) {
       .def_readonly("allowance", &Comparison::allowance, "For rounding, on top.")
       .def_property_readonly("holds", &ReplayComparison::holds);
   py::class_<Result>(module, "ReplayResult", "What `neighbour_replay` saw. Private.")
-      .def_property_readonly("comparisons",
-                             [](const Result& result) { return list_of(result.comparisons); })
+      .def_property_readonly("comparisons", [](const Result& result) { return result.comparisons; })
       .def_property_readonly("holds", &ReplayResult::holds, "Whether every comparison does.")
       .def_property_readonly(
           "worst",
@@ -232,7 +220,7 @@ void bind_replay(py::module_& module) {
         const EngineFactory factory = factory_of(engine, allow_slow_rules);
         const auto told = progress_of(progress);
         const py::gil_scoped_release no_gil;
-        return Result(neighbour_replay(model, factory, options, told));
+        return neighbour_replay(model, factory, options, told);
       },
       py::arg("parameters"), py::arg("dataset_size"), py::arg("user_of_example"), py::arg("losses"),
       py::arg("engine"), py::arg("allow_slow_rules"), py::arg("steps"), py::arg("sampling_rate"),
@@ -242,8 +230,8 @@ void bind_replay(py::module_& module) {
 }
 
 void bind_conformance(py::module_& module) {
-  using Check = Zeroed<ConformanceCheck>;
-  using Result = Zeroed<ConformanceResult>;
+  using Check = ConformanceCheck;
+  using Result = ConformanceResult;
   py::class_<Check>(module, "ConformanceCheck", "One property of an engine.")
       .def_readonly("name", &Check::name)
       .def_readonly("statistical", &Check::statistical)
@@ -252,7 +240,7 @@ void bind_conformance(py::module_& module) {
                     "or 1 where chance has no part.")
       .def_readonly("found", &Check::found, "What was seen, where it is worst.");
   py::class_<Result>(module, "ConformanceResult", "What `engine_conformance` saw. Private.")
-      .def_property_readonly("checks", [](const Result& result) { return list_of(result.checks); })
+      .def_property_readonly("checks", [](const Result& result) { return result.checks; })
       .def_readonly("false_alarm_probability", &Result::false_alarm_probability)
       .def_property_readonly("threshold", &ConformanceResult::threshold,
                              "Below this p-value a statistical check fails.")
@@ -282,7 +270,7 @@ void bind_conformance(py::module_& module) {
         const EngineFactory factory = factory_of(engine, allow_slow_rules);
         const auto told = progress_of(progress);
         const py::gil_scoped_release no_gil;
-        return Result(engine_conformance(model, factory, options, told));
+        return engine_conformance(model, factory, options, told);
       },
       py::arg("parameters"), py::arg("dataset_size"), py::arg("user_of_example"), py::arg("losses"),
       py::arg("engine"), py::arg("allow_slow_rules"), py::arg("sampling_rate"), py::arg("clipping"),
@@ -291,8 +279,8 @@ void bind_conformance(py::module_& module) {
       py::arg("insecure_seed"), py::arg("progress"));
 }
 
-using Guesses = Zeroed<OneRunGuesses>;
-using Counts = Zeroed<MembershipCounts>;
+using Guesses = OneRunGuesses;
+using Counts = MembershipCounts;
 
 void bind_lower_bounds(py::module_& module) {
   py::class_<Guesses>(
@@ -301,7 +289,7 @@ void bind_lower_bounds(py::module_& module) {
       "of which took part by the toss of a fair coin of its own. guesses: how many "
       "it decided about, fixed before; correct: of these, right.")
       .def(py::init([](std::int64_t canaries, std::int64_t guesses, std::int64_t correct) {
-             return Guesses({canaries, guesses, correct});
+             return Guesses{canaries, guesses, correct};
            }),
            py::arg("canaries"), py::arg("guesses"), py::arg("correct"))
       .def_readonly("canaries", &Guesses::canaries)
@@ -313,7 +301,7 @@ void bind_lower_bounds(py::module_& module) {
       "one example took part or did not.")
       .def(py::init([](std::int64_t members, std::int64_t members_recognised,
                        std::int64_t non_members, std::int64_t non_members_accused) {
-             return Counts({members, members_recognised, non_members, non_members_accused});
+             return Counts{members, members_recognised, non_members, non_members_accused};
            }),
            py::arg("members"), py::arg("members_recognised"), py::arg("non_members"),
            py::arg("non_members_accused"))
@@ -348,21 +336,20 @@ void bind_lower_bounds(py::module_& module) {
 }
 
 void bind_canaries(py::module_& module) {
-  using OfShare = Zeroed<CanaryGuesses>;
-  using Result = Zeroed<CanaryAuditResult>;
+  using OfShare = CanaryGuesses;
+  using Result = CanaryAuditResult;
   py::class_<OfShare>(module, "CanaryGuesses", "Guesses about a share of the canaries of one run.")
       .def_readonly("share", &OfShare::share)
-      .def_property_readonly("counts", [](const OfShare& made) { return Guesses(made.counts); })
+      .def_property_readonly("counts", [](const OfShare& made) { return made.counts; })
       .def_readonly("epsilon_lower", &OfShare::epsilon_lower);
   py::class_<Result>(module, "CanaryAuditResult", "What `canary_audit` found. Private.")
       .def_readonly(
           "epsilon_upper", &Result::epsilon_upper,
           "Upper end of the certified epsilon of the engine's books at delta; infinite if "
           "they promise nothing.")
-      .def_property_readonly("guesses",
-                             [](const Result& result) { return list_of(result.guesses); })
+      .def_property_readonly("guesses", [](const Result& result) { return result.guesses; })
       .def_property_readonly(
-          "runs", [](const Result& result) { return optional_of(result.runs); },
+          "runs", [](const Result& result) { return result.runs; },
           "Of the counting half of the further runs; or None.")
       .def_readonly("runs_epsilon_lower", &Result::runs_epsilon_lower)
       .def_readonly("confidence", &Result::confidence, "Of all lower bounds together.")
@@ -404,7 +391,7 @@ void bind_canaries(py::module_& module) {
         const EngineFactory factory = factory_of(engine, allow_slow_rules);
         const auto told = progress_of(progress);
         const py::gil_scoped_release no_gil;
-        return Result(canary_audit(model, factory, options, told));
+        return canary_audit(model, factory, options, told);
       },
       py::arg("parameters"), py::arg("dataset_size"), py::arg("user_of_example"), py::arg("losses"),
       py::arg("engine"), py::arg("allow_slow_rules"), py::arg("kind"), py::arg("canaries"),
@@ -415,20 +402,20 @@ void bind_canaries(py::module_& module) {
 }
 
 void bind_report(py::module_& module) {
-  using Report = Zeroed<AuditReport>;
+  using Report = AuditReport;
   py::class_<Report>(module, "AuditReport",
                      "What audits of one engine and one model found. A report on data that are "
                      "secret is itself secret.")
       .def(py::init([](std::vector<std::pair<std::string, std::string>> subject,
-                       const std::optional<Zeroed<ReplayResult>>& replay,
-                       const std::optional<Zeroed<ConformanceResult>>& conformance,
-                       const std::optional<Zeroed<CanaryAuditResult>>& canaries) {
+                       const std::optional<ReplayResult>& replay,
+                       const std::optional<ConformanceResult>& conformance,
+                       const std::optional<CanaryAuditResult>& canaries) {
              AuditReport report;
              report.subject = std::move(subject);
-             if (replay.has_value()) report.replay = *replay;
-             if (conformance.has_value()) report.conformance = *conformance;
-             if (canaries.has_value()) report.canaries = *canaries;
-             return Report(std::move(report));
+             report.replay = replay;
+             report.conformance = conformance;
+             report.canaries = canaries;
+             return report;
            }),
            py::arg("subject"), py::kw_only(), py::arg("replay") = py::none(),
            py::arg("conformance") = py::none(), py::arg("canaries") = py::none(),

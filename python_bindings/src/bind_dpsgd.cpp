@@ -27,7 +27,6 @@
 #include "velum/dpsgd/privacy_engine.h"
 #include "velum/dpsgd/reduced_loss.h"
 #include "velum/dpsgd/user_poisson_sampler.h"
-#include "zeroed_memory.h"
 
 namespace py = pybind11;
 
@@ -35,11 +34,7 @@ namespace velum::python {
 namespace {
 
 using namespace dpsgd;  // NOLINT(google-build-using-namespace): this file is about its names
-/// As Python has it: see `ZeroedMemory`.
-struct UserSampler : ZeroedMemory, UserPoissonSampler {
-  using UserPoissonSampler::UserPoissonSampler;
-};
-using AnySampler = std::variant<const PoissonSampler*, const UserSampler*>;
+using AnySampler = std::variant<const PoissonSampler*, const UserPoissonSampler*>;
 // The GIL is released around every backward pass: the engine's threads, and functions in Python
 // that they call, need it.
 using NoGil = py::call_guard<py::gil_scoped_release>;
@@ -237,7 +232,7 @@ void bind_engine(py::module_& module) {
       .def_property_readonly("dataset_size", &PoissonSampler::dataset_size)
       .def_property_readonly("sampling_rate", &PoissonSampler::sampling_rate)
       .def_property_readonly("expected_batch_size", &PoissonSampler::expected_batch_size);
-  py::class_<UserSampler>(
+  py::class_<UserPoissonSampler>(
       module, "UserPoissonSampler",
       "Draws logical batches of whole users: at every step each user is included independently "
       "with "
@@ -246,7 +241,7 @@ void bind_engine(py::module_& module) {
       .def(py::init([](const std::vector<std::int64_t>& user_of_sample, double sampling_rate,
                        const std::optional<std::int64_t>& max_samples_per_user,
                        const std::string& sample_choice) {
-             return std::make_unique<UserSampler>(
+             return std::make_unique<UserPoissonSampler>(
                  user_of_sample, sampling_rate,
                  UserSamplingOptions{.max_samples_per_user = max_samples_per_user,
                                      .choice = sample_choice_of(sample_choice)});
@@ -255,7 +250,7 @@ void bind_engine(py::module_& module) {
            py::arg("max_samples_per_user") = py::none(), py::arg("sample_choice") = "uniform")
       .def(
           "next",
-          [](UserSampler& sampler) {
+          [](UserPoissonSampler& sampler) {
             UserBatch batch = sampler.next();
             return std::pair(std::move(batch.samples), std::move(batch.users));
           },

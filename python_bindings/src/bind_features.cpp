@@ -18,7 +18,6 @@
 #include "velum/dpsgd/features/private_moments.h"
 #include "velum/dpsgd/features/scattering.h"
 #include "velum/kernels/random/random_stream.h"
-#include "zeroed_memory.h"
 
 namespace py = pybind11;
 
@@ -56,20 +55,9 @@ py::array_t<T> square(const std::vector<T>& values, std::int64_t side) {
 
 constexpr kernels::RandomPosition kPosition{.purpose = kernels::Purpose::kPrivateMean};
 
-/// As Python has it: see `ZeroedMemory`.
-struct Scattering : ZeroedMemory {
-  explicit Scattering(const ScatteringOptions& options)
-      : transform(std::make_unique<ScatteringTransform>(options)) {}
-  const ScatteringTransform& get() const {
-    if (transform == nullptr) throw py::type_error("ScatteringTransform: was never initialised");
-    return *transform;
-  }
-  std::unique_ptr<ScatteringTransform> transform;
-};
-
 template <typename T>
-py::array_t<float> scattered(const Scattering& scattering, const Array<T>& images, int threads) {
-  const ScatteringTransform& transform = scattering.get();
+py::array_t<float> scattered(const ScatteringTransform& transform, const Array<T>& images,
+                             int threads) {
   const MatrixView<const T> rows = view_of("ScatteringTransform", "images", images);
   py::array_t<float> out({rows.rows, transform.output_size()});
   const MatrixView<float> view = view_of(out);
@@ -80,14 +68,14 @@ py::array_t<float> scattered(const Scattering& scattering, const Array<T>& image
 }
 
 void bind_scattering(py::module_& module) {
-  py::class_<Scattering>(
+  py::class_<ScatteringTransform>(
       module, "ScatteringTransform",
       "The wavelet scattering transform of grey images, orders 0, 1 and 2 (arXiv 1203.1513). A\n"
       "fixed map of each image: no weight is learnt from data, so it costs no privacy. Filters "
       "and\n"
       "layout are those of kymatio 0.3.")
       .def(py::init([](std::int64_t height, std::int64_t width, int scales, int orientations) {
-             return Scattering({height, width, scales, orientations});
+             return ScatteringTransform({height, width, scales, orientations});
            }),
            py::arg("height") = 28, py::arg("width") = 28, py::arg("scales") = 2,
            py::arg("orientations") = 8,
@@ -97,26 +85,21 @@ void bind_scattering(py::module_& module) {
            "    orientations: L, 1 to 64: wavelets per scale.\n\n"
            "Raises:\n"
            "    ValueError: if a value is out of range.")
-      .def_property_readonly("channels",
-                             [](const Scattering& held) { return held.get().channels(); })
+      .def_property_readonly("channels", &ScatteringTransform::channels)
       .def_property_readonly(
           "positions",
-          [](const Scattering& held) {
-            return held.get().output_height() * held.get().output_width();
+          [](const ScatteringTransform& transform) {
+            return transform.output_height() * transform.output_width();
           },
           "Of a channel: height / 2**J times width / 2**J, rounded down each.")
-      .def_property_readonly(
-          "image_size", [](const Scattering& held) { return held.get().image_size(); },
-          "height * width.")
-      .def_property_readonly(
-          "output_size", [](const Scattering& held) { return held.get().output_size(); },
-          "channels * positions.")
+      .def_property_readonly("image_size", &ScatteringTransform::image_size, "height * width.")
+      .def_property_readonly("output_size", &ScatteringTransform::output_size,
+                             "channels * positions.")
       .def("transform_bytes", &scattered<std::uint8_t>, py::arg("images"), py::arg("threads"))
       .def("transform_floats", &scattered<float>, py::arg("images"), py::arg("threads"));
 }
 
 void bind_maps(py::module_& module) {
-  using Map = Zeroed<Preconditioner>;
   module.def(
       "sqrt_to_unit_rows",
       [](const Array<float>& rows, int threads) {
@@ -129,24 +112,23 @@ void bind_maps(py::module_& module) {
         return out;
       },
       py::arg("rows"), py::arg("threads"));
-  py::class_<Map>(module, "Preconditioner",
-                  "A linear map of features that are matrices [channels, positions]:\n"
-                  "Y -> channel Y spatial, which evens out their scales.")
+  py::class_<Preconditioner>(module, "Preconditioner",
+                             "A linear map of features that are matrices [channels, positions]:\n"
+                             "Y -> channel Y spatial, which evens out their scales.")
       .def_property_readonly(
-          "channel", [](const Map& map) { return square(map.channel, map.channels); },
+          "channel", [](const Preconditioner& map) { return square(map.channel, map.channels); },
           "[channels, channels] float32.")
       .def_property_readonly(
-          "spatial", [](const Map& map) { return square(map.spatial, map.positions); },
+          "spatial", [](const Preconditioner& map) { return square(map.spatial, map.positions); },
           "[positions, positions] float32.");
   module.def(
       "random_shapes_preconditioner",
-      [](const Scattering& scattering, double channel_power, double spatial_power, double floor,
-         int threads) {
-        const ScatteringTransform& transform = scattering.get();
+      [](const ScatteringTransform& transform, double channel_power, double spatial_power,
+         double floor, int threads) {
         const kernels::Stream stream = stream_of(threads, "cpu");
         const py::gil_scoped_release no_gil;
-        return Map(
-            random_shapes_preconditioner(transform, {channel_power, spatial_power, floor}, stream));
+        return random_shapes_preconditioner(transform, {channel_power, spatial_power, floor},
+                                            stream);
       },
       py::arg("transform"), py::arg("channel_power"), py::arg("spatial_power"), py::arg("floor"),
       py::arg("threads"));
@@ -160,13 +142,13 @@ void bind_maps(py::module_& module) {
             .channel = vector_of(channel),
             .spatial = vector_of(spatial)};
         const py::gil_scoped_release no_gil;
-        return Map(make_preconditioner(moments, {channel_power, spatial_power, floor}));
+        return make_preconditioner(moments, {channel_power, spatial_power, floor});
       },
       py::arg("channel"), py::arg("spatial"), py::arg("channel_power"), py::arg("spatial_power"),
       py::arg("floor"));
   module.def(
       "precondition_rows",
-      [](const Array<float>& rows, const Array<float>& mean, const Map& map, float bias,
+      [](const Array<float>& rows, const Array<float>& mean, const Preconditioner& map, float bias,
          int threads) {
         const MatrixView<const float> from = view_of("precondition_rows", "rows", rows);
         py::array_t<float> out({from.rows, from.cols + 1});

@@ -158,16 +158,13 @@ py::bytes bytes_of_parameters(const Parameters& parameters) {
 }
 
 /// Parameters as Python has them; they never change.
-struct HeldParameters : ZeroedMemory {
+struct HeldParameters {
   explicit HeldParameters(Parameters made) : value(std::make_shared<Parameters>(std::move(made))) {}
-  const Parameters& get() const {
-    if (value == nullptr) refuse_unmade();
-    return *value;
-  }
+  const Parameters& get() const { return *value; }
   std::shared_ptr<const Parameters> value;
 };
 
-struct HeldBuilder : ZeroedMemory {
+struct HeldBuilder {
   ParametersBuilder settings;
 };
 template <typename Setter>

@@ -33,13 +33,10 @@ using he::threshold::SecretPolynomial;
 using kernels::Span;
 
 /// A plan as Python has it; it never changes.
-struct HeldPlan : ZeroedMemory {
+struct HeldPlan {
   explicit HeldPlan(AggregationPlan made)
       : value(std::make_shared<AggregationPlan>(std::move(made))) {}
-  const AggregationPlan& get() const {
-    if (value == nullptr) refuse_unmade();
-    return *value;
-  }
+  const AggregationPlan& get() const { return *value; }
   std::shared_ptr<const AggregationPlan> value;
 };
 

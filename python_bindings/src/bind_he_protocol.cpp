@@ -21,21 +21,15 @@ using he::threshold::OnceRegister;
 using Context = Held<const AggregationContext>;
 
 /// Key pairs have no context. Python's hold a pointer, as others do.
-struct HeldIdentity : ZeroedMemory {
+struct HeldIdentity {
   explicit HeldIdentity(Identity made) : value(std::make_shared<Identity>(std::move(made))) {}
-  const Identity &get() const {
-    if (value == nullptr) refuse_unmade();
-    return *value;
-  }
+  const Identity &get() const { return *value; }
   std::shared_ptr<const Identity> value;
 };
 
-struct HeldRoster : ZeroedMemory {
+struct HeldRoster {
   explicit HeldRoster(Roster made) : value(std::make_shared<Roster>(std::move(made))) {}
-  const Roster &get() const {
-    if (value == nullptr) refuse_unmade();
-    return *value;
-  }
+  const Roster &get() const { return *value; }
   std::shared_ptr<const Roster> value;
 };
 

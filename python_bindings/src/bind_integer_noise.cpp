@@ -15,7 +15,6 @@
 #include "velum/dpsgd/accounting/distributed_noise.h"
 #include "velum/dpsgd/integer_noise.h"
 #include "velum/dpsgd/integer_rounding.h"
-#include "zeroed_memory.h"
 
 namespace py = pybind11;
 
@@ -24,15 +23,7 @@ namespace {
 
 using namespace dpsgd;  // NOLINT(google-build-using-namespace): this file is about its names
 using kernels::RandomPosition;
-using NoisePlan = Zeroed<IntegerNoisePlan>;
-using Rounding = Zeroed<QuantizationPlan>;
-using Sensitivity = Zeroed<IntegerSensitivity>;
 using DoubleArray = py::array_t<double, py::array::c_style | py::array::forcecast>;
-
-template <typename T>
-bool equal(const T& a, const T& b) {
-  return a == b;
-}
 
 const char* name_of(IntegerNoise noise) {
   return noise == IntegerNoise::kSkellam ? "skellam" : "discrete_gaussian";
@@ -69,49 +60,47 @@ py::array_t<std::int64_t> rounded(const char* function, const DoubleArray& value
 }
 
 void bind_noise(py::module_& module) {
-  py::class_<Sensitivity>(module, "IntegerSensitivity",
-                          "By how much one client changes a sum of integer vectors, in "
-                          "steps of the integers.")
+  py::class_<IntegerSensitivity>(module, "IntegerSensitivity",
+                                 "By how much one client changes a sum of integer vectors, in "
+                                 "steps of the integers.")
       .def(py::init([](double l1, double l2) {
-             return Sensitivity({l1, l2});
+             return IntegerSensitivity{l1, l2};
            }),
            py::arg("l1"), py::arg("l2"))
       .def_readonly("l1", &IntegerSensitivity::l1)
       .def_readonly("l2", &IntegerSensitivity::l2)
       .def(
-          "__eq__",
-          [](const Sensitivity& a, const Sensitivity& b) {
-            return equal<IntegerSensitivity>(a, b);
-          },
+          "__eq__", [](const IntegerSensitivity& a, const IntegerSensitivity& b) { return a == b; },
           py::is_operator(), py::arg("other"))
-      .def("__repr__", [](const Sensitivity& sensitivity) {
+      .def("__repr__", [](const IntegerSensitivity& sensitivity) {
         return "IntegerSensitivity(l1=" + py::repr(py::float_(sensitivity.l1)).cast<std::string>() +
                ", l2=" + py::repr(py::float_(sensitivity.l2)).cast<std::string>() + ")";
       });
-  py::class_<NoisePlan>(
+  py::class_<IntegerNoisePlan>(
       module, "IntegerNoisePlan",
       "Noise that no one client knows: each of at least honest_clients clients adds a share, and "
       "the "
       "shares of any honest_clients of them add up to the variance that was asked for.")
-      .def_property_readonly("noise", [](const NoisePlan& plan) { return name_of(plan.noise); })
+      .def_property_readonly("noise",
+                             [](const IntegerNoisePlan& plan) { return name_of(plan.noise); })
       .def_readonly("honest_clients", &IntegerNoisePlan::honest_clients)
       .def_property_readonly(
           "share_variance",
-          [](const NoisePlan& plan) { return double_at_most(plan.share_variance); },
+          [](const IntegerNoisePlan& plan) { return double_at_most(plan.share_variance); },
           "Of each coordinate of one client's share, as it is accounted for: rounded down.")
       .def(
           "mechanism",
-          [](const NoisePlan& plan, std::int64_t dimension, const Sensitivity& sensitivity) {
+          [](const IntegerNoisePlan& plan, std::int64_t dimension,
+             const IntegerSensitivity& sensitivity) {
             return mechanism(plan, dimension, sensitivity);
           },
           py::arg("dimension"), py::arg("sensitivity"),
           "Of a sum of vectors of `dimension` integers with this noise, for an accountant.\n"
           "Raises ValueError if a value is out of range.")
       .def(
-          "__eq__",
-          [](const NoisePlan& a, const NoisePlan& b) { return equal<IntegerNoisePlan>(a, b); },
+          "__eq__", [](const IntegerNoisePlan& a, const IntegerNoisePlan& b) { return a == b; },
           py::is_operator(), py::arg("other"))
-      .def("__repr__", [](const NoisePlan& plan) {
+      .def("__repr__", [](const IntegerNoisePlan& plan) {
         return "<IntegerNoisePlan: " + std::string(name_of(plan.noise)) + ", " +
                std::to_string(plan.honest_clients) + " honest clients, variance of a share " +
                std::to_string(double_at_most(plan.share_variance)) + ">";
@@ -119,12 +108,12 @@ void bind_noise(py::module_& module) {
   module.def(
       "plan_integer_noise",
       [](const std::string& noise, double variance, std::int64_t honest_clients) {
-        return NoisePlan(plan_integer_noise(noise_of(noise), variance, honest_clients));
+        return plan_integer_noise(noise_of(noise), variance, honest_clients);
       },
       py::arg("noise"), py::arg("variance"), py::arg("honest_clients"));
   module.def(
       "integer_noise_share",
-      [](const NoisePlan& plan, std::int64_t dimension, int threads,
+      [](const IntegerNoisePlan& plan, std::int64_t dimension, int threads,
          const std::optional<py::bytes>& insecure_test_key) {
         const KeyOfCall key("integer_noise_share", insecure_test_key);
         const kernels::Stream stream = stream_of(threads, "cpu");
@@ -141,14 +130,14 @@ void bind_noise(py::module_& module) {
   module.def(
       "integer_sensitivity",
       [](std::int64_t squared_norm_limit, std::int64_t dimension, Neighbouring neighbouring) {
-        return Sensitivity(integer_sensitivity(squared_norm_limit, dimension, neighbouring));
+        return integer_sensitivity(squared_norm_limit, dimension, neighbouring);
       },
       py::arg("squared_norm_limit"), py::arg("dimension"), py::arg("neighbouring"));
   module.def("honest_clients_condition", &honest_clients_condition, py::arg("honest_clients"));
 }
 
 void bind_rounding(py::module_& module) {
-  py::class_<Rounding>(
+  py::class_<QuantizationPlan>(
       module, "QuantizationPlan",
       "How vectors of numbers become vectors of integers that can be summed exactly: value / "
       "granularity, rounded up or down at random so that the mean is right.")
@@ -156,7 +145,7 @@ void bind_rounding(py::module_& module) {
                [](double clipping_norm, double granularity, std::int64_t dimension, double beta) {
                  const QuantizationPlan plan{clipping_norm, granularity, dimension, beta};
                  squared_norm_limit(plan);  // refuses what is out of range
-                 return Rounding(plan);
+                 return plan;
                }),
            py::arg("clipping_norm"), py::arg("granularity"), py::arg("dimension"),
            py::arg("beta") = QuantizationPlan{1.0, 1.0, 1}.beta,
@@ -173,22 +162,22 @@ void bind_rounding(py::module_& module) {
       .def_readonly("dimension", &QuantizationPlan::dimension)
       .def_readonly("beta", &QuantizationPlan::beta)
       .def_property_readonly(
-          "squared_norm_limit", [](const Rounding& plan) { return squared_norm_limit(plan); },
+          "squared_norm_limit",
+          [](const QuantizationPlan& plan) { return squared_norm_limit(plan); },
           "The largest squared L2 norm of a rounded vector (arXiv 2102.06387, "
           "section 4.2).")
       .def(
           "sensitivity",
-          [](const Rounding& plan, Neighbouring neighbouring) {
-            return Sensitivity(integer_sensitivity(plan, neighbouring));
+          [](const QuantizationPlan& plan, Neighbouring neighbouring) {
+            return integer_sensitivity(plan, neighbouring);
           },
           py::arg_v("neighbouring", Neighbouring::kAddOrRemoveOne,
                     "velum._core.accounting.Neighbouring.ADD_OR_REMOVE_ONE"),
           "What a client changes in the sum of rounded vectors: IntegerSensitivity.")
       .def(
-          "__eq__",
-          [](const Rounding& a, const Rounding& b) { return equal<QuantizationPlan>(a, b); },
+          "__eq__", [](const QuantizationPlan& a, const QuantizationPlan& b) { return a == b; },
           py::is_operator(), py::arg("other"))
-      .def("__repr__", [](const Rounding& plan) {
+      .def("__repr__", [](const QuantizationPlan& plan) {
         return "<QuantizationPlan: " + std::to_string(plan.dimension) + " values of norm at most " +
                std::to_string(plan.clipping_norm) + " in steps of " +
                std::to_string(plan.granularity) + ">";
@@ -197,8 +186,7 @@ void bind_rounding(py::module_& module) {
       "nearest_integer_sensitivity",
       [](double clipping_norm, double granularity, std::int64_t dimension,
          Neighbouring neighbouring) {
-        return Sensitivity(
-            nearest_integer_sensitivity(clipping_norm, granularity, dimension, neighbouring));
+        return nearest_integer_sensitivity(clipping_norm, granularity, dimension, neighbouring);
       },
       py::arg("clipping_norm"), py::arg("granularity"), py::arg("dimension"),
       py::arg("neighbouring"));
@@ -206,7 +194,7 @@ void bind_rounding(py::module_& module) {
              py::arg("bits"));
   module.def(
       "round_to_integers",
-      [](const DoubleArray& values, const Rounding& plan,
+      [](const DoubleArray& values, const QuantizationPlan& plan,
          const std::optional<py::bytes>& insecure_test_key) {
         return rounded("round_to_integers", values, plan, insecure_test_key,
                        [](auto... arguments) { return round_to_integers(arguments...); });
@@ -214,7 +202,7 @@ void bind_rounding(py::module_& module) {
       py::arg("values"), py::arg("plan"), py::arg("insecure_test_key"));
   module.def(
       "clip_and_round_to_integers",
-      [](const DoubleArray& values, const Rounding& plan,
+      [](const DoubleArray& values, const QuantizationPlan& plan,
          const std::optional<py::bytes>& insecure_test_key) {
         return rounded("clip_and_round_to_integers", values, plan, insecure_test_key,
                        [](auto... arguments) { return clip_and_round_to_integers(arguments...); });

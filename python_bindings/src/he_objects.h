@@ -28,7 +28,6 @@
 #include "velum/he/serialization.h"
 #include "velum/he/threshold/once_register.h"
 #include "velum/kernels/random/key_source.h"
-#include "zeroed_memory.h"
 
 /// What the bindings of homomorphic encryption share: how C++ objects are held, called without the
 /// GIL, and made from and to arrays and bytes.
@@ -59,12 +58,8 @@ struct Session {
 std::shared_ptr<const Session> make_session(const he::Parameters& parameters, int threads,
                                             const std::string& device);
 
-[[noreturn]] inline void refuse_unmade() {
-  throw py::type_error("velum.he: the object was never initialised, or was used up");
-}
-
 /// A context as Python has it.
-struct HeldContext : ZeroedMemory {
+struct HeldContext {
   explicit HeldContext(std::shared_ptr<const Session> made) : session(std::move(made)) {}
   std::shared_ptr<const Session> session;
 };
@@ -72,7 +67,7 @@ struct HeldContext : ZeroedMemory {
 /// An object as Python has it. Its value is changed only under the GIL, and replaced where somebody
 /// computes on it without.
 template <typename T>
-struct Held : ZeroedMemory {
+struct Held {
   Held(std::shared_ptr<const Session> session_, std::shared_ptr<T> value_)
       : session(std::move(session_)), value(std::move(value_)) {}
   std::shared_ptr<const Session> session;
@@ -80,17 +75,15 @@ struct Held : ZeroedMemory {
 };
 
 inline const std::shared_ptr<const Session>& session_of(const HeldContext& held) {
-  if (held.session == nullptr) refuse_unmade();
   return held.session;
 }
 template <typename T>
 const std::shared_ptr<const Session>& session_of(const Held<T>& held) {
-  if (held.session == nullptr) refuse_unmade();
   return held.session;
 }
 template <typename T>
 const std::shared_ptr<T>& pointer(const Held<T>& held) {
-  if (held.value == nullptr) refuse_unmade();
+  if (held.value == nullptr) throw py::type_error("velum.he: the object was used up");
   return held.value;
 }
 template <typename T>
@@ -131,7 +124,6 @@ class Borrowed {
   explicit Borrowed(const char* function, const std::vector<py::object>& shares) {
     for (const py::object& object : shares) {
       auto& held = object.cast<Held<Share>&>();
-      if (held.session == nullptr) refuse_unmade();
       if (held.value == nullptr || held.value.use_count() != 1) {
         give_back();
         throw std::invalid_argument(std::string(function) +
@@ -313,13 +305,10 @@ auto call_locked(const Held<Locked<T>>& held, const Work& work) {
 }
 
 /// A polynomial as Python has it; it never changes.
-struct HeldPolynomial : ZeroedMemory {
+struct HeldPolynomial {
   explicit HeldPolynomial(he::Polynomial made)
       : value(std::make_shared<he::Polynomial>(std::move(made))) {}
-  const he::Polynomial& get() const {
-    if (value == nullptr) refuse_unmade();
-    return *value;
-  }
+  const he::Polynomial& get() const { return *value; }
   std::shared_ptr<const he::Polynomial> value;
 };
 
