@@ -188,6 +188,38 @@ TEST_P(BaseConversionOnEveryBackend, HoldsTheLargestSumsOfManyModuli) {
   }
 }
 
+TEST_P(BaseConversionOnEveryBackend, HoldsTheLargestSumsOfHalves) {
+  SKIP_WITHOUT_DEVICE(GetParam());
+  // Targets for which the high halves, or the low ones, of twelve constants are large together: on
+  // CUDA the products of unlike halves of 64-bit words fit a word eight times, and only so often.
+  constexpr int kSources = 12;
+  auto moduli = coprime_below<std::uint64_t>(std::uint64_t{1} << 61, kSources);
+  std::vector<BigInteger> others(kSources, BigInteger{1} << 64);
+  for (int i = 0; i < kSources; ++i) {
+    for (int j = 0; j < kSources; ++j) {
+      if (j != i) others[static_cast<std::size_t>(i)] *= moduli[static_cast<std::size_t>(j)];
+    }
+  }
+  const auto halves = [&](std::uint64_t p, bool high) {
+    std::uint64_t sum = 0;
+    for (const BigInteger& other : others) {
+      const auto constant = static_cast<std::uint64_t>(BigInteger(other % p));
+      sum += high ? constant >> 32 : constant & 0xffffffff;
+    }
+    return sum;
+  };
+  for (const bool high : {true, false}) {
+    std::uint64_t p = moduli[kSources - 1];
+    do p -= 2;
+    while (halves(p, high) < std::uint64_t{17} << (high ? 28 : 31));  // 8.5 times the largest
+    moduli.push_back(p);
+  }
+  for (const int count : {7, 8, 9, kSources}) {
+    const auto x = largest_residues(moduli, 0, count, 2);
+    check<std::uint64_t>(moduli, {0, count, kSources, 2}, 2, 1, &x);
+  }
+}
+
 TEST_P(BaseConversionOnEveryBackend, CentresAllNumbersOutsideTheSliver) {
   SKIP_WITHOUT_DEVICE(GetParam());
   // Around 0 and Q/2 for as few and as many moduli as a key switching has, and next to the sliver
