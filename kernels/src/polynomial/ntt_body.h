@@ -123,13 +123,14 @@ struct ButterflyModulus {
            : bound == LazyRange<Word>::kReduced ? multiple
                                                 : static_cast<Word>(static_cast<Word>(bound) * q);
   }
-  /// [0, kMost q) -> [0, kReduced q). Of 64-bit words the sign of the difference says which is the
+  /// [0, kMost q) -> [0, kReduced q). Of 32-bit words the smaller one, where nvcc sees no minimum
+  /// if a negative multiple is added. Of 64-bit words the sign of the difference says which is the
   /// larger, for an instruction less than a comparison.
   VELUM_HOST_DEVICE constexpr Word reduced(Word x) const {
-    const auto difference = static_cast<Word>(x + minus_multiple);
     if constexpr (sizeof(Word) == 4) {
-      return difference < x ? difference : x;
+      return reduce_once(x, multiple);
     } else {
+      const auto difference = static_cast<Word>(x + minus_multiple);
       return static_cast<std::int32_t>(difference >> 32) < 0 ? x : difference;
     }
   }
