@@ -30,6 +30,7 @@ velum_add_library(dpsgd
     src/tape/parameter_gradient.cpp
     src/tape/parameter_path.cpp
     src/tape/row_mapping.cpp
+    src/tape/row_sketch.cpp
     src/tape/rules.cpp
     src/tape/sample_groups.cpp
     src/tape/saved_variables.cpp

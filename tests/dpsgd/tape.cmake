@@ -15,6 +15,10 @@ velum_add_test(dpsgd_batch_sizes_test TORCH
   SOURCES batch_sizes_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
 velum_add_test(dpsgd_memory_limits_test TORCH
   SOURCES memory_limits_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
+velum_add_test(dpsgd_release_order_test TORCH
+  SOURCES release_order_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
+velum_add_test(dpsgd_row_sketch_test TORCH
+  SOURCES row_sketch_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
 velum_add_test(dpsgd_gradient_methods_test TORCH
   SOURCES gradient_methods_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
 velum_add_test(dpsgd_lstm_layer_test TORCH

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "tape/arithmetic.h"
 #include "tape/tape.h"
@@ -363,6 +364,8 @@ std::vector<std::size_t> BatchGradients::in_order_of_release(
     std::set<std::size_t> holders;  // indices into `parameters`
   };
   std::map<const c10::StorageImpl*, Memory> memories;
+  // A view holds its base: `tensors` has a base, too, that nobody else holds.
+  std::map<const c10::TensorImpl*, std::set<const c10::TensorImpl*>> views;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     for (const at::Tensor& tensor : parameters_[parameters[i]].held()) {
       if (!tensor.defined() || !tensor.has_storage()) continue;
@@ -371,44 +374,71 @@ std::vector<std::size_t> BatchGradients::in_order_of_release(
       memory.references = tensor.storage().use_count();
       memory.tensors.insert(tensor.unsafeGetTensorImpl());
       memory.holders.insert(i);
+      if (!tensor.is_view()) continue;
+      const at::TensorBase& base = tensor._base();
+      std::set<const c10::TensorImpl*>& of_base = views[base.unsafeGetTensorImpl()];
+      of_base.insert(tensor.unsafeGetTensorImpl());
+      if (base.use_count() == of_base.size()) memory.tensors.insert(base.unsafeGetTensorImpl());
     }
   }
   std::erase_if(memories, [](const auto& entry) {
     return entry.second.references != entry.second.tensors.size();
   });
 
-  // Johnson's rule ("Optimal two- and three-stage production schedules", 1954): first what frees
-  // more than it takes, by what it takes; then the others, what frees most first. A memory is freed
-  // by the last of its holders.
+  // Gradients that share memory are one job: it is freed by the last of them.
+  std::vector<std::size_t> job_of(parameters.size());
+  std::iota(job_of.begin(), job_of.end(), std::size_t{0});
   std::vector<std::int64_t> freed(parameters.size(), 0);
   std::vector<std::vector<Memory*>> shared(parameters.size());
   for (auto& entry : memories) {
     Memory& memory = entry.second;
+    const std::size_t job = job_of[*memory.holders.begin()];
     if (memory.holders.size() == 1) freed[*memory.holders.begin()] += memory.bytes;
-    for (const std::size_t i : memory.holders) shared[i].push_back(&memory);
-  }
-  using Rank = std::tuple<bool, std::int64_t, std::int64_t, std::size_t>;
-  const auto rank = [&](std::size_t i) -> Rank {
-    if (freed[i] > taken[i]) return {false, taken[i], 0, i};
-    return {true, -freed[i], taken[i], i};
-  };
-  std::set<Rank> left;
-  for (std::size_t i = 0; i < parameters.size(); ++i) left.insert(rank(i));
-  std::vector<std::size_t> order;
-  while (!left.empty()) {
-    const std::size_t next = std::get<3>(*left.begin());
-    left.erase(left.begin());
-    order.push_back(parameters[next]);
-    for (Memory* const memory : shared[next]) {
-      memory->holders.erase(next);
-      if (memory->holders.size() != 1) continue;
-      const std::size_t last = *memory->holders.begin();
-      left.erase(rank(last));
-      freed[last] += memory->bytes;
-      left.insert(rank(last));
+    for (const std::size_t i : memory.holders) {
+      shared[i].push_back(&memory);
+      std::replace(job_of.begin(), job_of.end(), std::size_t{job_of[i]}, job);
     }
   }
-  return order;
+
+  // Johnson's rule ("Optimal two- and three-stage production schedules", 1954): first what frees
+  // more than it takes, by what it takes at most; then the others, what frees most from there
+  // first.
+  using Rank = std::tuple<bool, std::int64_t, std::int64_t, std::size_t>;
+  const auto rank = [](std::int64_t most, std::int64_t frees, std::size_t i) -> Rank {
+    if (frees > most) return {false, most, 0, i};
+    return {true, -frees, most, i};
+  };
+  const auto rank_of = [&](std::size_t i) { return rank(taken[i], freed[i], i); };
+  std::map<Rank, std::vector<std::size_t>> jobs;
+  for (std::size_t job = 0; job < parameters.size(); ++job) {
+    std::set<Rank> left;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      if (job_of[i] == job) left.insert(rank_of(i));
+    }
+    if (left.empty()) continue;
+    std::vector<std::size_t> order;
+    std::int64_t now = 0, most = 0;
+    while (!left.empty()) {
+      const std::size_t next = std::get<3>(*left.begin());
+      left.erase(left.begin());
+      order.push_back(parameters[next]);
+      now += taken[next];
+      most = std::max(most, now);
+      now -= freed[next];
+      for (Memory* const memory : shared[next]) {
+        memory->holders.erase(next);
+        if (memory->holders.size() != 1) continue;
+        const std::size_t last = *memory->holders.begin();
+        left.erase(rank_of(last));
+        freed[last] += memory->bytes;
+        left.insert(rank_of(last));
+      }
+    }
+    jobs.emplace(rank(most, most - now, job), std::move(order));
+  }
+  std::vector<std::size_t> all;
+  for (const auto& job : jobs) all.insert(all.end(), job.second.begin(), job.second.end());
+  return all;
 }
 
 at::ScalarType BatchGradients::summed_type() const {

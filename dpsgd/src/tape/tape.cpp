@@ -30,6 +30,7 @@
 #include "tape/arithmetic.h"
 #include "tape/frugal_backward.h"
 #include "tape/node_arguments.h"
+#include "tape/row_sketch.h"
 #include "tape/saved_variables.h"
 
 namespace velum::dpsgd::detail {
@@ -778,67 +779,6 @@ std::vector<bool> wanted_from(const AutogradNode& node) {
 
 namespace {
 
-/// So many samples of `elements` numbers that copies of theirs in float64 take little memory.
-std::int64_t samples_at_a_time(std::int64_t elements) {
-  constexpr std::int64_t kChunkElements = std::int64_t{1} << 17;
-  return std::max<std::int64_t>(1, kChunkElements / std::max<std::int64_t>(1, elements));
-}
-
-/// Numbers that tell whether the rows of a sample are what they were, and take little of their
-/// memory: every 64 elements, times random numbers, in one sum. A sum does not change where no row
-/// does; where one does, it stays only by chance.
-class Sketch {
- public:
-  struct Rows {
-    at::Tensor sums;   // [batch, sums of a sample] float64
-    at::Tensor norms;  // [batch] float64: of all elements of a sample
-  };
-
-  Rows of(const at::Tensor& grad, const RowMapping& mapping) {
-    const at::Tensor samples = mapping.samples_first(grad);
-    const std::int64_t batch = samples.size(0);
-    const std::int64_t each = samples.numel() / std::max<std::int64_t>(1, batch);
-    const at::Tensor& multipliers = multipliers_of(each, grad.device());
-    const std::int64_t chunk = samples_at_a_time(each);
-    std::vector<at::Tensor> sums, norms;
-    for (std::int64_t begin = 0; begin < batch; begin += chunk) {
-      const std::int64_t count = std::min(chunk, batch - begin);
-      const at::Tensor rows =
-          samples.narrow(0, begin, count).reshape({count, each}).to(at::kDouble);
-      norms.push_back(rows.square().sum(1).sqrt_());
-      const at::Tensor products = rows.mul(multipliers);
-      const std::int64_t whole = each / kLength * kLength;
-      sums.push_back(
-          at::cat({products.narrow(1, 0, whole).reshape({count, whole / kLength, kLength}).sum(2),
-                   products.narrow(1, whole, each - whole).sum(1, /*keepdim=*/true)},
-                  1));
-    }
-    return {at::cat(sums), at::cat(norms)};
-  }
-
- private:
-  static constexpr std::int64_t kLength = 64;
-
-  /// Of absolute values in [1, 2), either sign.
-  const at::Tensor& multipliers_of(std::int64_t count, const at::Device& device) {
-    at::Tensor& multipliers = multipliers_[count];
-    if (!multipliers.defined()) {
-      std::vector<double> values(static_cast<std::size_t>(count));
-      for (double& value : values) {
-        const std::uint64_t bits = insecure_random_();
-        value = (1 + static_cast<double>(bits >> 12) * 0x1p-52) * ((bits & 1U) != 0 ? 1 : -1);
-      }
-      multipliers =
-          at::from_blob(values.data(), {count}, at::TensorOptions(at::kDouble)).clone().to(device);
-    }
-    return multipliers;
-  }
-
-  /// No secret: what it draws only has to be unrelated to the gradients that are compared.
-  std::mt19937_64 insecure_random_{std::random_device()()};
-  std::unordered_map<std::int64_t, at::Tensor> multipliers_;
-};
-
 at::Tensor random_signs(const at::Tensor& losses) {
   std::random_device random;
   std::vector<double> signs(static_cast<std::size_t>(losses.numel()));
@@ -959,9 +899,9 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
   };
 
   // As check_signs, but of either pass only a sketch stays.
-  Sketch sketch;
+  RowSketch sketch;
   at::Tensor signs;
-  std::vector<std::vector<Sketch::Rows>> of_signs(plan.nodes.size());
+  std::vector<std::vector<RowSketch::Rows>> of_signs(plan.nodes.size());
   if (check && batch > 1) {
     const at::Tensor weights = random_signs(losses);
     signs = weights.to(at::kDouble).unsqueeze(1);
@@ -971,7 +911,7 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
               require_fit(n, grads);
               for (std::size_t nr = 0; nr < grads.size(); ++nr) {
                 of_signs[n].push_back(grads[nr].defined() ? sketch.of(grads[nr], mapping_of(n, nr))
-                                                          : Sketch::Rows());
+                                                          : RowSketch::Rows());
               }
             });
   }
@@ -979,7 +919,7 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
   const auto check_node = [&](std::size_t n, const std::vector<at::Tensor>& grads) {
     for (std::size_t nr = 0; nr < grads.size(); ++nr) {
       if (!grads[nr].defined()) continue;
-      const Sketch::Rows plain = sketch.of(grads[nr], mapping_of(n, nr));
+      const RowSketch::Rows plain = sketch.of(grads[nr], mapping_of(n, nr));
       const at::Tensor difference = of_signs[n][nr].sums.sub(plain.sums.mul(signs)).abs().amax({1});
       const at::Tensor apart = difference.le(plain.norms.mul(allowed))
                                    .logical_or(at::isfinite(plain.norms).logical_not());

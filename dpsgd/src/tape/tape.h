@@ -97,7 +97,8 @@ class BatchGradients {
   /// The coarsest of all parameters' `summed_type`. Not after `ParameterGradient::release`.
   at::ScalarType summed_type() const;
   /// The same parameters in the order in which taking their weighted sums, and releasing each one's
-  /// gradients after its own, needs the least memory at any time.
+  /// gradients after its own, needs the least memory at any time where no two share any; those that
+  /// do come one after the other.
   /// @param taken  bytes that the weighted sum of each of them takes, in the order of `parameters`.
   std::vector<std::size_t> in_order_of_release(const std::vector<std::size_t>& parameters,
                                                const std::vector<std::int64_t>& taken) const;
