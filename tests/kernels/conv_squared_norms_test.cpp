@@ -110,6 +110,37 @@ const ConvCase kCases[] = {
      {1, 40, 2},
      {.kernel = {1, 31, 2}, .padding = {0, 15, 1}, .dilation = {1, 1, 2}}},
     {"wide tiles of groups", 1, 14, 128, {1, 4, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
+    {"wide tiles of chunks, their edges, and positions as in the input",
+     2,
+     17,
+     66,
+     {1, 8, 9},
+     {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
+    {"the same with a dilation",
+     1,
+     16,
+     64,
+     {1, 7, 11},
+     {.kernel = {1, 3, 3}, .padding = {0, 2, 2}, .dilation = {1, 2, 2}}},
+    {"the same in a volume, padded on two sides",
+     1,
+     9,
+     64,
+     {3, 5, 4},
+     {.kernel = {3, 3, 1}, .padding = {1, 1, 0}}},
+    {"wide tiles of chunks with a stride",
+     1,
+     15,
+     64,
+     {1, 13, 14},
+     {.kernel = {1, 3, 3}, .stride = {1, 2, 1}, .padding = {0, 1, 1}}},
+    {"wide tiles of channels alone", 1, 130, 65, {1, 6, 11}, {.kernel = {1, 1, 1}}},
+    {"narrow tiles of positions as in the input",
+     2,
+     5,
+     7,
+     {1, 5, 33},
+     {.kernel = {1, 1, 3}, .padding = {0, 0, 1}}},
 };
 
 template <typename T>
@@ -202,6 +233,7 @@ TEST_P(ConvSquaredNormsOnEveryBackend, StridesOfMemoryAreAny) {
   const ConvCase cases[] = {
       {"image", 3, 4, 6, {1, 7, 9}, {.kernel = {1, 3, 2}, .padding = {0, 1, 1}, .groups = 2}},
       {"narrow", 3, 4, 8, {1, 5, 6}, {.kernel = {1, 2, 2}, .padding = {0, 1, 0}}},
+      {"wide", 2, 7, 60, {1, 6, 7}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
       {"volume", 2, 2, 3, {3, 4, 5}, {.kernel = {2, 2, 3}, .stride = {1, 1, 2}}}};
   for (const ConvCase& c : cases) {
     for (const auto& order : {kChannelsFirst, kChannelsLast, kBatchLast}) {

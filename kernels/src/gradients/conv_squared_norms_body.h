@@ -26,6 +26,14 @@ struct KernelElement {
 /// A convolution as a product: outputs are channels of `grads`, features are kernel elements of the
 /// input's channels, steps are output positions. The gather that an unfolded input would hold is
 /// computed here, element by element.
+VELUM_HOST_DEVICE constexpr std::uint32_t low_bits(int count) {
+  return (std::uint32_t{1} << count) - 1;
+}
+
+VELUM_HOST_DEVICE constexpr int clamped(int count, int most) {
+  return count < 0 ? 0 : count < most ? count : most;
+}
+
 template <typename T>
 struct ConvProducts {
   const T* input;
@@ -95,26 +103,42 @@ struct ConvProducts {
   VELUM_HOST_DEVICE bool has_coordinate_bits() const {
     return std::int64_t{kernel[0]} + kernel[1] + kernel[2] < 32;
   }
-  /// The bits of an element's three coordinates; means something if `has_coordinate_bits()`.
-  VELUM_HOST_DEVICE std::uint32_t coordinate_bits(const KernelElement& element) const {
+  /// The bits of a feature's three coordinates, if `has_coordinate_bits()`.
+  VELUM_HOST_DEVICE std::uint32_t coordinate_bits(std::int64_t feature) const {
     std::uint32_t bits = 0;
-    if (!has_coordinate_bits()) return bits;
-    int first = 0;
-    for (int d = 0; d < kImageDims; ++d) {
-      bits |= std::uint32_t{1} << (first + element.shift[d] / dilation[d]);
-      first += kernel[d];
+    int rest = static_cast<int>(feature);
+    int first = kernel[0] + kernel[1] + kernel[2];
+    for (int d = kImageDims - 1; d >= 0; --d) {
+      first -= kernel[d];
+      bits |= std::uint32_t{1} << (first + rest % kernel[d]);
+      rest /= kernel[d];
     }
     return bits;
   }
-  /// The bits of the coordinates outside of the input: an element is inside if it has none of them.
-  VELUM_HOST_DEVICE std::uint32_t outside_bits(const KernelOrigin& origin) const {
+  /// The bits of the coordinates outside of the input, if `has_coordinate_bits()`: an element is
+  /// inside if it has none of them.
+  VELUM_HOST_DEVICE std::uint32_t outside_bits(std::int64_t position) const {
+    auto rest = static_cast<unsigned>(position);
     std::uint32_t bits = 0;
-    if (!has_coordinate_bits()) return bits;
-    std::uint32_t bit = 1;
-    for (int d = 0; d < kImageDims; ++d) {
-      std::int64_t at = origin.at[d];
-      for (int i = 0; i < kernel[d]; ++i, at += dilation[d], bit <<= 1) {
-        if (at < 0 || at >= input_sizes[d]) bits |= bit;
+    for (int d = kImageDims - 1; d >= 0; --d) {
+      const auto count = static_cast<unsigned>(grads_sizes[d]);
+      const unsigned coordinate = d == 0 ? rest : rest % count;
+      rest /= count;
+      // Below 0 is beyond any size.
+      const auto size = static_cast<unsigned>(input_sizes[d]);
+      const unsigned at =
+          coordinate * static_cast<unsigned>(stride[d]) - static_cast<unsigned>(padding[d]);
+      bits <<= kernel[d];
+      if (dilation[d] == 1) {
+        const int before = clamped(-static_cast<int>(at), kernel[d]);
+        const int until = clamped(static_cast<int>(size - at), kernel[d]);
+        bits |= low_bits(before) | (low_bits(kernel[d]) & ~low_bits(until));
+        continue;
+      }
+      for (int i = 0; i < kernel[d]; ++i) {
+        const unsigned coordinate_of_bit =
+            at + static_cast<unsigned>(i) * static_cast<unsigned>(dilation[d]);
+        bits |= std::uint32_t{coordinate_of_bit >= size} << i;
       }
     }
     return bits;

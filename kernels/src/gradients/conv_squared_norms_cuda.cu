@@ -1,3 +1,8 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
 #include "gradients/conv_squared_norms_halves.h"
 #include "gradients/product_tile.cuh"
 
@@ -15,30 +20,89 @@ __device__ const T& at_bytes(const T* from, std::int64_t bytes) {
   return *reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + bytes);
 }
 
+/// What a compact gather has of a feature: bytes from the kernel's first, and the bits of its
+/// coordinates. Of a position it has the bits of the coordinates that are outside.
+struct alignas(8) CompactFeature {
+  int offset;
+  std::uint32_t coordinates;
+};
+
 template <typename T>
 struct ConvOperands {
   using Element = T;
   template <typename Shape>
   struct Shared {
-    // Offsets are of bytes: an address is a sum.
-    KernelElement elements[Shape::kFeatures];
-    std::uint32_t coordinates[Shape::kFeatures];  // see CoordinateBits
-    // Of the positions of two chunks: one is staged while the other's are computed.
-    KernelOrigin origins[2][Shape::kDepth];
+    const T* images;  // of the tile's sample and group
+    const T* origin;  // and what the kernel's first element meets at the first position
+    const T* grads;   // from the tile's first output
+    // Tables of the positions of two chunks: one is staged while the other's are computed.
     std::int64_t grads_offsets[2][Shape::kDepth];
+    // Of a compact gather.
+    CompactFeature features[Shape::kFeatures];
+    int offsets[2][Shape::kDepth];
     std::uint32_t outside[2][Shape::kDepth];
+    // Of another.
+    KernelElement elements[Shape::kFeatures];
+    KernelOrigin origins[2][Shape::kDepth];
   };
 
   ConvProducts<T> products;
+  /// Whether the gather is by 32-bit offsets and bits of coordinates: these and sizes fit.
+  bool is_compact;
+  /// Whether positions are neighbours in `grads`, in order, and where the kernel's first element
+  /// lies, padding included, for positions in order.
+  bool has_dense_grads;
+  bool has_dense_origins;
+
+  explicit ConvOperands(const ConvProducts<T>& of)
+      : products(of),
+        is_compact(of.has_coordinate_bits()),
+        has_dense_grads(true),
+        has_dense_origins(true) {
+    const auto channels = static_cast<double>(
+        of.sizes.features / (std::int64_t{of.kernel[0]} * of.kernel[1] * of.kernel[2]));
+    double reach = channels * std::abs(static_cast<double>(of.input_channel_stride));
+    std::int64_t positions = 1;
+    for (int d = kImageDims - 1; d >= 0; --d) {
+      const double extent =
+          static_cast<double>(of.padding[d]) +
+          static_cast<double>(of.grads_sizes[d]) * static_cast<double>(of.stride[d]) +
+          static_cast<double>(of.kernel[d]) * static_cast<double>(of.dilation[d]);
+      reach += extent * std::max(1.0, std::abs(static_cast<double>(of.input_strides[d])));
+      if (of.grads_sizes[d] > 1) {
+        has_dense_grads = has_dense_grads && of.grads_strides[d] == positions;
+        has_dense_origins =
+            has_dense_origins && of.stride[d] == 1 && of.input_strides[d] == positions;
+      }
+      positions *= of.grads_sizes[d];
+    }
+    is_compact = is_compact && reach * kSize < std::numeric_limits<int>::max();
+  }
 
   template <typename Shape>
   __device__ void begin_tile(Shared<Shape>& shared, const TileItem& item) const {
+    if (threadIdx.x == 0) {
+      const T* const images = products.input_of(item.sample, item.group);
+      std::int64_t offset = 0;
+      for (int d = 0; d < kImageDims; ++d) {
+        offset -= products.padding[d] * products.input_strides[d];
+      }
+      shared.images = images;
+      shared.origin = images + offset;
+      shared.grads = products.grads_of(item.sample, item.group) +
+                     item.first_output * products.grads_channel_stride;
+    }
     for (int f = static_cast<int>(threadIdx.x); f < Shape::kFeatures; f += Shape::kThreads) {
       const bool exists = f < item.features;
-      KernelElement element = products.element(item.first_feature + (exists ? f : 0));
-      element.offset *= kSize;
-      shared.elements[f] = element;
-      shared.coordinates[f] = exists ? products.coordinate_bits(element) : kNowhere;
+      const KernelElement element = products.element(item.first_feature + (exists ? f : 0));
+      if (is_compact) {
+        const std::uint32_t coordinates =
+            products.coordinate_bits(item.first_feature + (exists ? f : 0));
+        shared.features[f] = {static_cast<int>(element.offset * kSize),
+                              exists ? coordinates : kNowhere};
+      } else {
+        shared.elements[f] = element;
+      }
     }
   }
   /// The warps take turns.
@@ -48,23 +112,34 @@ struct ConvOperands {
     const int step = thread_again() - chunk % Shape::kWarps * 32;
     if (step < 0 || step >= Shape::kDepth) return;
     const bool exists = step < count;
-    const int slot = chunk % 2;
+    const int slot = chunk & 1;
+    const std::int64_t position = first_step + (exists ? step : 0);
+    if (is_compact) {
+      shared.outside[slot][step] = exists ? products.outside_bits(position) | kNowhere : ~0u;
+    }
+    if (is_compact && has_dense_origins && has_dense_grads && count == Shape::kDepth) return;
     std::int64_t grads_offset = 0;
-    KernelOrigin origin = products.origin(first_step + (exists ? step : 0), grads_offset);
-    origin.offset *= kSize;
-    shared.origins[slot][step] = origin;
-    shared.grads_offsets[slot][step] = grads_offset * kSize;
-    shared.outside[slot][step] = exists ? products.outside_bits(origin) | kNowhere : ~0u;
+    const KernelOrigin origin = products.origin(position, grads_offset);
+    shared.grads_offsets[slot][step] = grads_offset;
+    shared.offsets[slot][step] = static_cast<int>(origin.offset * kSize);
+    if (!is_compact) shared.origins[slot][step] = origin;
   }
   template <typename Shape>
   __device__ void stage(const Shared<Shape>& shared, const TileItem& item, int chunk,
-                        std::int64_t /*first_step*/, int count, T* outputs, T* features) const {
-    if (products.has_coordinate_bits()) {
-      stage_features<true>(shared, item, chunk % 2, count, features);
+                        std::int64_t first_step, int count, T* outputs, T* features) const {
+    const int slot = chunk & 1;
+    if (is_compact && has_dense_origins) {
+      stage_compact_features<true>(shared, item, slot, first_step, features);
+    } else if (is_compact) {
+      stage_compact_features<false>(shared, item, slot, first_step, features);
     } else {
-      stage_features<false>(shared, item, chunk % 2, count, features);
+      stage_features(shared, item, slot, count, features);
     }
-    stage_outputs(shared, item, chunk % 2, count, outputs);
+    if (has_dense_grads && count == Shape::kDepth) {
+      stage_dense_outputs(shared, item, first_step, outputs);
+    } else {
+      stage_outputs(shared, item, slot, count, outputs);
+    }
   }
 
  private:
@@ -77,6 +152,8 @@ struct ConvOperands {
   struct Share {
     static constexpr int kRows = Shape::kDepth / kStepsOfWarp;
     static constexpr int kColStep = Shape::kWarps * kColsOfWarp;
+    /// Columns whose copies are started together.
+    static constexpr int kCols = Shape::kFeatures / kColStep < 4 ? Shape::kFeatures / kColStep : 4;
     __device__ static int first_row() { return thread_again() % 32 / kColsOfWarp; }
     __device__ static int first_col() {
       const int thread = thread_again();
@@ -84,34 +161,90 @@ struct ConvOperands {
     }
   };
 
-  template <bool kByBits, typename Shape>
-  __device__ void stage_features(const Shared<Shape>& shared, const TileItem& item, int slot,
-                                 int count, T* to) const {
+  /// @tparam kDense  has_dense_origins.
+  template <bool kDense, typename Shape>
+  __device__ void stage_compact_features(const Shared<Shape>& shared, const TileItem& item,
+                                         int slot, std::int64_t first_step, T* to) const {
     using Mine = Share<Shape>;
     const int first_row = Mine::first_row();
-    const T* const images = products.input_of(item.sample, item.group);
-    const T* origins[Mine::kRows];
+    const int first_col = Mine::first_col();
+    const T* const from = kDense ? shared.origin + (first_step + first_row) : shared.images;
+    int offsets[Mine::kRows];
     std::uint32_t outside[Mine::kRows];
 #pragma unroll
     for (int r = 0; r < Mine::kRows; ++r) {
       const int row = first_row + r * kStepsOfWarp;
-      origins[r] = &at_bytes(images, shared.origins[slot][row].offset);
+      offsets[r] = kDense ? 0 : shared.offsets[slot][row];
       outside[r] = shared.outside[slot][row];
     }
-#pragma unroll 2
-    for (int col = Mine::first_col(); col < Shape::kFeatures; col += Mine::kColStep) {
-      const std::int64_t offset = shared.elements[col].offset;
-      const std::uint32_t coordinates = shared.coordinates[col];
+    const CompactFeature* features = &shared.features[first_col];
+    const CompactFeature* const end = features + item.features;
+    to += first_row * Shape::kFeaturesStride + first_col;
+    // Of a tile's half without features nothing is copied.
+    constexpr int kAtOnce = Mine::kCols * Mine::kColStep;
+#pragma unroll 1
+    for (; features < end; features += kAtOnce, to += kAtOnce) {
+      // Copies in a row: an instruction between two costs ptxas three more.
+      CompactFeature places[Mine::kCols];
+      const T* elements[Mine::kCols];
 #pragma unroll
+      for (int c = 0; c < Mine::kCols; ++c) {
+        places[c] = features[c * Mine::kColStep];
+        elements[c] = &at_bytes(from, places[c].offset);
+      }
+#pragma unroll
+      for (int c = 0; c < Mine::kCols; ++c) {
+#pragma unroll
+        for (int r = 0; r < Mine::kRows; ++r) {
+          cuda::copy_async_or_zero<sizeof(T)>(
+              to + r * kStepsOfWarp * Shape::kFeaturesStride + c * Mine::kColStep,
+              kDense ? elements[c] + r * kStepsOfWarp : &at_bytes(elements[c], offsets[r]),
+              (outside[r] & places[c].coordinates) == 0);
+        }
+      }
+    }
+  }
+
+  template <typename Shape>
+  __device__ void stage_features(const Shared<Shape>& shared, const TileItem& item, int slot,
+                                 int count, T* to) const {
+    using Mine = Share<Shape>;
+    const int first_row = Mine::first_row();
+#pragma unroll 1
+    for (int col = Mine::first_col(); col < Shape::kFeatures; col += Mine::kColStep) {
+      const KernelElement& element = shared.elements[col];
+#pragma unroll 1
       for (int r = 0; r < Mine::kRows; ++r) {
         const int row = first_row + r * kStepsOfWarp;
-        bool inside = (outside[r] & coordinates) == 0;
-        if (!kByBits) {
-          inside = row < count && col < item.features &&
-                   products.is_inside(shared.origins[slot][row], shared.elements[col]);
-        }
-        cuda::copy_async_or_zero<sizeof(T)>(to + row * Shape::kFeaturesStride + col,
-                                            &at_bytes(origins[r], offset), inside);
+        const KernelOrigin& origin = shared.origins[slot][row];
+        cuda::copy_async_or_zero<sizeof(T)>(
+            to + row * Shape::kFeaturesStride + col,
+            shared.images + (origin.offset + element.offset),
+            row < count && col < item.features && products.is_inside(origin, element));
+      }
+    }
+  }
+
+  /// All steps of a chunk.
+  template <typename Shape>
+  __device__ void stage_dense_outputs(const Shared<Shape>& shared, const TileItem& item,
+                                      std::int64_t first_step, T* to) const {
+    using Mine = Share<Shape>;
+    const int first_row = Mine::first_row();
+    const int first_col = Mine::first_col();
+    const std::int64_t advance = Mine::kColStep * products.grads_channel_stride;
+    const T* from =
+        shared.grads + (first_step + first_row) + first_col * products.grads_channel_stride;
+    const int outputs = item.outputs - first_col;
+    to += first_row * Shape::kOutputsStride + first_col;
+#pragma unroll
+    for (int col = 0; col < Shape::kOutputs; col += Mine::kColStep, from += advance) {
+      if (Mine::kColStep > Shape::kOutputs && first_col >= Shape::kOutputs) break;
+      const bool exists = col < outputs;
+#pragma unroll
+      for (int r = 0; r < Mine::kRows; ++r) {
+        cuda::copy_async_or_zero<sizeof(T)>(to + r * kStepsOfWarp * Shape::kOutputsStride + col,
+                                            from + r * kStepsOfWarp, exists);
       }
     }
   }
@@ -121,27 +254,17 @@ struct ConvOperands {
                                 int count, T* to) const {
     using Mine = Share<Shape>;
     const int first_row = Mine::first_row();
-    const int first_col = Mine::first_col();
-    const T* const grads = products.grads_of(item.sample, item.group);
-    const T* rows[Mine::kRows];
-    int outputs[Mine::kRows];  // that exist
-#pragma unroll
-    for (int r = 0; r < Mine::kRows; ++r) {
-      const int row = first_row + r * kStepsOfWarp;
-      rows[r] = &at_bytes(grads, shared.grads_offsets[slot][row]);
-      outputs[r] = row < count ? item.outputs : 0;
-    }
-    const std::int64_t stride = products.grads_channel_stride * kSize;
-    std::int64_t offset = (item.first_output + first_col) * stride;
-#pragma unroll 2
-    for (int col = first_col; col < Shape::kOutputs; col += Mine::kColStep) {
-#pragma unroll
+    const std::int64_t stride = products.grads_channel_stride;
+#pragma unroll 1
+    for (int col = Mine::first_col(); col < Shape::kOutputs; col += Mine::kColStep) {
+#pragma unroll 1
       for (int r = 0; r < Mine::kRows; ++r) {
+        const int row = first_row + r * kStepsOfWarp;
         cuda::copy_async_or_zero<sizeof(T)>(
-            to + (first_row + r * kStepsOfWarp) * Shape::kOutputsStride + col,
-            &at_bytes(rows[r], offset), col < outputs[r]);
+            to + row * Shape::kOutputsStride + col,
+            shared.grads + (shared.grads_offsets[slot][row] + col * stride),
+            row < count && col < item.outputs);
       }
-      offset += Mine::kColStep * stride;
     }
   }
 };
@@ -495,7 +618,7 @@ bool are_small(const ProductSizes& sizes) {
            static_cast<double>(divide_up(sizes.features, features) * features);
   };
   const double by_warps = 4.0 * padded_elements(1, SmallGradientConfig::kFeatures);
-  return by_warps < padded_elements(WideTile::kOutputs, WideTile::kFeatures) &&
+  return by_warps < padded_elements(WideTile::kOutputs, WideTile::kFeatures / 2) &&
          by_warps < 3.0 * padded_elements(NarrowTile::kOutputs, NarrowTile::kFeatures);
 }
 
@@ -532,7 +655,7 @@ std::int64_t conv_workspace_size_cuda(const ProductSizes& sizes) {
 template <typename T>
 void conv_squared_norms_cuda(const ConvNormsTask<T>& task, const Stream& stream) {
   if (are_small(task.products.sizes)) return small_conv_squared_norms(task, stream);
-  product_squared_norms(ConvOperands<T>{task.products}, task.products.sizes, task.squared_norms,
+  product_squared_norms(ConvOperands<T>(task.products), task.products.sizes, task.squared_norms,
                         task.workspace, stream);
 }
 

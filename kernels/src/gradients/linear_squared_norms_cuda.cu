@@ -16,18 +16,16 @@ struct RowCopies {
   static constexpr int kCopies = kDepth / kRowsAtOnce;  // of a thread for a whole chunk
   static_assert(kThreads % kLoads == 0);
 
-  /// To rows [0, staged) of a tile; from `count` of them.
+  /// To rows [0, staged) of a tile; from `count` of them, of `cols` columns.
   template <int kStride>
-  __device__ static void start(const SequenceView<const T>& view, std::int64_t sample,
-                               std::int64_t first_step, std::int64_t first_col, int count,
-                               int staged, T* tile) {
+  __device__ static void start(const T* steps, std::int64_t step_stride, std::int64_t first_step,
+                               int cols, int count, int staged, T* tile) {
     const int thread = thread_again();
     const int first_row = thread / kLoads;
     const int col = thread % kLoads * kWidth;
-    const bool exists = first_col + col < view.width;
-    const T* from = view.data + sample * view.batch_stride +
-                    (first_step + first_row) * view.step_stride + first_col + col;
-    const std::int64_t advance = kRowsAtOnce * view.step_stride;
+    const bool exists = col < cols;
+    const T* from = steps + (first_step + first_row) * step_stride + col;
+    const std::int64_t advance = kRowsAtOnce * step_stride;
     T* const to = tile + first_row * kStride + col;
     if (kCopies > 0 && count == kDepth) {
 #pragma unroll(kCopies < 1 ? 1 : kCopies < 8 ? kCopies : 8)
@@ -49,25 +47,35 @@ template <typename T, int kWidth>
 struct LinearOperands {
   using Element = T;
   template <typename Shape>
-  struct Shared {};
+  struct Shared {
+    // From the tile's sample, output and feature.
+    const T* grads;
+    const T* activations;
+  };
 
   SequenceView<const T> activations;
   SequenceView<const T> grads;
 
   template <typename Shape>
-  __device__ void begin_tile(Shared<Shape>&, const TileItem&) const {}
+  __device__ void begin_tile(Shared<Shape>& shared, const TileItem& item) const {
+    if (threadIdx.x > 0) return;
+    shared.grads = grads.data + item.sample * grads.batch_stride + item.first_output;
+    shared.activations =
+        activations.data + item.sample * activations.batch_stride + item.first_feature;
+  }
   template <typename Shape>
   __device__ void begin_chunk(Shared<Shape>&, int, std::int64_t, int) const {}
   template <typename Shape>
-  __device__ void stage(const Shared<Shape>&, const TileItem& item, int /*chunk*/,
+  __device__ void stage(const Shared<Shape>& shared, const TileItem& item, int /*chunk*/,
                         std::int64_t first_step, int count, T* outputs, T* features) const {
     const int staged = Shape::staged_rows(count);
     using Outputs = RowCopies<T, Shape::kDepth, Shape::kOutputs, kWidth, Shape::kThreads>;
     using Features = RowCopies<T, Shape::kDepth, Shape::kFeatures, kWidth, Shape::kThreads>;
-    Outputs::template start<Shape::kOutputsStride>(grads, item.sample, first_step,
-                                                   item.first_output, count, staged, outputs);
-    Features::template start<Shape::kFeaturesStride>(activations, item.sample, first_step,
-                                                     item.first_feature, count, staged, features);
+    Outputs::template start<Shape::kOutputsStride>(shared.grads, grads.step_stride, first_step,
+                                                   item.outputs, count, staged, outputs);
+    Features::template start<Shape::kFeaturesStride>(shared.activations, activations.step_stride,
+                                                     first_step, item.features, count, staged,
+                                                     features);
   }
 };
 

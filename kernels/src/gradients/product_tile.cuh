@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cub/block/block_reduce.cuh>
+#include <limits>
 #include <type_traits>
 
 #include "cuda/async_copy.cuh"
@@ -26,6 +27,7 @@ struct alignas(sizeof(T) * kCount) Packet {
 __device__ inline int thread_again() {
   int thread = 0;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  __builtin_assume(thread >= 0);
   return thread;
 }
 
@@ -73,32 +75,53 @@ struct LaneElements {
 /// doubles in double throughout.
 template <typename T, int kRows, int kCols>
 struct ProductSums {
-  T run[kRows][kCols] = {};
-  double total[kRows][kCols] = {};
+  static constexpr bool kHasRuns = !std::is_same_v<T, double>;
+  T run[kRows][kCols];
+  double total[kRows][kCols];
 
+  /// @tparam kStartsRun  the run is what is added.
+  template <bool kStartsRun>
   __device__ void add(const T (&rows)[kRows], const T (&cols)[kCols]) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
 #pragma unroll
       for (int c = 0; c < kCols; ++c) {
-        if constexpr (std::is_same_v<T, double>) {
+        if constexpr (!kHasRuns) {
           total[r][c] = fma(rows[r], cols[c], total[r][c]);
+        } else if constexpr (kStartsRun) {
+          run[r][c] = rows[r] * cols[c];
         } else {
           run[r][c] = fmaf(rows[r], cols[c], run[r][c]);
         }
       }
     }
   }
+  /// @tparam kFirst  no run has ended before.
+  template <bool kFirst>
   __device__ void end_run() {
-    if constexpr (!std::is_same_v<T, double>) {
+    if constexpr (kHasRuns) {
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
 #pragma unroll
         for (int c = 0; c < kCols; ++c) {
-          total[r][c] += static_cast<double>(run[r][c]);
-          run[r][c] = T(0);
+          const auto sum = static_cast<double>(run[r][c]);
+          total[r][c] = kFirst ? sum : total[r][c] + sum;
         }
       }
+    }
+  }
+  __device__ void clear_run() {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kCols; ++c) run[r][c] = T(0);
+    }
+  }
+  __device__ void clear_total() {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kCols; ++c) total[r][c] = 0.0;
     }
   }
 };
@@ -108,10 +131,11 @@ struct ProductSums {
 constexpr int padded(int cols) { return cols + 4; }
 
 /// For gradients that fill it: 8 x 8 sums a thread take four 16-byte loads of shared memory for 64
-/// multiply-adds. Sums in float and double take 192 registers.
+/// multiply-adds. Sums in float and double take 192 registers. Twice as many features as outputs:
+/// an output's gradients are copied for half as many tiles.
 struct WideTile {
   static constexpr int kOutputs = 64;
-  static constexpr int kFeatures = 64;
+  static constexpr int kFeatures = 128;
   static constexpr int kOutputsPerThread = 8;
   static constexpr int kFeaturesPerThread = 8;
   static constexpr int kSlices = 1;  // all threads on the same steps
@@ -119,8 +143,8 @@ struct WideTile {
   template <typename T>
   static constexpr int kDepth = 128 / static_cast<int>(sizeof(T));
   static constexpr int kChunksPerRun = 1;  // kFloatRun steps
-  /// All registers that a thread can have: four blocks, 8 warps, on an SM.
-  static constexpr int kMinBlocks = 4;
+  /// All registers that a thread can have: two blocks, 8 warps, on an SM.
+  static constexpr int kMinBlocks = 2;
 };
 
 /// For small gradients: a warp computes all of it, and four warps share out the steps of a
@@ -152,6 +176,8 @@ struct TileShape : Tile {
   static constexpr int kDepthPerSlice = kDepth / Tile::kSlices;
   /// Steps that are multiplied at once; zeros fill the last of them up.
   static constexpr int kStepsAtOnce = 4;
+  /// Whether a chunk begins and ends a run of all of its steps.
+  static constexpr bool kRunIsChunk = Tile::kSlices == 1 && Tile::kChunksPerRun == 1;
   static constexpr int kOutputsStride = padded(Tile::kOutputs);
   static constexpr int kFeaturesStride = padded(Tile::kFeatures);
   /// Sixteen resident blocks on each of 132 SMs, in 64 waves; tiles beyond come by grid stride.
@@ -172,6 +198,12 @@ struct TileShape : Tile {
     const int warp = thread % kThreadsPerSlice / 32;
     return warp % (Tile::kFeatures / kWarpFeatures) * kWarpFeatures +
            Features::first(WarpGrid::col(thread % 32));
+  }
+  /// Whether the tile has outputs and features of the thread's warp.
+  __device__ static bool has_products(int thread, int outputs, int features) {
+    const int warp = thread % kThreadsPerSlice / 32;
+    return warp / (Tile::kFeatures / kWarpFeatures) * kWarpOutputs < outputs &&
+           warp % (Tile::kFeatures / kWarpFeatures) * kWarpFeatures < features;
   }
   /// Rows of a chunk of `count` steps that are staged.
   __device__ static int staged_rows(int count) {
@@ -194,25 +226,46 @@ struct TileGrid {
   std::int64_t output_tiles;
   std::int64_t feature_tiles;
   std::int64_t per_sample;
+  bool is_small;  // indices of tiles take 32 bits, whose divisions are cheap
 
   explicit TileGrid(const ProductSizes& sizes)
       : output_tiles(divide_up(sizes.outputs, Tile::kOutputs)),
         feature_tiles(divide_up(sizes.features, Tile::kFeatures)),
-        per_sample(sizes.groups * output_tiles * feature_tiles) {}
+        per_sample(sizes.groups * output_tiles * feature_tiles),
+        is_small(sizes.batch * per_sample <= std::numeric_limits<std::uint32_t>::max()) {}
 
   __device__ TileItem item(const ProductSizes& sizes, std::int64_t index) const {
     TileItem item;
-    item.first_feature = index % feature_tiles * Tile::kFeatures;
-    index /= feature_tiles;
-    item.first_output = index % output_tiles * Tile::kOutputs;
-    index /= output_tiles;
-    item.group = index % sizes.groups;
-    item.sample = index / sizes.groups;
+    std::int64_t output_tile = 0;
+    std::int64_t feature_tile = 0;
+    if (is_small) {
+      auto rest = static_cast<std::uint32_t>(index);
+      feature_tile = take_digit(rest, static_cast<std::uint32_t>(feature_tiles));
+      output_tile = take_digit(rest, static_cast<std::uint32_t>(output_tiles));
+      item.group = take_digit(rest, static_cast<std::uint32_t>(sizes.groups));
+      item.sample = rest;
+    } else {
+      feature_tile = index % feature_tiles;
+      index /= feature_tiles;
+      output_tile = index % output_tiles;
+      index /= output_tiles;
+      item.group = index % sizes.groups;
+      item.sample = index / sizes.groups;
+    }
+    item.first_feature = feature_tile * Tile::kFeatures;
+    item.first_output = output_tile * Tile::kOutputs;
     item.outputs =
         static_cast<int>(min(sizes.outputs - item.first_output, std::int64_t{Tile::kOutputs}));
     item.features =
         static_cast<int>(min(sizes.features - item.first_feature, std::int64_t{Tile::kFeatures}));
     return item;
+  }
+
+ private:
+  __device__ static std::uint32_t take_digit(std::uint32_t& rest, std::uint32_t base) {
+    const std::uint32_t digit = rest % base;
+    rest /= base;
+    return digit;
   }
 };
 
@@ -228,9 +281,30 @@ struct ProductMemory {
   double slices[Tile::kSlices > 1 ? Tile::kSlices - 1 : 1][Tile::kSlices > 1 ? Tile::kOutputs : 1]
                [Tile::kSlices > 1 ? Tile::kFeatures : 1];
   TileItem item;
+  std::int64_t index;  // of the item
   typename Operands::template Shared<Shape> operands;
   typename BlockReduce::TempStorage reduction;
 };
+
+/// Adds the products of the next `kSteps` staged steps.
+template <typename Shape, int kSteps, bool kStartsRun, typename T, int kRows, int kCols>
+__device__ void add_steps(const T*& rows_at, const T*& cols_at,
+                          ProductSums<T, kRows, kCols>& sums) {
+#pragma unroll
+  for (int i = 0; i < kSteps; ++i) {
+    T rows[kRows];
+    T cols[kCols];
+    Shape::Outputs::load(rows_at + i * Shape::kOutputsStride, rows);
+    Shape::Features::load(cols_at + i * Shape::kFeaturesStride, cols);
+    if (kStartsRun && i == 0) {
+      sums.template add<true>(rows, cols);
+    } else {
+      sums.template add<false>(rows, cols);
+    }
+  }
+  rows_at += kSteps * Shape::kOutputsStride;
+  cols_at += kSteps * Shape::kFeaturesStride;
+}
 
 /// Operands has
 ///   Element                  float or double
@@ -261,23 +335,28 @@ __global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::k
   extern __shared__ double2 product_memory[];
   Memory& memory = *reinterpret_cast<Memory*>(product_memory);
 
-  const int thread = static_cast<int>(threadIdx.x);
-  const int begin = thread / Shape::kThreadsPerSlice * Shape::kDepthPerSlice;
-  const int first_row = Shape::first_output(thread);
-  const int first_col = Shape::first_feature(thread);
   const auto chunks = static_cast<int>(divide_up(sizes.steps, Shape::kDepth));
   const auto first_step = [](int chunk) { return std::int64_t{chunk} * Shape::kDepth; };
   const auto steps_of = [&](int chunk) {
     return static_cast<int>(min(sizes.steps - first_step(chunk), std::int64_t{Shape::kDepth}));
   };
 
-  for (std::int64_t index = blockIdx.x; index < partial_sums.size(); index += gridDim.x) {
+  std::int64_t index = blockIdx.x;
+  while (index < partial_sums.size()) {
     // In shared memory: a thread has no register to spare while it adds.
-    if (threadIdx.x == 0) memory.item = grid.item(sizes, index);
+    if (threadIdx.x == 0) {
+      memory.item = grid.item(sizes, index);
+      memory.index = index;
+    }
     __syncthreads();  // the item is there
     operands.begin_tile(memory.operands, memory.item);
+    const bool has_products = Shape::has_products(static_cast<int>(threadIdx.x),
+                                                  memory.item.outputs, memory.item.features) &&
+                              chunks > 0;
     ProductSums<T, kRows, kCols> sums;
-    // `next` is copied while the chunk before it is multiplied.
+    if (!Shape::kRunIsChunk) sums.clear_run();
+    if (!Shape::kRunIsChunk || !sums.kHasRuns) sums.clear_total();
+      // `next` is copied while the chunk before it is multiplied.
 #pragma unroll 1
     for (int next = 0; next <= chunks; ++next) {
       if (next < chunks) {
@@ -287,30 +366,40 @@ __global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::k
       __syncthreads();  // the chunk and the next one's tables are there; the last products are done
       if (next < chunks) {
         operands.stage(memory.operands, memory.item, next, first_step(next), steps_of(next),
-                       &memory.outputs[next % 2][0][0], &memory.features[next % 2][0][0]);
+                       &memory.outputs[next & 1][0][0], &memory.features[next & 1][0][0]);
         cuda::end_copy_group();
       }
-      if (next == 0) continue;
+      if (next == 0 || !has_products) continue;
       const int chunk = next - 1;
+      const int thread = thread_again();
+      const int begin = kSliced ? thread / Shape::kThreadsPerSlice * Shape::kDepthPerSlice : 0;
+      const T* rows_at = &memory.outputs[chunk & 1][begin][Shape::first_output(thread)];
+      const T* cols_at = &memory.features[chunk & 1][begin][Shape::first_feature(thread)];
       const int end = min(Shape::staged_rows(steps_of(chunk)), begin + Shape::kDepthPerSlice);
-      const T* rows_at = &memory.outputs[chunk % 2][begin][first_row];
-      const T* cols_at = &memory.features[chunk % 2][begin][first_col];
+      const T* const rows_end = rows_at + (end - begin) * Shape::kOutputsStride;
+      if constexpr (Shape::kRunIsChunk) {
+        add_steps<Shape, Shape::kStepsAtOnce, true>(rows_at, cols_at, sums);
 #pragma unroll 1
-      for (int k = begin; k < end; k += Shape::kStepsAtOnce) {
-#pragma unroll
-        for (int i = 0; i < Shape::kStepsAtOnce; ++i) {
-          T rows[kRows];
-          T cols[kCols];
-          Rows::load(rows_at + i * Shape::kOutputsStride, rows);
-          Cols::load(cols_at + i * Shape::kFeaturesStride, cols);
-          sums.add(rows, cols);
+        while (rows_at < rows_end) {
+          add_steps<Shape, Shape::kStepsAtOnce, false>(rows_at, cols_at, sums);
         }
-        rows_at += Shape::kStepsAtOnce * Shape::kOutputsStride;
-        cols_at += Shape::kStepsAtOnce * Shape::kFeaturesStride;
+        if (chunk == 0) {
+          sums.template end_run<true>();
+        } else {
+          sums.template end_run<false>();
+        }
+      } else {
+#pragma unroll 1
+        while (rows_at < rows_end) {
+          add_steps<Shape, Shape::kStepsAtOnce, false>(rows_at, cols_at, sums);
+        }
+        if ((chunk + 1) % Tile::kChunksPerRun == 0) {
+          sums.template end_run<false>();
+          sums.clear_run();
+        }
       }
-      if ((chunk + 1) % Tile::kChunksPerRun == 0) sums.end_run();
     }
-    if (Tile::kChunksPerRun > 1) sums.end_run();
+    if (!Shape::kRunIsChunk) sums.template end_run<false>();
     const int same_thread = thread_again();
     const int slice = same_thread / Shape::kThreadsPerSlice;
     const int row = Shape::first_output(same_thread);
@@ -329,7 +418,7 @@ __global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::k
       __syncthreads();
     }
     double squares = 0.0;
-    if (slice == 0) {
+    if (slice == 0 && has_products) {
       const int rows = memory.item.outputs - row;
       const int cols = memory.item.features - col;
       const auto add_squares = [&](auto exists) {
@@ -356,19 +445,21 @@ __global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::k
       }
     }
     const double sum = typename Memory::BlockReduce(memory.reduction).Sum(squares);
+    index = memory.index;
     if (same_thread == 0) partial_sums[index] = sum;
+    index += gridDim.x;
     __syncthreads();  // the memory is used again
   }
 }
 
 /// Whether a gradient is computed in wide tiles. A narrow one costs about three times as much for
-/// each multiply-add, by its loads of shared memory.
+/// each multiply-add, by its loads of shared memory. Warps of a wide tile without features rest.
 inline bool takes_wide_tiles(const ProductSizes& sizes) {
   const auto padded_elements = [&sizes](std::int64_t outputs, std::int64_t features) {
     return static_cast<double>(divide_up(sizes.outputs, outputs) * outputs) *
            static_cast<double>(divide_up(sizes.features, features) * features);
   };
-  return padded_elements(WideTile::kOutputs, WideTile::kFeatures) <=
+  return padded_elements(WideTile::kOutputs, WideTile::kFeatures / 2) <=
          3.0 * padded_elements(NarrowTile::kOutputs, NarrowTile::kFeatures);
 }
 
