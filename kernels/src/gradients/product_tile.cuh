@@ -139,7 +139,7 @@ struct WideTile {
   static constexpr int kOutputsPerThread = 8;
   static constexpr int kFeaturesPerThread = 8;
   static constexpr int kSlices = 1;  // all threads on the same steps
-  /// Of a chunk. Two chunks of doubles of 32 steps would leave room for two blocks only.
+  /// Of a chunk. Two chunks of doubles of 32 steps would leave room for one block only.
   template <typename T>
   static constexpr int kDepth = 128 / static_cast<int>(sizeof(T));
   static constexpr int kChunksPerRun = 1;  // kFloatRun steps
