@@ -59,7 +59,9 @@ struct MatrixElement<Tf32Element> {
 
 /// D = A B + C with A of [M, K], B of [K, N] and C, D of [M, N]. Integers wrap around, or clamp for
 /// `Saturates`. Floats: the manual leaves the order and the rounding of the sum open; here it is
-/// that of f64, rounded once. For f64 it is a chain of fused multiply-adds from k = 0.
+/// that of f64, rounded once. For f64 it is a chain of fused multiply-adds from k = 0, as in the
+/// model that was found equal to devices bit by bit (MMA-Sim: Bit-Accurate Reference Model of
+/// Tensor Cores and Matrix Cores, Xie et al., arXiv 2511.10909).
 template <u32 M, u32 K, typename A, typename B, typename D, bool Saturates>
 struct MatrixProduct {
   using ElementA = MatrixElement<A>;
