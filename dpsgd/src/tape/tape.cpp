@@ -1,7 +1,6 @@
 #include "tape/tape.h"
 
 #include <ATen/ExpandUtils.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones_like.h>
