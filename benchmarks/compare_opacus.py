@@ -6,7 +6,8 @@ number of threads, the same models and the same batch of random data, and keeps 
 a list with one entry for each model and number of threads:
 
   model             tanh_cnn, mlp, groupnorm_cnn, transformer, gru, lstm,
-                    embedding
+                    embedding, embedding_lazy (the table with its noise row by row, of
+                    velum's step alone)
   plain_ms          plain step in C++, measured in turn with velum's
   velum_ms          velum's step: forward, backward, noise, optimiser
   velum_ratio       velum's step over the plain step right before it: the median over the steps of
@@ -51,6 +52,8 @@ from support.recording import (
 OPACUS = ["opacus==1.6.0", "numpy==2.4.6", "opt-einsum==3.4.0", "scipy==1.16.3"]
 PYTEST_BENCHMARK = ["pytest-benchmark==5.3.1", "py-cpuinfo==9.0.0"]  # for record_python.py
 MODELS = ["tanh_cnn", "mlp", "groupnorm_cnn", "transformer", "gru", "lstm", "embedding"]
+# Other steps of velum for a model, beside the same plain steps and those of Opacus.
+VARIANTS = {"embedding_lazy": "embedding"}
 PYTHON_KINDS = ["plain", "hooks", "ghost"]
 BATCH = 256
 PYTHON_STEPS = ROOT / "benchmarks" / "support" / "python_steps.py"
@@ -150,7 +153,8 @@ def peaks(program: Path, python: Path, model: str, threads: int) -> dict[str, fl
             result["velum_first_peak_mb"] = entry["first_peak_mb"]
     for kind, name in zip(PYTHON_KINDS, ("plain_python", "opacus_hooks", "opacus_ghost")):
         options = ["--batch", str(BATCH), "--threads", str(threads)]
-        output = run([python, PYTHON_STEPS, model, kind, *options], "the memory of Opacus")
+        name = VARIANTS.get(model, model)
+        output = run([python, PYTHON_STEPS, name, kind, *options], "the memory of Opacus")
         measured = json.loads(output.splitlines()[-1])
         result[f"{name}_peak_mb"] = measured.get("peak_mb")
     return result
@@ -164,7 +168,8 @@ def run_opacus(
     threads: int,
     environment: dict[str, str],
 ) -> dict:
-    options = ["--repeats", str(repeats), "--threads", str(threads), "--models", model]
+    name = VARIANTS.get(model, model)
+    options = ["--repeats", str(repeats), "--threads", str(threads), "--models", name]
     output = run(
         [python, __file__, "--measure-opacus", *kinds, *options], "Opacus", env=environment
     )
@@ -253,7 +258,11 @@ def main() -> int:
     parser.add_argument("--environment", type=Path, metavar="DIR", default=ROOT / "build" / "opacus",
                         help="virtual environment of Opacus (default: build/opacus)")  # fmt: skip
     parser.add_argument(
-        "--models", nargs="+", default=MODELS, choices=MODELS, help="default: all of them"
+        "--models",
+        nargs="+",
+        default=[*MODELS, *VARIANTS],
+        choices=[*MODELS, *VARIANTS],
+        help="default: all of them",
     )
     parser.add_argument("--measure-opacus", nargs="+", choices=PYTHON_KINDS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -26,12 +26,14 @@
 #include <cstddef>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "support/allocation_counter.h"
 #include "velum/dpsgd/cost_model.h"
+#include "velum/dpsgd/lazy_table.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/privacy_engine.h"
 
@@ -41,6 +43,7 @@ namespace {
 using torch::nn::Sequential;
 
 constexpr std::int64_t kDatasetSize = 60'000;
+constexpr double kLearningRate = 0.01;
 
 /// Convolutions of 16 and 32 channels with tanh (dp-sgd on small grey images), 26 thousand weights.
 Sequential tanh_cnn() {
@@ -132,19 +135,50 @@ TORCH_MODULE(EmbeddingClassifier);
 struct Model {
   std::vector<torch::Tensor> parameters;
   std::function<torch::Tensor(const torch::Tensor&)> forward;
+  torch::Tensor lazy_table;  // whose rows the inputs name, and which velum noises lazily; or none
 };
 
 template <typename Module>
 Model model_of(Module module, torch::Device device) {
   module->to(device);
   return {module->parameters(),
-          [module](const torch::Tensor& x) mutable { return module->forward(x); }};
+          [module](const torch::Tensor& x) mutable { return module->forward(x); },
+          {}};
+}
+
+Model lazy_embedding_classifier(torch::Device device) {
+  const EmbeddingClassifier module;
+  Model model = model_of(module, device);
+  model.lazy_table = module->embedding->weight;
+  return model;
 }
 
 /// A kind of model and of its inputs.
 struct Workload {
   Model (*make)(torch::Device device);
   torch::Tensor (*inputs)(std::int64_t batch);
+  /// Batches that steps take in turn: what a lazy table costs is what it has not read lately.
+  int batches = 1;
+};
+
+/// What steps are made on, one after the other.
+class Batches {
+ public:
+  Batches(const Workload& workload, std::int64_t batch, torch::Device device)
+      : labels_(torch::randint(10, {batch}).to(device)) {
+    for (int i = 0; i < workload.batches; ++i) {
+      inputs_.push_back(workload.inputs(batch).to(device));
+    }
+  }
+  const torch::Tensor& next_inputs() { return inputs_[next_++ % inputs_.size()]; }
+  const torch::Tensor& labels() const { return labels_; }
+  torch::Device device() const { return labels_.device(); }
+  std::int64_t batch_size() const { return labels_.size(0); }
+
+ private:
+  std::vector<torch::Tensor> inputs_;
+  torch::Tensor labels_;
+  std::size_t next_ = 0;
 };
 
 torch::Tensor images(std::int64_t batch) { return torch::randn({batch, 1, 28, 28}); }
@@ -157,50 +191,61 @@ torch::Tensor tokens(std::int64_t batch) {
 /// Everything that a plain step needs.
 class PlainStep {
  public:
-  PlainStep(const Workload& workload, torch::Tensor inputs, torch::Tensor labels)
-      : model_(workload.make(inputs.device())),
-        optimizer_(model_.parameters, 0.01),
-        inputs_(std::move(inputs)),
-        labels_(std::move(labels)) {}
+  PlainStep(const Workload& workload, Batches batches)
+      : model_(workload.make(batches.device())),
+        optimizer_(model_.parameters, kLearningRate),
+        batches_(std::move(batches)) {}
   void operator()() {
     optimizer_.zero_grad();
-    torch::nn::functional::cross_entropy(model_.forward(inputs_), labels_).backward();
+    torch::nn::functional::cross_entropy(model_.forward(batches_.next_inputs()), batches_.labels())
+        .backward();
     optimizer_.step();
   }
 
  private:
   Model model_;
   torch::optim::SGD optimizer_;
-  torch::Tensor inputs_, labels_;
+  Batches batches_;
 };
+
+std::vector<std::shared_ptr<LazyTable>> lazy_tables_of(const Model& model) {
+  if (!model.lazy_table.defined()) return {};
+  return {std::make_shared<LazyTable>(model.lazy_table)};
+}
 
 /// Everything that velum's step needs.
 class VelumStep {
  public:
-  VelumStep(const Workload& workload, torch::Tensor inputs, torch::Tensor labels)
-      : model_(workload.make(inputs.device())),
-        optimizer_(model_.parameters, 0.01),
-        engine_(model_.parameters,
-                PoissonSampler(kDatasetSize, static_cast<double>(inputs.size(0)) / kDatasetSize),
-                {.clipping = Clipping::flat(1.0),
-                 .noise_multiplier = 1.0,
-                 // On CUDA torch computes a recurrent layer as a whole, which has no rule.
-                 .allow_slow_rules = inputs.is_cuda()}),
-        inputs_(std::move(inputs)),
-        labels_(std::move(labels)) {}
+  VelumStep(const Workload& workload, Batches batches)
+      : model_(workload.make(batches.device())),
+        optimizer_(model_.parameters, kLearningRate),
+        lazy_tables_(lazy_tables_of(model_)),
+        engine_(
+            model_.parameters,
+            PoissonSampler(kDatasetSize, static_cast<double>(batches.batch_size()) / kDatasetSize),
+            {.clipping = Clipping::flat(1.0),
+             .noise_multiplier = 1.0,
+             // On CUDA torch computes a recurrent layer as a whole, which has no rule.
+             .allow_slow_rules = batches.device().is_cuda(),
+             .lazy_tables = lazy_tables_}),
+        batches_(std::move(batches)) {}
   void operator()() {
     namespace F = torch::nn::functional;
+    const torch::Tensor& inputs = batches_.next_inputs();
     optimizer_.zero_grad();
-    engine_.backward(F::cross_entropy(model_.forward(inputs_), labels_,
+    for (const auto& table : lazy_tables_) table->catch_up(inputs);
+    engine_.backward(F::cross_entropy(model_.forward(inputs), batches_.labels(),
                                       F::CrossEntropyFuncOptions().reduction(torch::kNone)));
     optimizer_.step();
+    for (const auto& table : lazy_tables_) table->step(kLearningRate);
   }
 
  private:
   Model model_;
   torch::optim::SGD optimizer_;
+  std::vector<std::shared_ptr<LazyTable>> lazy_tables_;
   PrivacyEngine engine_;
-  torch::Tensor inputs_, labels_;
+  Batches batches_;
 };
 
 /// Uses as many threads as the benchmark says, and gives the device that it names.
@@ -239,10 +284,9 @@ void BM_DpSgdStep(benchmark::State& state, const Workload& workload) {
   const std::int64_t batch = state.range(0);
   const torch::Device device = device_of(state);
   torch::manual_seed(1);
-  const torch::Tensor inputs = workload.inputs(batch).to(device);
-  const torch::Tensor labels = torch::randint(10, {batch}).to(device);
-  PlainStep plain(workload, inputs, labels);
-  VelumStep velum(workload, inputs, labels);
+  const Batches batches(workload, batch, device);
+  PlainStep plain(workload, batches);
+  VelumStep velum(workload, batches);
   for (int step = 0; step < kFirstSteps; ++step) {
     plain();
     velum();
@@ -305,9 +349,7 @@ void BM_PeakMemory(benchmark::State& state, const Workload& workload) {
   const auto megabytes_over_before = [&] {
     return static_cast<double>(memory.peak() - before) * 1e-6;
   };
-  const torch::Tensor inputs = workload.inputs(batch).to(device);
-  const torch::Tensor labels = torch::randint(10, {batch}).to(device);
-  Step step(workload, inputs, labels);
+  Step step(workload, Batches(workload, batch, device));
   memory.reset_peak();
   for (int i = 0; i < kFirstSteps; ++i) step();
   state.counters["first_peak_mb"] = megabytes_over_before();
@@ -362,7 +404,9 @@ void register_workload(const std::string& name, const Workload& workload, int it
                     {[](torch::Device d) { return model_of(TextLstm(), d); }, tokens<1000>}, 10);
   register_workload(
       "embedding",
-      {[](torch::Device d) { return model_of(EmbeddingClassifier(), d); }, tokens<100'000>}, 40);
+      {[](torch::Device d) { return model_of(EmbeddingClassifier(), d); }, tokens<100'000>, 16},
+      40);
+  register_workload("embedding_lazy", {lazy_embedding_classifier, tokens<100'000>, 16}, 40);
   return true;
 }();
 

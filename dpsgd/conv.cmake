@@ -8,6 +8,7 @@ velum_add_library(layer_gradients
     src/conv/conv_cpu_kernels.cpp
     src/conv/conv_fused.cpp
     src/conv/conv_weight_gradients.cpp
+    src/lazy_rows_cpu.cpp
     src/linear/gram_cpu_kernels.cpp
     src/linear/product.cpp
     src/linear/product_cpu_kernels.cpp

@@ -1,8 +1,12 @@
 #include "velum/dpsgd/privacy_engine.h"
 
 #include <ATen/Context.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -14,10 +18,12 @@
 #include <utility>
 
 #include "clipper.h"
+#include "lazy_rows.h"
 #include "tape/arithmetic.h"
 #include "tape/tape.h"
 #include "velum/dpsgd/accounting/accountant.h"
 #include "velum/dpsgd/accounting/release_guard.h"
+#include "velum/dpsgd/lazy_table.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/torch_bridge.h"
 #include "velum/dpsgd/user_poisson_sampler.h"
@@ -83,7 +89,9 @@ struct PrivacyEngine::Impl {
         tape(parameters, options.allow_slow_rules, {}, options.method_overrides),
         sums(parameters.size()),
         spare(parameters.size()),
-        written(parameters.size()) {
+        written(parameters.size()),
+        lazy(lazy_rows()),
+        lazy_sums(parameters.size()) {
     if (accountant->composition().neighbouring() != PoissonSampler::neighbouring()) {
       throw std::invalid_argument(
           "PrivacyEngine: options.accountant is for another neighbouring relation than the "
@@ -97,6 +105,9 @@ struct PrivacyEngine::Impl {
     }
     require_books_for(options.release_guard.get(), PoissonSampler::neighbouring(), unit(),
                       "PrivacyEngine");
+    for (std::size_t i = 0; i < lazy.size(); ++i) {
+      if (lazy[i] != nullptr) lazy[i]->bind(key, key_epoch, static_cast<std::uint32_t>(i));
+    }
   }
   ~Impl() { kernels::wipe(key); }
 
@@ -106,6 +117,14 @@ struct PrivacyEngine::Impl {
   const char* unit() const { return by_user ? "user" : "example"; }
   const char* label() const { return by_user ? "training, by user" : "training"; }
   StepStatistics finish_step();
+  std::vector<detail::LazyRows*> lazy_rows() const;
+  /// What the batch has looked up of parameter i; null unless that is a lazy table and used.
+  const detail::EmbeddingGradient* lazy_lookups(std::size_t i,
+                                                const detail::ParameterGradient& gradient) const;
+  void finish_lazily(std::size_t i, std::vector<detail::RowSums> parts, double standard_deviation,
+                     double divisor, const kernels::RandomPosition& position,
+                     const kernels::Stream& stream);
+  void require_released(const char* function) const;
   void begin_step();
   void resume(const EngineState& state);
   void require_no_open_step() const;
@@ -129,11 +148,64 @@ struct PrivacyEngine::Impl {
   std::vector<at::Tensor> spare;  // storage of earlier gradients that nobody holds any more
   double count = 0;               // of the running step, centred: only of adaptive clipping
   std::vector<c10::TensorImpl*> written;  // what finish_step left in .grad, only to be compared
+  std::vector<detail::LazyRows*> lazy;    // null: an ordinary parameter
+  std::vector<std::vector<detail::RowSums>> lazy_sums;  // of the running step
   std::set<std::string> slow_nodes;
   std::vector<std::weak_ptr<torch::autograd::Node>> added;  // graphs of the running step
   std::set<std::int64_t> users;                             // of the running step
   UnsafeStepValues unsafe_values;
 };
+
+std::vector<detail::LazyRows*> PrivacyEngine::Impl::lazy_rows() const {
+  std::vector<detail::LazyRows*> rows(parameters.size(), nullptr);
+  for (std::size_t t = 0; t < options.lazy_tables.size(); ++t) {
+    const std::string name = "PrivacyEngine: options.lazy_tables[" + std::to_string(t) + "]";
+    if (options.lazy_tables[t] == nullptr) {
+      throw std::invalid_argument(name + " is null, expected a table");
+    }
+    const at::Tensor& weight = options.lazy_tables[t]->weight();
+    const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const at::Tensor& p) {
+      return p.unsafeGetTensorImpl() == weight.unsafeGetTensorImpl();
+    });
+    if (found == parameters.end()) {
+      throw std::invalid_argument(name + ": its weight is none of the parameters");
+    }
+    detail::LazyRows*& place = rows[static_cast<std::size_t>(found - parameters.begin())];
+    if (place != nullptr) {
+      throw std::invalid_argument(name + ": another lazy table has the same weight");
+    }
+    place = &detail::rows_of(*options.lazy_tables[t]);
+  }
+  return rows;
+}
+
+const detail::EmbeddingGradient* PrivacyEngine::Impl::lazy_lookups(
+    std::size_t i, const detail::ParameterGradient& gradient) const {
+  if (lazy[i] == nullptr || !gradient.used()) return nullptr;
+  const detail::EmbeddingGradient* const lookups = gradient.lookups();
+  if (lookups == nullptr) {
+    std::string operations;
+    for (const auto& use : gradient.uses()) {
+      operations += (operations.empty() ? "" : ", ") + use.operation;
+    }
+    throw std::invalid_argument(
+        "PrivacyEngine::accumulate: parameter " + std::to_string(i) +
+        ", a lazy table, is used by " + operations +
+        "; expected lookups of rows that each sample chooses: leave it out of "
+        "options.lazy_tables");
+  }
+  lazy[i]->require_caught_up("PrivacyEngine::accumulate", lookups->rows().indices);
+  return lookups;
+}
+
+void PrivacyEngine::Impl::require_released(const char* function) const {
+  for (std::size_t i = 0; i < lazy.size(); ++i) {
+    if (lazy[i] == nullptr || lazy[i]->is_released()) continue;
+    throw std::logic_error(std::string(function) + ": parameter " + std::to_string(i) +
+                           ", a lazy table, lacks noise of earlier steps; call "
+                           "LazyTable::release first");
+  }
+}
 
 void PrivacyEngine::Impl::begin_step() {
   if (in_step) return;
@@ -175,6 +247,9 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
                                      std::optional<c10::ArrayRef<std::int64_t>> user_names) {
   detail::check_losses("PrivacyEngine::accumulate", losses);
   fork_guard.require_same_process("PrivacyEngine::accumulate");
+  for (const detail::LazyRows* const rows : lazy) {
+    if (rows != nullptr) rows->require_no_gradient("PrivacyEngine::accumulate");
+  }
   const std::optional<detail::SampleGroups> groups = users_of(losses, user_names);
   const c10::AutoGradMode no_grad(false);
   require_full_precision();
@@ -201,9 +276,14 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
   }
   const std::weak_ptr<torch::autograd::Node> root = losses.grad_fn();
   detail::BatchGradients gradients = tape.differentiate(losses, /*release=*/!options.retain_graph);
+  std::vector<const detail::EmbeddingGradient*> lookups(parameters.size(), nullptr);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    lookups[i] = lazy_lookups(i, gradients.parameter(i));
+  }
   const bool adaptive = options.clipping.kind() == Clipping::Kind::kAdaptive;
   const at::ScalarType type = gradients.summed_type();
   std::vector<at::Tensor> batch_sums(parameters.size());
+  std::vector<std::optional<detail::RowSums>> row_sums(parameters.size());
   at::Tensor squared_norms;  // over all groups
   double batch_count = 0;
   for (const detail::Clipper::Group& group : clipper.groups()) {
@@ -224,12 +304,16 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
     std::vector<std::int64_t> taken;
     for (const std::size_t i : group.parameters) {
       const auto bytes = parameters[i].numel() * static_cast<std::int64_t>(elementSize(type));
-      taken.push_back(spare[i].defined() ? 0 : bytes);
+      taken.push_back(spare[i].defined() || lazy[i] != nullptr ? 0 : bytes);
     }
     for (const std::size_t i : gradients.in_order_of_release(group.parameters, taken)) {
       detail::ParameterGradient& gradient = gradients.parameter(i);
       if (!all_finite) gradient.exclude(excluded);
-      batch_sums[i] = gradient.weighted_sum(factors, std::exchange(spare[i], {}));
+      if (lazy[i] == nullptr) {
+        batch_sums[i] = gradient.weighted_sum(factors, std::exchange(spare[i], {}));
+      } else if (lookups[i] != nullptr) {
+        row_sums[i] = lookups[i]->weighted_rows(factors, lazy[i]->take_spare());
+      }
       gradient.release();  // before the next group is measured
     }
     squared_norms = squared_norms.defined() ? squared_norms.add(squares) : squares;
@@ -249,11 +333,15 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
   std::set<std::int64_t> all_users = in_step ? users : std::set<std::int64_t>();
   if (groups) all_users.insert(groups->names().begin(), groups->names().end());
 
+  for (std::vector<detail::RowSums>& parts : lazy_sums) parts.reserve(parts.size() + 1);
+
   begin_step();
   added = std::move(all_added);
   users = std::move(all_users);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (sums[i].defined()) {
+    if (lazy[i] != nullptr) {
+      if (row_sums[i].has_value()) lazy_sums[i].push_back(std::move(*row_sums[i]));
+    } else if (sums[i].defined()) {
       sums[i].add_(batch_sums[i]);
       spare[i] = std::move(batch_sums[i]);
     } else {
@@ -277,11 +365,47 @@ void PrivacyEngine::Impl::adapt(double centred_count, std::uint64_t position_ste
   clipper.adapt(0.5 + centred_count);
 }
 
+/// Noise on the rows that the step has looked up, now; the table adds that of all others later.
+void PrivacyEngine::Impl::finish_lazily(std::size_t i, std::vector<detail::RowSums> parts,
+                                        double standard_deviation, double divisor,
+                                        const kernels::RandomPosition& position,
+                                        const kernels::Stream& stream) {
+  std::vector<at::Tensor> rows, sums_of_rows;
+  for (detail::RowSums& part : parts) {
+    rows.push_back(std::move(part.rows));
+    sums_of_rows.push_back(std::move(part.sums));
+  }
+  detail::RowSums sum;
+  if (parts.size() == 1) {
+    sum = {std::move(rows.front()), std::move(sums_of_rows.front())};
+  } else {
+    // One sum of each row, as if the parts were lookups of one sample.
+    const at::TensorOptions options_of = parameters[i].options().requires_grad(false);
+    rows.push_back(at::empty({0}, options_of.dtype(at::kLong)));
+    sums_of_rows.push_back(at::empty({0, parameters[i].size(1)}, options_of.dtype(at::kDouble)));
+    const at::Tensor all_rows = at::cat(rows);
+    const detail::EmbeddingGradient joined(
+        {all_rows, at::zeros_like(all_rows), at::cat(sums_of_rows)}, 1, parameters[i].size(0));
+    sum = joined.weighted_rows(detail::SampleFactors(at::ones({1}, options_of.dtype(at::kDouble))),
+                               {});
+  }
+  if (sum.sums.numel() > 0) {
+    kernels::add_gaussian_noise(span_of<double>(sum.sums), standard_deviation, divisor, key,
+                                position, stream);
+  }
+  lazy[i]->receive(std::move(sum), standard_deviation / divisor);
+}
+
 StepStatistics PrivacyEngine::Impl::finish_step() {
   fork_guard.require_same_process("PrivacyEngine::finish_step");
+  for (const detail::LazyRows* const rows : lazy) {
+    if (rows != nullptr) rows->require_no_gradient("PrivacyEngine::finish_step");
+  }
   const c10::AutoGradMode no_grad(false);
   begin_step();
   std::vector<at::Tensor> released = std::exchange(sums, std::vector<at::Tensor>(sums.size()));
+  std::vector<std::vector<detail::RowSums>> released_rows =
+      std::exchange(lazy_sums, std::vector<std::vector<detail::RowSums>>(lazy.size()));
   const double released_count = std::exchange(count, 0.0);
   in_step = false;
 
@@ -299,11 +423,15 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   const double divisor = expected_batch_size / clipper.scale();
   const kernels::Stream stream = stream_for(parameters.front().device());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const kernels::RandomPosition position{kernels::Purpose::kGradientNoise, key_epoch,
+                                           position_step, static_cast<std::uint32_t>(i)};
+    if (lazy[i] != nullptr) {
+      finish_lazily(i, std::move(released_rows[i]), standard_deviation, divisor, position, stream);
+      continue;
+    }
     at::Tensor& sum = released[i];
     if (!sum.defined()) sum = at::zeros(parameters[i].sizes(), detail::math_options(parameters[i]));
     if (sum.is_view()) sum = sum.variable_data();  // zero_grad detaches a gradient in place
-    const kernels::RandomPosition position{kernels::Purpose::kGradientNoise, key_epoch,
-                                           position_step, static_cast<std::uint32_t>(i)};
     if (sum.scalar_type() == at::kDouble) {
       kernels::add_gaussian_noise(span_of<double>(sum), standard_deviation, divisor, key, position,
                                   stream);
@@ -314,7 +442,11 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     // Not a view: optimisers detach gradients in place. Half precision is rounded here, after the
-    // noise, and its sum stays with the engine.
+    // noise, and its sum stays with the engine. A lazy table has no gradient.
+    if (lazy[i] != nullptr) {
+      parameters[i].mutable_grad().reset();
+      continue;
+    }
     const bool rounded = released[i].scalar_type() != parameters[i].scalar_type();
     const at::Tensor gradient = rounded ? released[i].to(parameters[i].scalar_type())
                                 : released[i].is_view() ? released[i].variable_data()
@@ -378,6 +510,9 @@ void PrivacyEngine::Impl::resume(const EngineState& state) {
   accountant->compose(state.composition);
   step = state.step;
   key_epoch = state.key_epoch + 1;
+  for (detail::LazyRows* const rows : lazy) {
+    if (rows != nullptr) rows->set_key_epoch(key_epoch);
+  }
 }
 
 PrivacyEngine::PrivacyEngine(PrivacyEngine&&) noexcept = default;
@@ -397,6 +532,7 @@ StepStatistics PrivacyEngine::finish_step() { return impl_->finish_step(); }
 void PrivacyEngine::abandon_step() {
   impl_->begin_step();
   std::fill(impl_->sums.begin(), impl_->sums.end(), at::Tensor());
+  for (std::vector<detail::RowSums>& parts : impl_->lazy_sums) parts.clear();
   impl_->count = 0;
   impl_->in_step = false;
 }
@@ -424,6 +560,7 @@ Accountant& PrivacyEngine::accountant() { return *impl_->accountant; }
 const Accountant& PrivacyEngine::accountant() const { return *impl_->accountant; }
 double PrivacyEngine::epsilon(double delta) const { return impl_->accountant->epsilon(delta); }
 PrivacyStatement PrivacyEngine::statement(double delta) const {
+  impl_->require_released("PrivacyEngine::statement");
   const Accountant& books = *impl_->accountant;
   StatementOptions stated;
   if (impl_->by_user) {
@@ -444,6 +581,7 @@ EngineState PrivacyEngine::state() const {
   if (impl_->in_step) {
     throw std::logic_error("PrivacyEngine::state: a logical batch is open; call finish_step first");
   }
+  impl_->require_released("PrivacyEngine::state");
   EngineState state{impl_->accountant->composition(), impl_->step, impl_->key_epoch};
   if (impl_->options.clipping.kind() == Clipping::Kind::kAdaptive) {
     state.clipping_norm = impl_->clipper.adaptive_norm();

@@ -22,6 +22,7 @@
 #include "velum/dpsgd/clipping.h"
 #include "velum/dpsgd/explain.h"
 #include "velum/dpsgd/gradient_method.h"
+#include "velum/dpsgd/lazy_table.h"
 #include "velum/dpsgd/per_sample_gradients.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/privacy_engine.h"
@@ -266,6 +267,18 @@ void bind_engine(py::module_& module) {
       .def_property_readonly("most_samples_of_a_user", &UserPoissonSampler::most_samples_of_a_user,
                              "That a batch can have; depends on the data.");
 
+  py::class_<LazyTable, std::shared_ptr<LazyTable>>(
+      module, "LazyTable",
+      "A table whose rows get their noise when they are read next; see `lazy_tables` of "
+      "velum.PrivacyEngine.make_private.")
+      .def(py::init<at::Tensor>(), py::arg("weight"))
+      .def("catch_up", &LazyTable::catch_up, py::arg("indices"), NoGil(),
+           "Adds to these rows the noise that they lack.")
+      .def("step", &LazyTable::step, py::arg("learning_rate"), NoGil(),
+           "The update of SGD by the gradient of the engine's last step.")
+      .def("release", &LazyTable::release, NoGil(), "Adds to all rows the noise that they lack.")
+      .def_property_readonly("is_released", &LazyTable::is_released);
+
   py::class_<PrivacyEngine>(
       module, "PrivacyEngine",
       "Makes the gradient of a logical batch private; see velum.PrivacyEngine.")
@@ -274,6 +287,7 @@ void bind_engine(py::module_& module) {
                        const std::shared_ptr<Accountant>& accountant, bool allow_slow_rules,
                        const std::optional<std::shared_ptr<ReleaseGuard>>& release_guard,
                        const std::string& user_gradient, const NamedMethods& method_overrides,
+                       const std::vector<std::shared_ptr<LazyTable>>& lazy_tables,
                        const std::optional<py::dict>& state) {
              const PrivacyOptions options{.clipping = clipping,
                                           .noise_multiplier = noise_multiplier,
@@ -281,7 +295,8 @@ void bind_engine(py::module_& module) {
                                           .allow_slow_rules = allow_slow_rules,
                                           .method_overrides = overrides_of(method_overrides),
                                           .accountant = accountant,
-                                          .release_guard = release_guard.value_or(nullptr)};
+                                          .release_guard = release_guard.value_or(nullptr),
+                                          .lazy_tables = lazy_tables};
              return std::visit(
                  [&](const auto* which) {
                    if (which == nullptr) {
@@ -297,7 +312,7 @@ void bind_engine(py::module_& module) {
            py::arg("parameters"), py::arg("sampler"), py::arg("clipping"),
            py::arg("noise_multiplier"), py::arg("accountant"), py::arg("allow_slow_rules"),
            py::arg("release_guard"), py::arg("user_gradient"), py::arg("method_overrides"),
-           py::arg("state"))
+           py::arg("lazy_tables"), py::arg("state"))
       .def(
           "accumulate",
           [](PrivacyEngine& engine, const at::Tensor& losses,

@@ -50,8 +50,8 @@ class PrivacyEngine:
             optimizer.step()                     # noise, once; divided by the expected batch size
         print(engine.report(delta=1e-5))
 
-    `model` and `optimizer` are the same objects: no wrapper, no hook on a layer, the same
-    state_dict. `loss.backward()` on a loss of a private model reads the gradient of every sample
+    `model` and `optimizer` are the same objects: no wrapper, no hook on a layer (but those of
+    `lazy_tables`), the same state_dict. `loss.backward()` on a loss of a private model reads the gradient of every sample
     off the autograd graph (`per_sample_gradients`), after a proof that no operation mixes samples;
     what cannot be treated privately is an error. A gradient that reaches a private parameter in
     any other way (torch.autograd.backward) is an error, too.
@@ -106,6 +106,7 @@ class PrivacyEngine:
         user_gradient: str | None = None,
         views: ImageViews | None = None,
         method_overrides: MethodOverrides | None = None,
+        _lazy_layers: Sequence[_LookupLayer] = (),
         **clipping_options: float,
     ) -> PoissonDataLoader:
         """The native way: nothing but the loader is replaced.
@@ -164,6 +165,7 @@ class PrivacyEngine:
             "mean" if user_gradient is None else user_gradient,
             views,
             method_overrides,
+            _lazy_layers,
         )
         self._runs.append(run)
         return loader
@@ -191,6 +193,7 @@ class PrivacyEngine:
         user_gradient: str | None = None,
         views: ImageViews | None = None,
         method_overrides: MethodOverrides | None = None,
+        lazy_tables: Sequence[nn.Embedding | nn.EmbeddingBag] = (),
         **clipping_options: float,
     ) -> tuple[Any, ...]:
         """Makes `module` and `optimizer` train privately, and returns them with a Poisson loader.
@@ -239,6 +242,14 @@ class PrivacyEngine:
             method_overrides: how the norms of a parameter's gradients are taken, in place of the
                 cheapest way: a parameter, or its index among those that require grad, and a method
                 that `velum.explain` lists for it. For measuring; results differ by rounding alone.
+            lazy_tables: layers of `module` whose rows get the noise of steps that did not read them
+                when they are read next, by one draw (LazyDP, arXiv 2404.08847): a step costs what
+                its rows cost, whatever the size of the table. Only with torch.optim.SGD without
+                momentum and weight decay, for which that is the same distribution. Rows lack noise
+                in between, and which do is private: a forward pass in evaluation mode or without
+                gradients, `state_dict()` of the layer, `statement`, `report`, checkpoints, `detach`
+                and `release_tables()` add it first. Who reads the weight itself, or averages it,
+                calls `release_tables()` before. Hooks on the layers do this until `detach`.
 
         Returns:
             (module, optimizer, data_loader).
@@ -283,6 +294,7 @@ class PrivacyEngine:
                         f"make_private: the optimizer trains a tensor of shape {list(p.shape)} that "
                         "is no parameter of module, so it would be trained without privacy"
                     )
+        lazy_layers = _check_lazy_tables(module, optimizer, lazy_tables)
         loader = self.attach(
             parameters,
             data_loader,
@@ -298,6 +310,7 @@ class PrivacyEngine:
             user_gradient=user_gradient,
             views=views,
             method_overrides=method_overrides,
+            _lazy_layers=lazy_layers,
             **clipping_options,
         )
         self._runs[-1].take_over(module, optimizer)
@@ -388,6 +401,7 @@ class PrivacyEngine:
 
     def statement(self, delta: float | None = None) -> PrivacyStatement:
         """What is promised, about whom, and on what condition; see `report` for `delta`."""
+        self.release_tables()
         with _lock:
             by_user = bool(self._runs) and self._runs[-1].by_user
             return self._accountant.statement(
@@ -406,6 +420,7 @@ class PrivacyEngine:
         Raises:
             RuntimeError: before `make_private`.
         """
+        self.release_tables()
         with _lock:
             if not self._runs:
                 raise RuntimeError("PrivacyEngine: nothing is private yet; call make_private first")
@@ -439,7 +454,9 @@ class PrivacyEngine:
             RuntimeError: between `loss.backward()` and `optimizer.step()`.
         """
         with _lock:
-            state: dict[str, Any] = self._only_run("state_dict").core.state()
+            run = self._only_run("state_dict")
+            run.release_tables()
+            state: dict[str, Any] = run.core.state()
             return {**state, "version": 1}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -518,6 +535,12 @@ class PrivacyEngine:
             optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
         return checkpoint
 
+    def release_tables(self) -> None:
+        """Adds to the rows of all lazy tables the noise that they lack (`make_private`)."""
+        with _lock:
+            for run in self._runs:
+                run.release_tables()
+
     def detach(self) -> None:
         """Gives models, optimisers and loaders back as they were; the books stay."""
         with _lock:
@@ -559,6 +582,45 @@ class PrivacyEngine:
         )
 
 
+_LookupLayer = nn.Embedding | nn.EmbeddingBag
+
+
+def _check_lazy_tables(
+    module: nn.Module, optimizer: torch.optim.Optimizer, layers: Sequence[_LookupLayer]
+) -> list[_LookupLayer]:
+    """The layers, if noise that comes later is the same noise for them."""
+    inside = {id(m) for m in module.modules()}
+    for layer in layers:
+        if not isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+            raise TypeError(
+                f"make_private: lazy_tables holds a {type(layer).__name__}, expected "
+                "torch.nn.Embedding or torch.nn.EmbeddingBag"
+            )
+        if id(layer) not in inside:
+            raise ValueError("make_private: lazy_tables holds a layer that is not in module")
+        if layer.max_norm is not None:
+            raise ValueError(
+                f"make_private: a layer of lazy_tables has max_norm = {layer.max_norm}, expected "
+                "None: it changes weights in the forward pass"
+            )
+        groups = [
+            group
+            for group in optimizer.param_groups
+            if any(p is layer.weight for p in group["params"])
+        ]
+        if len(groups) != 1:
+            raise ValueError("make_private: the optimizer does not train a layer of lazy_tables")
+        if type(optimizer) is not torch.optim.SGD or any(
+            groups[0][name] for name in ("momentum", "weight_decay", "maximize")
+        ):
+            raise ValueError(
+                f"make_private: lazy_tables with {type(optimizer).__name__}, expected torch.optim.SGD "
+                "with momentum = 0, weight_decay = 0 and maximize = False: for any other update "
+                "the noise of several steps is no single draw"
+            )
+    return list(layers)
+
+
 class _Run(Listener):
     """One private model: what the loader hands out, and what became of it."""
 
@@ -575,6 +637,7 @@ class _Run(Listener):
         user_gradient: str,
         views: ImageViews | None,
         method_overrides: MethodOverrides | None,
+        lazy_layers: Sequence[_LookupLayer],
     ) -> None:
         if loss_reduction not in ("mean", "sum"):
             raise ValueError(
@@ -592,6 +655,8 @@ class _Run(Listener):
         self.views = views
         different = list({id(p): p for p in self.parameters}.values())
         self.method_overrides = _overrides_of("make_private", different, method_overrides)
+        self.lazy_layers = list(lazy_layers)
+        self.tables: list[_core.LazyTable] = []
         self.core = self._make_core(None)
         self.batch: _Batch | None = None
         self.steps = 0
@@ -603,6 +668,8 @@ class _Run(Listener):
             p.register_post_accumulate_grad_hook(_refuse_raw)  # type: ignore[no-untyped-call]
             for p in self.parameters
         ]
+        for number, layer in enumerate(self.lazy_layers):
+            self._follow(layer, number)
         _runs.add(self)
         _intercept_backward()
 
@@ -612,6 +679,8 @@ class _Run(Listener):
         return self.loader.by_user
 
     def _make_core(self, state: dict[str, Any] | None) -> _core.PrivacyEngine:
+        self.release_tables()  # of an engine before
+        self.tables = [_core.LazyTable(layer.weight) for layer in self.lazy_layers]
         return _core.PrivacyEngine(
             self.parameters,
             self.loader.poisson.sampler,
@@ -622,8 +691,44 @@ class _Run(Listener):
             self.release_guard,
             self.user_gradient,
             self.method_overrides,
+            self.tables,
             state,
         )
+
+    def _follow(self, layer: _LookupLayer, number: int) -> None:
+        """Gives rows of the layer the noise that they lack before anybody reads them."""
+        this = weakref.ref(self)
+
+        def before_forward(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            run = this()
+            if run is None or not run.attached:
+                return
+            with _lock:
+                if layer.training and torch.is_grad_enabled():
+                    run.tables[number].catch_up(args[0] if args else kwargs["input"])
+                else:
+                    run.release_tables()
+
+        def before_state_dict(*_: Any) -> None:
+            run = this()
+            if run is not None and run.attached:
+                run.release_tables()
+
+        self._hooks.append(layer.register_forward_pre_hook(before_forward, with_kwargs=True))
+        self._hooks.append(layer.register_state_dict_pre_hook(before_state_dict))
+
+    def release_tables(self) -> None:
+        with _lock:
+            for table in self.tables:
+                table.release()
+
+    def _step_tables(self) -> None:
+        """The update of SGD, which torch's own makes of all other parameters."""
+        assert self.optimizer is not None
+        for layer, table in zip(self.lazy_layers, self.tables, strict=True):
+            for group in self.optimizer.param_groups:
+                if any(p is layer.weight for p in group["params"]):
+                    table.step(float(group["lr"]))
 
     def resume(self, state: dict[str, Any]) -> None:
         self.core = self._make_core(state)
@@ -646,7 +751,12 @@ class _Run(Listener):
                     "optimizer.step: closure is given, expected none: it would compute a gradient "
                     "that is not private; call loss.backward() before step()"
                 )
-            return plain_step() if run.finish() else None
+            if not run.finish():
+                return None
+            try:
+                return plain_step()
+            finally:
+                run._step_tables()
 
         # On the object, as torch's schedulers do; a method, as they expect.
         optimizer.step = types.MethodType(step, optimizer)  # type: ignore[method-assign]
@@ -659,6 +769,7 @@ class _Run(Listener):
         if not self.attached:
             return
         self.core.abandon_step()
+        self.release_tables()
         self.attached = False
         self.loader._listener = None
         self.loader._views = None

@@ -43,3 +43,5 @@ target_compile_definitions(dpsgd_catalogue_test_objects PRIVATE
   VELUM_LAYERS_TABLE="${PROJECT_SOURCE_DIR}/docs/layers.md")
 velum_add_test(dpsgd_large_tables_test TORCH
   SOURCES large_tables_test.cpp LIBRARIES velum::dpsgd)
+velum_add_test(dpsgd_lazy_table_test TORCH
+  SOURCES lazy_table_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)

@@ -1,10 +1,12 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/_unique2.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "tape/operand_gradient.h"
@@ -18,6 +20,8 @@ namespace {
 constexpr std::int64_t kGrainSamples = 16;
 /// Of the table, cleared and added to at a time.
 constexpr std::int64_t kBlockBytes = std::int64_t{1} << 18;
+/// Parts of the table whose looked-up rows are sorted apart.
+constexpr std::int64_t kSortedBlocks = 128;
 
 /// The positions of `values` with value / size = b, for each b, in their order.
 class Buckets {
@@ -43,6 +47,15 @@ class Buckets {
   std::vector<std::size_t> first_;  // [buckets + 1]
   std::vector<std::int64_t> positions_;
 };
+
+/// [rows, width] in the storage of `out` where that has so much room, else new.
+at::Tensor room_for(const at::Tensor& out, std::int64_t rows, std::int64_t width,
+                    const at::TensorOptions& options) {
+  const bool fits = out.defined() && out.dim() == 2 && out.size(1) == width &&
+                    out.size(0) >= rows && out.is_contiguous() &&
+                    out.scalar_type() == options.dtype().toScalarType();
+  return fits ? out.narrow(0, 0, rows) : at::empty({rows, width}, options);
+}
 
 }  // namespace
 
@@ -222,6 +235,76 @@ at::Tensor EmbeddingGradient::weighted_sum(const SampleFactors& factors, at::Ten
   }
   const at::Tensor row_factors = weights.index_select(0, rows_.samples);
   return out.zero_().index_add_(0, rows_.indices, rows_.grads.mul(row_factors.unsqueeze(1)));
+}
+
+template <typename T>
+RowSums EmbeddingGradient::add_rows_on_cpu(const at::Tensor& factors, const at::Tensor& out) const {
+  const at::Tensor grads = rows_.grads.contiguous(), indices = rows_.indices.contiguous();
+  const at::Tensor samples = rows_.samples.contiguous(), weights = factors.contiguous();
+  const auto* const index = indices.const_data_ptr<std::int64_t>();
+  const auto* const sample = samples.const_data_ptr<std::int64_t>();
+  const auto* const weight = weights.const_data_ptr<T>();
+  const auto* const grad = grads.const_data_ptr<T>();
+  const std::int64_t rows = sizes()[0], width = sizes()[1], count = indices.numel();
+  const std::int64_t blocks = std::min(rows, kSortedBlocks), block = (rows + blocks - 1) / blocks;
+  const Buckets of_block(index, count, blocks, block);
+  // In each block those of one row after one another, in the order of their positions.
+  std::vector<std::int64_t> places(of_block.begin(0), of_block.end(blocks - 1));
+  const auto first_place = [&](std::int64_t b) { return of_block.begin(b) - of_block.begin(0); };
+  std::vector<std::int64_t> first_row(static_cast<std::size_t>(blocks) + 1, 0);
+  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t b = begin; b < end; ++b) {
+      const auto from = places.begin() + first_place(b), to = places.begin() + first_place(b + 1);
+      std::sort(from, to, [&](std::int64_t x, std::int64_t y) {
+        return index[x] != index[y] ? index[x] < index[y] : x < y;
+      });
+      std::int64_t distinct = 0;
+      for (auto at = from; at != to; ++at) {
+        distinct += static_cast<std::int64_t>(at == from || index[*at] != index[*(at - 1)]);
+      }
+      first_row[static_cast<std::size_t>(b) + 1] = distinct;
+    }
+  });
+  std::partial_sum(first_row.begin(), first_row.end(), first_row.begin());
+  const std::int64_t distinct = first_row.back();
+  RowSums result{at::empty({distinct}, rows_.indices.options()),
+                 room_for(out, distinct, width, options().dtype(at::kDouble))};
+  auto* const row = result.rows.mutable_data_ptr<std::int64_t>();
+  auto* const sums = result.sums.mutable_data_ptr<double>();
+  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<T> sum(static_cast<std::size_t>(width));
+    for (std::int64_t b = begin; b < end; ++b) {
+      auto at = places.begin() + first_place(b);
+      const auto last = places.begin() + first_place(b + 1);
+      for (std::int64_t r = first_row[static_cast<std::size_t>(b)]; at != last; ++r) {
+        row[r] = index[*at];
+        std::fill(sum.begin(), sum.end(), T{0});
+        for (; at != last && index[*at] == row[r]; ++at) {
+          const T factor = weight[sample[*at]];
+          const T* const from = grad + *at * width;
+          for (std::int64_t c = 0; c < width; ++c) {
+            sum[static_cast<std::size_t>(c)] += factor * from[c];
+          }
+        }
+        std::copy(sum.begin(), sum.end(), sums + r * width);
+      }
+    }
+  });
+  return result;
+}
+
+RowSums EmbeddingGradient::weighted_rows(const SampleFactors& factors,
+                                         const at::Tensor& out) const {
+  const at::ScalarType type = options().dtype().toScalarType();
+  if (options().device().is_cpu()) {
+    return type == at::kDouble ? add_rows_on_cpu<double>(factors.as(type), out)
+                               : add_rows_on_cpu<float>(factors.as(type), out);
+  }
+  const auto [rows, row_of, counts] =
+      at::_unique2(rows_.indices, /*sorted=*/true, /*return_inverse=*/true);
+  const at::Tensor sums = at::zeros({rows.numel(), sizes()[1]}, options());
+  segment_weighted_sum(rows_.grads, row_of, rows_.samples, factors.as(at::kDouble), sums);
+  return {rows, sums.to(at::kDouble)};
 }
 
 void EmbeddingGradient::exclude(const at::Tensor& excluded) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "conv/conv_weight_gradients.h"
+#include "lazy_rows.h"
 #include "tape/row_mapping.h"
 #include "tape/sample_groups.h"
 #include "velum/dpsgd/gradient_method.h"
@@ -257,6 +258,10 @@ class EmbeddingGradient final : public OperandGradient {
   static std::shared_ptr<EmbeddingGradient> join(const std::vector<const EmbeddingGradient*>& uses);
   EmbeddingGradient in_float64() const;
   const LookedUpRows& rows() const { return rows_; }
+  /// `weighted_sum` of the rows that were looked up, added in their type and given in float64; all
+  /// others are zero.
+  /// @param out  [any, width] float64, which the sums may take; or undefined.
+  RowSums weighted_rows(const SampleFactors& factors, const at::Tensor& out) const;
 
   at::Tensor squared_norms() override;
   at::Tensor grouped_squared_norms(const SampleGroups& groups, const MemoryLimits& limits) override;
@@ -279,6 +284,8 @@ class EmbeddingGradient final : public OperandGradient {
   void measure_on_cpu();
   template <typename T>
   void add_on_cpu(const at::Tensor& factors, const at::Tensor& out) const;
+  template <typename T>
+  RowSums add_rows_on_cpu(const at::Tensor& factors, const at::Tensor& out) const;
 
   LookedUpRows rows_;
   at::Tensor squared_norms_, squared_magnitudes_;  // on the CPU, once measured

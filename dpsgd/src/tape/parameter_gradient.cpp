@@ -258,6 +258,13 @@ at::Tensor ParameterGradient::weighted_sum(const SampleFactors& factors, at::Ten
   return sum;
 }
 
+const EmbeddingGradient* ParameterGradient::lookups() const {
+  if (uses_.size() != 1 || uses_.front().path->kind() != ParameterPath::Kind::kIdentity) {
+    return nullptr;
+  }
+  return dynamic_cast<const EmbeddingGradient*>(uses_.front().operand.get());
+}
+
 void ParameterGradient::exclude(const at::Tensor& excluded) {
   for (const Use& use : uses_) use.operand->exclude(excluded);
   if (kept_.defined()) {

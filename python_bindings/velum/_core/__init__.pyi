@@ -13,7 +13,7 @@ from . import features
 from . import ledger
 from . import recipes
 from . import audit
-__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'ImageViews', 'PoissonSampler', 'PrivacyEngine', 'UseExplanation', 'UserPoissonSampler', 'WeightAverage', 'accounting', 'audit', 'built_with_cuda', 'explain', 'features', 'he', 'integer_noise', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms', 'recipes']
+__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'ImageViews', 'LazyTable', 'PoissonSampler', 'PrivacyEngine', 'UseExplanation', 'UserPoissonSampler', 'WeightAverage', 'accounting', 'audit', 'built_with_cuda', 'explain', 'features', 'he', 'integer_noise', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms', 'recipes']
 class CudaError(RuntimeError):
     """
     A CUDA call failed; the text names the call, the error and the place.
@@ -182,11 +182,32 @@ class UserPoissonSampler:
     @property
     def user_count(self) -> int:
         ...
+class LazyTable:
+    """
+    A table whose rows get their noise when they are read next; see `lazy_tables` of velum.PrivacyEngine.make_private.
+    """
+    def __init__(self, weight: torch.Tensor) -> None:
+        ...
+    def catch_up(self, indices: torch.Tensor) -> None:
+        """
+        Adds to these rows the noise that they lack.
+        """
+    def release(self) -> None:
+        """
+        Adds to all rows the noise that they lack.
+        """
+    def step(self, learning_rate: typing.SupportsFloat) -> None:
+        """
+        The update of SGD by the gradient of the engine's last step.
+        """
+    @property
+    def is_released(self) -> bool:
+        ...
 class PrivacyEngine:
     """
     Makes the gradient of a logical batch private; see velum.PrivacyEngine.
     """
-    def __init__(self, parameters: collections.abc.Sequence[torch.Tensor], sampler: PoissonSampler | UserPoissonSampler, clipping: Clipping, noise_multiplier: typing.SupportsFloat, accountant: accounting.Accountant, allow_slow_rules: bool, release_guard: ledger.ReleaseGuard | None, user_gradient: str, method_overrides: collections.abc.Mapping[int, str], state: dict[str, typing.Any] | None) -> None:
+    def __init__(self, parameters: collections.abc.Sequence[torch.Tensor], sampler: PoissonSampler | UserPoissonSampler, clipping: Clipping, noise_multiplier: typing.SupportsFloat, accountant: accounting.Accountant, allow_slow_rules: bool, release_guard: ledger.ReleaseGuard | None, user_gradient: str, method_overrides: collections.abc.Mapping[int, str], lazy_tables: collections.abc.Sequence[LazyTable], state: dict[str, typing.Any] | None) -> None:
         ...
     def abandon_step(self) -> None:
         ...

@@ -18,6 +18,7 @@
 namespace velum::dpsgd {
 
 class Accountant;
+class LazyTable;
 class PoissonSampler;
 class ReleaseGuard;
 class UserPoissonSampler;
@@ -55,6 +56,9 @@ struct PrivacyOptions {
   std::shared_ptr<ReleaseGuard> release_guard = nullptr;
   /// Noise from a known key: reproducible, and therefore not private.
   std::optional<kernels::RandomKey> insecure_test_key = std::nullopt;
+  /// Parameters, used for lookups alone, that get their noise row by row (lazy_table.h); each a
+  /// table of this engine only. Their `.grad` is undefined after a step.
+  std::vector<std::shared_ptr<LazyTable>> lazy_tables = {};
 };
 
 /// What may be told about a step: nothing here depends on the data.
@@ -182,7 +186,9 @@ class PrivacyEngine {
   /// @param losses  [batch], one loss per sample, with its graph (reduction none); finite or not.
   /// @throws std::invalid_argument if losses is not such a tensor, or if the graph holds an
   ///         operation that mixes samples, an operation without a rule, or a trainable leaf that
-  ///         the engine does not track; std::logic_error if the proof fails. Nothing is added then.
+  ///         the engine does not track, or uses a lazy table for anything but lookups;
+  ///         std::logic_error if the proof fails, or a row of a lazy table was read without its
+  ///         noise. Nothing is added then.
   void accumulate(const at::Tensor& losses);
   /// The same where users are sampled. A user's samples may stand in any order, but all of a step
   /// in one physical batch.
@@ -215,6 +221,7 @@ class PrivacyEngine {
 
   /// What is promised at `delta`, about whom: of everything in the books, which must be releases
   /// about the same unit.
+  /// @throws std::logic_error while a lazy table lacks noise.
   PrivacyStatement statement(double delta) const;
   /// "example", or "user" where users are sampled: whose presence is protected.
   const char* unit() const;
@@ -227,7 +234,8 @@ class PrivacyEngine {
   /// The tracked parameters, in the order of the noise's tensor index.
   const std::vector<at::Tensor>& parameters() const;
 
-  /// @throws std::logic_error between `accumulate` and `finish_step`: half a step is not resumed.
+  /// @throws std::logic_error between `accumulate` and `finish_step`: half a step is not resumed;
+  ///         and while a lazy table lacks noise.
   EngineState state() const;
 
   /// Per-sample values; not private.

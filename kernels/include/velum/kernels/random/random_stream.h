@@ -25,6 +25,7 @@ enum class Purpose : std::uint8_t {
   kUserSamples = 13,    ///< which samples of a user take part.
   kIntegerNoise = 14,   ///< Of sums over clients: shares of integer noise,
   kRounding = 15,       ///< the rounding of values to integers.
+  kLazyNoise = 16,      ///< Of DP-SGD: what rows of a lazy table lack of earlier steps.
   kTest = 63,
 };
 
