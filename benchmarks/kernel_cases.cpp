@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "gradients/wide_tiles.h"
 #include "velum/kernels/buffer.h"
 #include "velum/kernels/gradients/add_gaussian_noise.h"
 #include "velum/kernels/gradients/clip_and_sum.h"
@@ -431,7 +432,7 @@ KernelCase linear_norms(LinearNormForm form, const std::string& name) {
   const std::int64_t products =
       tile ? kSteps * kInputs * kOutputs : kSteps * (kSteps + 1) / 2 * (kInputs + kOutputs);
   LeastWork least{.bytes = 4.0 * kSteps * (kInputs + kOutputs) / static_cast<double>(products)};
-  (tile ? least.fp32 : least.dmma) = tile ? 1 : 1.0 / 8;
+  (tile ? least.fp32 : least.dmma) = tile ? 1 : 1.0 / 16;
   return {name + "/steps:128/inputs:256/outputs:256",
           "multiply-add",
           products,
@@ -483,6 +484,20 @@ KernelCase conv_norms(const std::string& name, std::int64_t groups) {
                              s->workspace.span(), s->stream);
         };
       }};
+}
+
+/// The same with wide tiles of multiply-adds, whatever the device takes.
+KernelCase by_multiply_adds(KernelCase of) {
+  of.name += "/multiply_adds";
+  of.prepare = [prepare = of.prepare](std::int64_t rows, const Stream& stream) -> Operation {
+    const Operation operation = prepare(rows, stream);
+    return [=] {
+      wide_tiles() = WideTiles::kMultiplyAdds;
+      operation();
+      wide_tiles() = WideTiles::kOfTheDevice;
+    };
+  };
+  return of;
 }
 
 /// A row is a sample of 128 lookups, 256 wide, in a table of 10 000: some words are frequent.
@@ -665,8 +680,11 @@ std::vector<KernelCase> kernel_cases() {
   cases.push_back(squared_norms<double>(262'144, 256, 1));
   cases.push_back(squared_norms<float>(1024, 65'536, 256));
   cases.push_back(linear_norms(LinearNormForm::kTile, "linear_squared_norms_tile"));
+  cases.push_back(
+      by_multiply_adds(linear_norms(LinearNormForm::kTile, "linear_squared_norms_tile")));
   cases.push_back(linear_norms(LinearNormForm::kGram, "linear_squared_norms_gram"));
   cases.push_back(conv_norms("conv_squared_norms/channels:64", 1));
+  cases.push_back(by_multiply_adds(conv_norms("conv_squared_norms/channels:64", 1)));
   cases.push_back(conv_norms("conv_squared_norms/depthwise:64", 64));
   add_segments(cases);
   add_random(cases);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/products_fixture.h"
+#include "kernels/wide_tiles_fixture.h"
 
 namespace velum::kernels {
 namespace {
@@ -209,17 +210,19 @@ void expect_within_bounds(const ConvCase& c, const std::vector<std::size_t>& ord
                           std::int64_t gap, const Stream& stream) {
   SCOPED_TRACE(::testing::Message() << c);
   const Images<T> images(c, order, gap, 7);
-  const std::vector<double> computed = squared_norms_of(images, c, stream);
   const std::vector<ReferenceNorm> expected =
       conv_reference_norms(images.input, images.grads, c.conv);
-  ASSERT_EQ(computed.size(), expected.size());
   const std::int64_t positions =
       images.grads.sizes[2] * images.grads.sizes[3] * images.grads.sizes[4];
   const std::int64_t elements = c.channels_out * c.channels_in / c.conv.groups * c.conv.kernel[0] *
                                 c.conv.kernel[1] * c.conv.kernel[2];
-  for (std::size_t b = 0; b < expected.size(); ++b) {
-    expect_norm_within(computed[b], expected[b], product_error<T>(positions), elements);
-  }
+  with_all_wide_tiles(stream, [&] {
+    const std::vector<double> computed = squared_norms_of(images, c, stream);
+    ASSERT_EQ(computed.size(), expected.size());
+    for (std::size_t b = 0; b < expected.size(); ++b) {
+      expect_norm_within(computed[b], expected[b], product_error<T>(positions), elements);
+    }
+  });
 }
 
 TEST_P(ConvSquaredNormsOnEveryBackend, ErrorIsWithinTheBound) {
@@ -261,10 +264,12 @@ TEST_P(ConvSquaredNormsOnEveryBackend, OnlyTheNormOfASampleWithANaNOrAnInfinityI
       {"narrow", 3, 8, 14, {1, 5, 5}, {.kernel = {1, 2, 2}, .padding = {0, 1, 1}, .groups = 2}},
       {"wide", 3, 7, 60, {1, 4, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}}};
   for (const ConvCase& c : cases) {
-    for (const bool in_grads : {false, true}) {
-      expect_one_sample_lost(c, std::numeric_limits<float>::infinity(), in_grads, stream_);
-      expect_one_sample_lost(c, std::numeric_limits<float>::quiet_NaN(), in_grads, stream_);
-    }
+    with_all_wide_tiles(stream_, [&] {
+      for (const bool in_grads : {false, true}) {
+        expect_one_sample_lost(c, std::numeric_limits<float>::infinity(), in_grads, stream_);
+        expect_one_sample_lost(c, std::numeric_limits<float>::quiet_NaN(), in_grads, stream_);
+      }
+    });
   }
   // A position where the kernel meets nothing but padding.
   const ConvCase c{"padding", 3, 1, 1, {1, 2, 2}, {.padding = {0, 2, 3}}};
@@ -275,12 +280,15 @@ TEST_P(ConvSquaredNormsOnEveryBackend, AnElementOfTheInputThatNoWeightMeetsMayHo
   // Every second position, by a kernel of one element.
   const ConvCase cases[] = {
       {"small", 1, 1, 2, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
-      {"narrow", 1, 15, 7, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}}};
+      {"narrow", 1, 15, 7, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
+      {"wide", 1, 60, 60, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}}};
   for (const ConvCase& c : cases) {
-    Images<float> images(c, kChannelsFirst, 0, 29);
-    const std::vector<double> before = squared_norms_of(images, c, stream_);
-    images.input.at({0, 0, 0, 1, 1}) = std::numeric_limits<float>::quiet_NaN();
-    EXPECT_EQ(squared_norms_of(images, c, stream_), before) << c;
+    with_all_wide_tiles(stream_, [&] {
+      Images<float> images(c, kChannelsFirst, 0, 29);
+      const std::vector<double> before = squared_norms_of(images, c, stream_);
+      images.input.at({0, 0, 0, 1, 1}) = std::numeric_limits<float>::quiet_NaN();
+      EXPECT_EQ(squared_norms_of(images, c, stream_), before) << c;
+    });
   }
 }
 
@@ -292,8 +300,28 @@ TEST_P(ConvSquaredNormsOnEveryBackend, ResultIsTheSameRunToRun) {
   for (const ConvCase& c : cases) {
     const Images<float> floats(c, kChannelsFirst, 0, 31);
     const Images<double> doubles(c, kChannelsFirst, 0, 31);
-    EXPECT_EQ(squared_norms_of(floats, c, stream_), squared_norms_of(floats, c, stream_));
-    EXPECT_EQ(squared_norms_of(doubles, c, stream_), squared_norms_of(doubles, c, stream_));
+    with_all_wide_tiles(stream_, [&] {
+      EXPECT_EQ(squared_norms_of(floats, c, stream_), squared_norms_of(floats, c, stream_));
+      EXPECT_EQ(squared_norms_of(doubles, c, stream_), squared_norms_of(doubles, c, stream_));
+    });
+  }
+}
+
+TEST_P(ConvSquaredNormsOnEveryBackend, TilesThatAreCutAnywhereAreWithinTheBound) {
+  // Positions in a line; a kernel of two elements, so that features are even.
+  for (const std::int64_t outputs : {33, 64, 65}) {
+    for (const std::int64_t channels : {16, 33, 64, 65}) {
+      for (const std::int64_t positions : {1, 4, 7, 16, 33}) {
+        const ConvCase c{"cut",
+                         1,
+                         channels,
+                         outputs,
+                         {1, 1, positions},
+                         {.kernel = {1, 1, 2}, .padding = {0, 0, 1}}};
+        expect_within_bounds<float>(c, kChannelsFirst, 0, stream_);
+        expect_within_bounds<double>(c, kChannelsFirst, 0, stream_);
+      }
+    }
   }
 }
 

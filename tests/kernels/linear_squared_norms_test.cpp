@@ -11,6 +11,7 @@
 
 #include "gradients/clamp_at_zero.h"
 #include "kernels/products_fixture.h"
+#include "kernels/wide_tiles_fixture.h"
 
 namespace velum::kernels {
 namespace {
@@ -112,14 +113,19 @@ void expect_within_bounds(LinearNormForm form, const LinearCase& c, const Layout
                           const Stream& stream) {
   SCOPED_TRACE(::testing::Message() << c << " form " << static_cast<int>(form));
   const Sequences<T> sequences(c, layout, 7);
-  const std::vector<double> computed = squared_norms_of(form, sequences, stream);
   const std::vector<ReferenceNorm> expected =
       linear_reference_norms(sequences.activations, sequences.grads);
-  ASSERT_EQ(computed.size(), expected.size());
+  std::vector<double> computed;
+  with_all_wide_tiles(stream, [&] {
+    computed = squared_norms_of(form, sequences, stream);
+    ASSERT_EQ(computed.size(), expected.size());
+    for (std::size_t b = 0; form == LinearNormForm::kTile && b < expected.size(); ++b) {
+      expect_norm_within(computed[b], expected[b], product_error<T>(c.steps), c.inputs * c.outputs);
+    }
+  });
   for (std::size_t b = 0; b < expected.size(); ++b) {
     const auto sample = static_cast<std::int64_t>(b);
     if (form == LinearNormForm::kTile) {
-      expect_norm_within(computed[b], expected[b], product_error<T>(c.steps), c.inputs * c.outputs);
       // The bound in terms of ||A|| ||G|| is no smaller.
       EXPECT_LE(expected[b].squared_magnitude, (1 + 0x1p-50L) *
                                                    squared_norm_of(sequences.activations, sample) *
@@ -157,6 +163,35 @@ TEST_P(LinearSquaredNormsOnEveryBackend, ViewsMayHaveGapsAndLieTimeMajor) {
         expect_within_bounds<float>(form, c, layout, stream_);
         expect_within_bounds<double>(form, c, layout, stream_);
       }
+    }
+  }
+}
+
+TEST_P(LinearSquaredNormsOnEveryBackend, TilesThatAreCutAnywhereAreWithinTheBound) {
+  // Around quarters, halves and ends of a tile of 64 x 128, and of a chunk of 16 or 32 steps.
+  for (const std::int64_t outputs : {32, 33, 63, 64, 65}) {
+    for (const std::int64_t inputs : {31, 64, 65, 127, 130}) {
+      for (const std::int64_t steps : {1, 2, 5, 16, 35}) {
+        const LinearCase c{1, steps, inputs, outputs};
+        expect_within_bounds<float>(LinearNormForm::kTile, c, kTight, stream_);
+        expect_within_bounds<double>(LinearNormForm::kTile, c, kTight, stream_);
+      }
+    }
+  }
+  // Every number of steps, in rows of vectors.
+  for (std::int64_t steps = 0; steps <= 70; ++steps) {
+    expect_within_bounds<float>(LinearNormForm::kTile, {1, steps, 36, 40}, kTight, stream_);
+    expect_within_bounds<double>(LinearNormForm::kTile, {1, steps, 36, 40}, kTight, stream_);
+  }
+}
+
+TEST_P(LinearSquaredNormsOnEveryBackend, WhatIsBesideASequenceMayHoldAnything) {
+  // NaN, in gaps that rows of vectors have and others.
+  for (const LinearCase& c : {LinearCase{2, 19, 36, 40}, LinearCase{2, 33, 65, 62}}) {
+    for (const std::int64_t gap : {3, 4}) {
+      const Layout layout{{0, 1, 2}, gap};
+      expect_within_bounds<float>(LinearNormForm::kTile, c, layout, stream_);
+      expect_within_bounds<double>(LinearNormForm::kTile, c, layout, stream_);
     }
   }
 }
@@ -199,8 +234,10 @@ TEST_P(LinearSquaredNormsOnEveryBackend, TermsThatCancelLeaveNoMoreThanTheBound)
   const std::vector<ReferenceNorm> expected =
       linear_reference_norms(sequences.activations, sequences.grads);
   ASSERT_EQ(expected[0].squared_norm, 0);
-  expect_norm_within(squared_norms_of(LinearNormForm::kTile, sequences, stream_)[0], expected[0],
-                     product_error<float>(c.steps), c.inputs * c.outputs);
+  with_all_wide_tiles(stream_, [&] {
+    expect_norm_within(squared_norms_of(LinearNormForm::kTile, sequences, stream_)[0], expected[0],
+                       product_error<float>(c.steps), c.inputs * c.outputs);
+  });
   const double gram = squared_norms_of(LinearNormForm::kGram, sequences, stream_)[0];
   EXPECT_GE(gram, 0);
   EXPECT_LE(gram, 1.01 * (20 + 20 + 64 * 64 + 1) * unit_roundoff<double>() *
@@ -237,14 +274,16 @@ TEST_P(LinearSquaredNormsOnEveryBackend, OnlyTheNormOfASampleWithANaNOrAnInfinit
   for (const LinearNormForm form : kForms) {
     const std::int64_t steps = form == LinearNormForm::kOuter ? 1 : 33;
     for (const LinearCase& c : {LinearCase{3, steps, 9, 7}, LinearCase{3, steps, 65, 60}}) {
-      for (const bool in_grads : {false, true}) {
-        constexpr float kInfinity = std::numeric_limits<float>::infinity();
-        expect_one_sample_lost<float>(form, c, kInfinity, in_grads, stream_);
-        expect_one_sample_lost<float>(form, c, std::numeric_limits<float>::quiet_NaN(), in_grads,
-                                      stream_);
-        expect_one_sample_lost<double>(form, c, -std::numeric_limits<double>::infinity(), in_grads,
-                                       stream_);
-      }
+      with_all_wide_tiles(stream_, [&] {
+        for (const bool in_grads : {false, true}) {
+          constexpr float kInfinity = std::numeric_limits<float>::infinity();
+          expect_one_sample_lost<float>(form, c, kInfinity, in_grads, stream_);
+          expect_one_sample_lost<float>(form, c, std::numeric_limits<float>::quiet_NaN(), in_grads,
+                                        stream_);
+          expect_one_sample_lost<double>(form, c, -std::numeric_limits<double>::infinity(),
+                                         in_grads, stream_);
+        }
+      });
     }
   }
 }
@@ -269,8 +308,10 @@ void expect_same_twice(LinearNormForm form, const LinearCase& c, const Stream& s
 TEST_P(LinearSquaredNormsOnEveryBackend, ResultIsTheSameRunToRun) {
   for (const LinearNormForm form : {LinearNormForm::kTile, LinearNormForm::kGram}) {
     for (const LinearCase& c : {LinearCase{3, 70, 17, 9}, LinearCase{2, 40, 66, 70}}) {
-      expect_same_twice<float>(form, c, stream_);
-      expect_same_twice<double>(form, c, stream_);
+      with_all_wide_tiles(stream_, [&] {
+        expect_same_twice<float>(form, c, stream_);
+        expect_same_twice<double>(form, c, stream_);
+      });
     }
   }
 }
@@ -329,6 +370,15 @@ TEST(LinearSquaredNormsOnTheCpu, ResultIsTheSameForAnyNumberOfThreadsAndAnySimdW
         EXPECT_EQ(squared_norms_of(form, doubles, stream), of_doubles);
       }
     });
+  }
+}
+
+TEST(WideTiles, AreOfMatrixProductsWhereTheseAreAtTheFullRate) {
+  for (const int capability : {80, 90}) {
+    EXPECT_EQ(faster_wide_tiles(capability), WideTiles::kMatrixProducts) << capability;
+  }
+  for (const int capability : {75, 86, 87, 89, 100, 103, 110, 120, 121}) {
+    EXPECT_EQ(faster_wide_tiles(capability), WideTiles::kMultiplyAdds) << capability;
   }
 }
 

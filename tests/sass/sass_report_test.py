@@ -145,6 +145,8 @@ class Reading(unittest.TestCase):
             ("MUFU.RCP", "xu"),
             ("DSETP.GT.AND", "fp64"),
             ("DMMA.8x8x4", "dmma"),
+            ("DMMA.884", "dmma"),
+            ("DMMA.16x8x4", "dmma 16x8x4"),
             ("QQQ", "other"),
         ]:
             self.assertEqual(class_of(opcode), name, opcode)

@@ -4,13 +4,13 @@
 #include <limits>
 
 #include "gradients/conv_squared_norms_halves.h"
-#include "gradients/product_tile.cuh"
+#include "gradients/product_squared_norms.cuh"
 
 namespace velum::kernels {
 namespace {
 
 /// A warp copies eight neighbouring positions (32 bytes of floats where positions are neighbours in
-/// memory) of four columns; see padded().
+/// memory) of four columns; see padded() and MatrixShape.
 constexpr int kColsOfWarp = 4;
 constexpr int kStepsOfWarp = 8;
 
@@ -179,7 +179,9 @@ struct ConvOperands {
     }
     const CompactFeature* features = &shared.features[first_col];
     const CompactFeature* const end = features + item.features;
-    to += first_row * Shape::kFeaturesStride + first_col;
+    to += first_row * Shape::kFeaturesStride;
+    // The same for all rows of a thread, as they lie kStepsOfWarp apart.
+    const int place = Shape::place(first_row, first_col);
     // Of a tile's half without features nothing is copied.
     constexpr int kAtOnce = Mine::kCols * Mine::kColStep;
 #pragma unroll 1
@@ -197,7 +199,8 @@ struct ConvOperands {
 #pragma unroll
         for (int r = 0; r < Mine::kRows; ++r) {
           cuda::copy_async_or_zero<sizeof(T)>(
-              to + r * kStepsOfWarp * Shape::kFeaturesStride + c * Mine::kColStep,
+              Shape::further(to, place, c * Mine::kColStep) +
+                  r * kStepsOfWarp * Shape::kFeaturesStride,
               kDense ? elements[c] + r * kStepsOfWarp : &at_bytes(elements[c], offsets[r]),
               (outside[r] & places[c].coordinates) == 0);
         }
@@ -218,7 +221,7 @@ struct ConvOperands {
         const int row = first_row + r * kStepsOfWarp;
         const KernelOrigin& origin = shared.origins[slot][row];
         cuda::copy_async_or_zero<sizeof(T)>(
-            to + row * Shape::kFeaturesStride + col,
+            to + row * Shape::kFeaturesStride + Shape::place(row, col),
             shared.images + (origin.offset + element.offset),
             row < count && col < item.features && products.is_inside(origin, element));
       }
@@ -236,15 +239,17 @@ struct ConvOperands {
     const T* from =
         shared.grads + (first_step + first_row) + first_col * products.grads_channel_stride;
     const int outputs = item.outputs - first_col;
-    to += first_row * Shape::kOutputsStride + first_col;
+    to += first_row * Shape::kOutputsStride;
+    const int place = Shape::place(first_row, first_col);
 #pragma unroll
     for (int col = 0; col < Shape::kOutputs; col += Mine::kColStep, from += advance) {
       if (Mine::kColStep > Shape::kOutputs && first_col >= Shape::kOutputs) break;
       const bool exists = col < outputs;
 #pragma unroll
       for (int r = 0; r < Mine::kRows; ++r) {
-        cuda::copy_async_or_zero<sizeof(T)>(to + r * kStepsOfWarp * Shape::kOutputsStride + col,
-                                            from + r * kStepsOfWarp, exists);
+        cuda::copy_async_or_zero<sizeof(T)>(
+            Shape::further(to, place, col) + r * kStepsOfWarp * Shape::kOutputsStride,
+            from + r * kStepsOfWarp, exists);
       }
     }
   }
@@ -261,7 +266,7 @@ struct ConvOperands {
       for (int r = 0; r < Mine::kRows; ++r) {
         const int row = first_row + r * kStepsOfWarp;
         cuda::copy_async_or_zero<sizeof(T)>(
-            to + row * Shape::kOutputsStride + col,
+            to + row * Shape::kOutputsStride + Shape::place(row, col),
             shared.grads + (shared.grads_offsets[slot][row] + col * stride),
             row < count && col < item.outputs);
       }

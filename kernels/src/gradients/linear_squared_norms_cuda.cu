@@ -2,40 +2,43 @@
 
 #include "cuda/async_copy.cuh"
 #include "cuda/for_each_index.cuh"
+#include "cuda/matrix_product.cuh"
 #include "gradients/linear_squared_norms_halves.h"
-#include "gradients/product_tile.cuh"
+#include "gradients/product_squared_norms.cuh"
 
 namespace velum::kernels {
 namespace {
 
 /// Copies of rows of a sequence: threads side by side on a row, kWidth elements each.
-template <typename T, int kDepth, int kCols, int kWidth, int kThreads>
+template <typename T, typename Shape, int kCols, int kStride, int kWidth>
 struct RowCopies {
+  static constexpr int kDepth = Shape::kDepth;
+  static constexpr int kThreads = Shape::kThreads;
   static constexpr int kLoads = kCols / kWidth;  // of a row
   static constexpr int kRowsAtOnce = kThreads / kLoads;
   static constexpr int kCopies = kDepth / kRowsAtOnce;  // of a thread for a whole chunk
   static_assert(kThreads % kLoads == 0);
 
   /// To rows [0, staged) of a tile; from `count` of them, of `cols` columns.
-  template <int kStride>
   __device__ static void start(const T* steps, std::int64_t step_stride, std::int64_t first_step,
                                int cols, int count, int staged, T* tile) {
-    const int thread = thread_again();
+    const int thread = thread_again() % kThreads;
     const int first_row = thread / kLoads;
     const int col = thread % kLoads * kWidth;
     const bool exists = col < cols;
     const T* from = steps + (first_step + first_row) * step_stride + col;
     const std::int64_t advance = kRowsAtOnce * step_stride;
-    T* const to = tile + first_row * kStride + col;
+    T* const to = tile + first_row * kStride;
+    const auto place = [&](int row) { return row * kStride + Shape::place(first_row + row, col); };
     if (kCopies > 0 && count == kDepth) {
 #pragma unroll(kCopies < 1 ? 1 : kCopies < 8 ? kCopies : 8)
       for (int i = 0; i < kCopies; ++i, from += advance) {
-        cuda::copy_async_or_zero<kWidth * sizeof(T)>(to + i * kRowsAtOnce * kStride, from, exists);
+        cuda::copy_async_or_zero<kWidth * sizeof(T)>(to + place(i * kRowsAtOnce), from, exists);
       }
     } else {
 #pragma unroll 1
       for (int row = 0; first_row + row < staged; row += kRowsAtOnce, from += advance) {
-        cuda::copy_async_or_zero<kWidth * sizeof(T)>(to + row * kStride, from,
+        cuda::copy_async_or_zero<kWidth * sizeof(T)>(to + place(row), from,
                                                      exists && first_row + row < count);
       }
     }
@@ -69,13 +72,12 @@ struct LinearOperands {
   __device__ void stage(const Shared<Shape>& shared, const TileItem& item, int /*chunk*/,
                         std::int64_t first_step, int count, T* outputs, T* features) const {
     const int staged = Shape::staged_rows(count);
-    using Outputs = RowCopies<T, Shape::kDepth, Shape::kOutputs, kWidth, Shape::kThreads>;
-    using Features = RowCopies<T, Shape::kDepth, Shape::kFeatures, kWidth, Shape::kThreads>;
-    Outputs::template start<Shape::kOutputsStride>(shared.grads, grads.step_stride, first_step,
-                                                   item.outputs, count, staged, outputs);
-    Features::template start<Shape::kFeaturesStride>(shared.activations, activations.step_stride,
-                                                     first_step, item.features, count, staged,
-                                                     features);
+    using Outputs = RowCopies<T, Shape, Shape::kOutputs, Shape::kOutputsStride, kWidth>;
+    using Features = RowCopies<T, Shape, Shape::kFeatures, Shape::kFeaturesStride, kWidth>;
+    Outputs::start(shared.grads, grads.step_stride, first_step, item.outputs, count, staged,
+                   outputs);
+    Features::start(shared.activations, activations.step_stride, first_step, item.features, count,
+                    staged, features);
   }
 };
 
@@ -173,18 +175,12 @@ struct GramTile {
   }
 };
 
-/// sum += a b^T of 8 steps each, four columns: lane l has column l % 4 of step l / 4 of `a` and of
-/// `b`, and the products of step l / 4 of `a` with steps 2 (l % 4) and 2 (l % 4) + 1 of `b`. Each
-/// is rounded as by fma; the order is the device's, and the same run to run. (PTX ISA, mma.)
-__device__ inline void add_matrix_product(double a, double b, double (&sum)[2]) {
-  asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
-               : "+d"(sum[0]), "+d"(sum[1])
-               : "d"(a), "d"(b));
-}
-
-/// A warp's products; on the diagonal those with col < row are left out.
+/// A warp's products, two rows of them at a time; on the diagonal those with col < row are not all
+/// there.
 struct GramSums {
-  double values[GramConfig::kProducts][GramConfig::kProducts][2] = {};
+  double values[GramConfig::kProducts / 2][GramConfig::kProducts][4] = {};
+
+  __device__ double value(int r, int c, int i) const { return values[r / 2][c][r % 2 * 2 + i]; }
 
   /// Where a lane's sums are, from the warp's first step.
   __device__ static int row(int r, int lane) { return r * GramConfig::kProductSteps + lane / 4; }
@@ -216,10 +212,14 @@ struct GramSums {
           y[p] = kOnDiagonal ? x[p] : static_cast<double>(b[p].values[k]);
         }
 #pragma unroll
-        for (int r = 0; r < kProducts; ++r) {
+        for (int r = 0; r < kProducts; r += 2) {
 #pragma unroll
           for (int c = kOnDiagonal ? r : 0; c < kProducts; ++c) {
-            add_matrix_product(x[r], y[c], values[r][c]);
+            if (kOnDiagonal && c == r) {
+              cuda::add_matrix_product(x[r], y[c], values[r / 2][c]);
+            } else {
+              cuda::add_matrix_products(x[r], x[r + 1], y[c], values[r / 2][c]);
+            }
           }
         }
       }
@@ -243,7 +243,7 @@ __device__ double sum_of_terms(const GramSums& of_activations, const GramSums& o
         // Selected: steps that do not exist are 0 times something, which may be NaN.
         if (GramSums::row(r, lane) < rows && GramSums::col(c, i, lane) < cols) {
           double& sum = kOnDiagonal && c == r ? once : twice;
-          sum = fma(of_activations.values[r][c][i], of_grads.values[r][c][i], sum);
+          sum = fma(of_activations.value(r, c, i), of_grads.value(r, c, i), sum);
         }
       }
     }

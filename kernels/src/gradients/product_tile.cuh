@@ -6,8 +6,6 @@
 #include <type_traits>
 
 #include "cuda/async_copy.cuh"
-#include "cuda/launch.cuh"
-#include "gradients/partial_sums.h"
 #include "gradients/product_body.h"
 
 /// Squared norms of per-sample products, tile by tile: a block computes a tile of one sample's
@@ -205,6 +203,9 @@ struct TileShape : Tile {
     return warp / (Tile::kFeatures / kWarpFeatures) * kWarpOutputs < outputs &&
            warp % (Tile::kFeatures / kWarpFeatures) * kWarpFeatures < features;
   }
+  /// Where a step's row has a column, and the element `by` columns further.
+  __device__ static int place(int /*step*/, int col) { return col; }
+  __device__ static T* further(T* row, int place, int by) { return row + place + by; }
   /// Rows of a chunk of `count` steps that are staged.
   __device__ static int staged_rows(int count) {
     return (count + kStepsAtOnce - 1) / kStepsAtOnce * kStepsAtOnce;
@@ -270,16 +271,16 @@ struct TileGrid {
 };
 
 /// What a block has in shared memory. Two chunks are there: one is multiplied, one is copied.
-template <typename Operands, typename Tile>
+template <typename Operands, typename Shape>
 struct ProductMemory {
   using T = typename Operands::Element;
-  using Shape = TileShape<Tile, T>;
   using BlockReduce = cub::BlockReduce<double, Shape::kThreads>;
 
   alignas(16) T outputs[2][Shape::kDepth][Shape::kOutputsStride];
   alignas(16) T features[2][Shape::kDepth][Shape::kFeaturesStride];
-  double slices[Tile::kSlices > 1 ? Tile::kSlices - 1 : 1][Tile::kSlices > 1 ? Tile::kOutputs : 1]
-               [Tile::kSlices > 1 ? Tile::kFeatures : 1];
+  double slices[Shape::kSlices > 1 ? Shape::kSlices - 1 : 1]
+               [Shape::kSlices > 1 ? Shape::kOutputs : 1]
+               [Shape::kSlices > 1 ? Shape::kFeatures : 1];
   TileItem item;
   std::int64_t index;  // of the item
   typename Operands::template Shared<Shape> operands;
@@ -314,9 +315,37 @@ __device__ void add_steps(const T*& rows_at, const T*& cols_at,
 ///                                                  before it may still be staged
 ///   stage(shared, item, chunk, first_step, count, outputs, features)
 /// of which the last starts copies to rows [0, staged_rows(count)) of the two tiles, [..]
-/// [kOutputsStride] and [kFeaturesStride], with zeros where the gradient has no such step, output
-/// or feature.
+/// [kOutputsStride] and [kFeaturesStride], each column at its `place`, with zeros where the
+/// gradient has no such step, output or feature.
 ///
+/// Stages the chunks of the block's tile one after the other, and calls add(chunk, rows) for each
+/// that is there, while the next one is copied: row [0, rows) of outputs[chunk & 1] and
+/// features[chunk & 1].
+template <typename Shape, typename Operands, typename Memory, typename Add>
+__device__ void for_each_chunk(const Operands& operands, const ProductSizes& sizes, Memory& memory,
+                               const Add& add) {
+  const auto chunks = static_cast<int>(divide_up(sizes.steps, Shape::kDepth));
+  const auto first_step = [](int chunk) { return std::int64_t{chunk} * Shape::kDepth; };
+  const auto steps_of = [&](int chunk) {
+    return static_cast<int>(min(sizes.steps - first_step(chunk), std::int64_t{Shape::kDepth}));
+  };
+  // `next` is copied while the chunk before it is multiplied.
+#pragma unroll 1
+  for (int next = 0; next <= chunks; ++next) {
+    if (next < chunks) {
+      operands.begin_chunk(memory.operands, next, first_step(next), steps_of(next));
+    }
+    cuda::wait_for_copies();
+    __syncthreads();  // the chunk and the next one's tables are there; the last products are done
+    if (next < chunks) {
+      operands.stage(memory.operands, memory.item, next, first_step(next), steps_of(next),
+                     &memory.outputs[next & 1][0][0], &memory.features[next & 1][0][0]);
+      cuda::end_copy_group();
+    }
+    if (next > 0) add(next - 1, Shape::staged_rows(steps_of(next - 1)));
+  }
+}
+
 /// Order of summation: see ProductSums; the slices' sums in order; the squares of a thread row by
 /// row; cub::BlockReduce's tree.
 template <typename Operands, typename Tile>
@@ -325,8 +354,8 @@ __global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::k
     product_squared_norms_kernel(Operands operands, ProductSizes sizes, TileGrid<Tile> grid,
                                  Span<double> partial_sums) {
   using T = typename Operands::Element;
-  using Memory = ProductMemory<Operands, Tile>;
   using Shape = TileShape<Tile, T>;
+  using Memory = ProductMemory<Operands, Shape>;
   constexpr int kRows = Tile::kOutputsPerThread;
   constexpr int kCols = Tile::kFeaturesPerThread;
   using Rows = typename Shape::Outputs;
@@ -334,12 +363,6 @@ __global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::k
   constexpr bool kSliced = Tile::kSlices > 1;
   extern __shared__ double2 product_memory[];
   Memory& memory = *reinterpret_cast<Memory*>(product_memory);
-
-  const auto chunks = static_cast<int>(divide_up(sizes.steps, Shape::kDepth));
-  const auto first_step = [](int chunk) { return std::int64_t{chunk} * Shape::kDepth; };
-  const auto steps_of = [&](int chunk) {
-    return static_cast<int>(min(sizes.steps - first_step(chunk), std::int64_t{Shape::kDepth}));
-  };
 
   std::int64_t index = blockIdx.x;
   while (index < partial_sums.size()) {
@@ -352,30 +375,17 @@ __global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::k
     operands.begin_tile(memory.operands, memory.item);
     const bool has_products = Shape::has_products(static_cast<int>(threadIdx.x),
                                                   memory.item.outputs, memory.item.features) &&
-                              chunks > 0;
+                              sizes.steps > 0;
     ProductSums<T, kRows, kCols> sums;
     if (!Shape::kRunIsChunk) sums.clear_run();
     if (!Shape::kRunIsChunk || !sums.kHasRuns) sums.clear_total();
-      // `next` is copied while the chunk before it is multiplied.
-#pragma unroll 1
-    for (int next = 0; next <= chunks; ++next) {
-      if (next < chunks) {
-        operands.begin_chunk(memory.operands, next, first_step(next), steps_of(next));
-      }
-      cuda::wait_for_copies();
-      __syncthreads();  // the chunk and the next one's tables are there; the last products are done
-      if (next < chunks) {
-        operands.stage(memory.operands, memory.item, next, first_step(next), steps_of(next),
-                       &memory.outputs[next & 1][0][0], &memory.features[next & 1][0][0]);
-        cuda::end_copy_group();
-      }
-      if (next == 0 || !has_products) continue;
-      const int chunk = next - 1;
+    for_each_chunk<Shape>(operands, sizes, memory, [&](int chunk, int staged) {
+      if (!has_products) return;
       const int thread = thread_again();
       const int begin = kSliced ? thread / Shape::kThreadsPerSlice * Shape::kDepthPerSlice : 0;
       const T* rows_at = &memory.outputs[chunk & 1][begin][Shape::first_output(thread)];
       const T* cols_at = &memory.features[chunk & 1][begin][Shape::first_feature(thread)];
-      const int end = min(Shape::staged_rows(steps_of(chunk)), begin + Shape::kDepthPerSlice);
+      const int end = min(staged, begin + Shape::kDepthPerSlice);
       const T* const rows_end = rows_at + (end - begin) * Shape::kOutputsStride;
       if constexpr (Shape::kRunIsChunk) {
         add_steps<Shape, Shape::kStepsAtOnce, true>(rows_at, cols_at, sums);
@@ -398,7 +408,7 @@ __global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::k
           sums.clear_run();
         }
       }
-    }
+    });
     if (!Shape::kRunIsChunk) sums.template end_run<false>();
     const int same_thread = thread_again();
     const int slice = same_thread / Shape::kThreadsPerSlice;
@@ -449,52 +459,6 @@ __global__ void __launch_bounds__(TileShape<Tile, typename Operands::Element>::k
     if (same_thread == 0) partial_sums[index] = sum;
     index += gridDim.x;
     __syncthreads();  // the memory is used again
-  }
-}
-
-/// Whether a gradient is computed in wide tiles. A narrow one costs about three times as much for
-/// each multiply-add, by its loads of shared memory. Warps of a wide tile without features rest.
-inline bool takes_wide_tiles(const ProductSizes& sizes) {
-  const auto padded_elements = [&sizes](std::int64_t outputs, std::int64_t features) {
-    return static_cast<double>(divide_up(sizes.outputs, outputs) * outputs) *
-           static_cast<double>(divide_up(sizes.features, features) * features);
-  };
-  return padded_elements(WideTile::kOutputs, WideTile::kFeatures / 2) <=
-         3.0 * padded_elements(NarrowTile::kOutputs, NarrowTile::kFeatures);
-}
-
-/// Elements of workspace: one partial sum per tile.
-inline std::int64_t product_workspace_size_cuda(const ProductSizes& sizes) {
-  return sizes.batch * (takes_wide_tiles(sizes) ? TileGrid<WideTile>(sizes).per_sample
-                                                : TileGrid<NarrowTile>(sizes).per_sample);
-}
-
-template <typename Tile, typename Operands>
-void product_squared_norms_in_tiles(const Operands& operands, const ProductSizes& sizes,
-                                    Span<double> squared_norms, Span<double> workspace,
-                                    const Stream& stream) {
-  using Shape = TileShape<Tile, typename Operands::Element>;
-  const TileGrid<Tile> grid(sizes);
-  const std::int64_t tiles = sizes.batch * grid.per_sample;
-  if (tiles > 0) {
-    cuda::launch({cuda::grid_stride_blocks(tiles, 1, Shape::kMaxBlocks), Shape::kThreads,
-                  sizeof(ProductMemory<Operands, Tile>)},
-                 stream, product_squared_norms_kernel<Operands, Tile>, operands, sizes, grid,
-                 Span<double>(workspace.data(), tiles));
-  }
-  sum_partial_sums_cuda(MatrixView<const double>(workspace.data(), sizes.batch, grid.per_sample),
-                        Clamp::kNone, squared_norms, stream);
-}
-
-/// Squared norms of all samples' products, by the tile that fits.
-template <typename Operands>
-void product_squared_norms(const Operands& operands, const ProductSizes& sizes,
-                           Span<double> squared_norms, Span<double> workspace,
-                           const Stream& stream) {
-  if (takes_wide_tiles(sizes)) {
-    product_squared_norms_in_tiles<WideTile>(operands, sizes, squared_norms, workspace, stream);
-  } else {
-    product_squared_norms_in_tiles<NarrowTile>(operands, sizes, squared_norms, workspace, stream);
   }
 }
 

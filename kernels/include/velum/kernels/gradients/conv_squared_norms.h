@@ -63,7 +63,7 @@ struct ConvolutionGeometry {
 ///         size, the features of a group or the positions exceed 2^31 - 1, or the workspace is too
 ///         small; BackendUnavailable, CudaError.
 /// Determinism: run-to-run, and for any number of threads and any SIMD width; the order of
-/// summation is a function of the shape alone, and differs between the backends.
+/// summation is a function of the shape and the kind of device, and differs between the backends.
 void conv_squared_norms(const ImageView<const float>& input, const ImageView<const float>& grads,
                         const ConvolutionGeometry& geometry, Span<double> squared_norms,
                         Span<double> workspace, const Stream& stream);

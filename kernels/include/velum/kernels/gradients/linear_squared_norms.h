@@ -79,7 +79,7 @@ enum class LinearNormForm {
 /// @throws std::invalid_argument if shapes differ, a size or a stride is negative, the workspace is
 ///         too small, or kOuter is asked for of more than one step; BackendUnavailable, CudaError.
 /// Determinism: run-to-run, and for any number of threads and any SIMD width; the order of
-/// summation is a function of the shape alone, and differs between the backends.
+/// summation is a function of the shape and the kind of device, and differs between the backends.
 void linear_squared_norms(LinearNormForm form, const SequenceView<const float>& activations,
                           const SequenceView<const float>& grads, Span<double> squared_norms,
                           Span<double> workspace, const Stream& stream);
@@ -95,9 +95,9 @@ std::int64_t linear_squared_norms_workspace_size(LinearNormForm form, std::int64
 
 /// A bound e: a sum of `steps` products of T (float or double), as kTile and `conv_squared_norms`
 /// compute it on either backend, is within e times the sum of the products' magnitudes of the true
-/// sum. Float products are added in float in runs of 32, then in double: 1.01 (32 * 2^-24 + (steps
-/// / 32 + 8) 2^-53). Double ones: 1.01 (steps + 8) 2^-53. Where float products underflow there is
-/// an absolute error of at most 2^-150 for each, too.
+/// sum. Float products are added in float in runs of at most 32, then in double: 1.01 (32 * 2^-24 +
+/// (steps / 32 + 8) 2^-53). Double ones: 1.01 (steps + 8) 2^-53. Where float products underflow
+/// there is an absolute error of at most 2^-150 for each, too.
 /// @throws std::invalid_argument if steps < 0.
 template <typename T>
 double product_error(std::int64_t steps);
