@@ -34,6 +34,24 @@ VELUM_HOST_DEVICE constexpr int clamped(int count, int most) {
   return count < 0 ? 0 : count < most ? count : most;
 }
 
+/// Whether no dimension before d has more than one coordinate.
+VELUM_HOST_DEVICE constexpr bool is_outermost(const int (&sizes)[kImageDims], int d) {
+  for (int before = 0; before < d; ++before) {
+    if (sizes[before] > 1) return false;
+  }
+  return true;
+}
+
+/// The last coordinate of a position, and what is left of it: the others. A division is worth a
+/// branch that all threads take alike.
+VELUM_HOST_DEVICE constexpr unsigned take_coordinate(unsigned& rest, unsigned size,
+                                                     bool outermost) {
+  const unsigned before = outermost ? 0 : rest / size;
+  const unsigned coordinate = rest - before * size;
+  rest = before;
+  return coordinate;
+}
+
 template <typename T>
 struct ConvProducts {
   const T* input;
@@ -78,9 +96,8 @@ struct ConvProducts {
     origin.offset = 0;
     grads_offset = 0;
     for (int d = kImageDims - 1; d >= 0; --d) {
-      const auto size = static_cast<unsigned>(grads_sizes[d]);
-      const auto coordinate = static_cast<int>(d == 0 ? rest : rest % size);
-      rest /= size;
+      const auto coordinate = static_cast<int>(take_coordinate(
+          rest, static_cast<unsigned>(grads_sizes[d]), is_outermost(grads_sizes, d)));
       const std::int64_t at = coordinate * stride[d] - padding[d];
       origin.at[d] = static_cast<int>(at);
       origin.offset += at * input_strides[d];
@@ -121,9 +138,8 @@ struct ConvProducts {
     auto rest = static_cast<unsigned>(position);
     std::uint32_t bits = 0;
     for (int d = kImageDims - 1; d >= 0; --d) {
-      const auto count = static_cast<unsigned>(grads_sizes[d]);
-      const unsigned coordinate = d == 0 ? rest : rest % count;
-      rest /= count;
+      const unsigned coordinate = take_coordinate(rest, static_cast<unsigned>(grads_sizes[d]),
+                                                  is_outermost(grads_sizes, d));
       // Below 0 is beyond any size.
       const auto size = static_cast<unsigned>(input_sizes[d]);
       const unsigned at =

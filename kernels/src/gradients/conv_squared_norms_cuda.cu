@@ -526,13 +526,14 @@ __global__ void __launch_bounds__(SmallGradientConfig::kThreads)
   int* const origins = reinterpret_cast<int*>(grads_offsets + steps);
 
   for (int e = thread; e < plane.elements; e += Config::kThreads) {
-    int rest = e;
+    auto rest = static_cast<unsigned>(e);
     std::int64_t offset = 0;
     bool inside = true;
 #pragma unroll
     for (int d = kImageDims - 1; d >= 0; --d) {
-      const std::int64_t at = rest % plane.extents[d] - products.padding[d];
-      rest /= plane.extents[d];
+      const auto coordinate = static_cast<int>(take_coordinate(
+          rest, static_cast<unsigned>(plane.extents[d]), is_outermost(plane.extents, d)));
+      const std::int64_t at = coordinate - products.padding[d];
       inside = inside && at >= 0 && at < products.input_sizes[d];
       offset += at * products.input_strides[d];
     }
