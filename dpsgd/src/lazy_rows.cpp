@@ -8,7 +8,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <mutex>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -21,9 +22,36 @@
 namespace velum::dpsgd::detail {
 namespace {
 
-/// Elements whose noise is drawn and added at a time: 2 MiB.
-constexpr std::int64_t kBlockElements = std::int64_t{1} << 18;
+/// Elements whose noise is drawn and added at a time: 512 KiB.
+constexpr std::int64_t kBlockElements = std::int64_t{1} << 16;
 constexpr std::int64_t kGrainElements = std::int64_t{1} << 14;
+
+/// All tables that live.
+class Registry {
+ public:
+  static Registry& instance() {
+    static Registry registry;
+    return registry;
+  }
+  void add(const LazyRows* rows) {
+    const std::lock_guard lock(mutex_);
+    rows_.insert(rows);
+  }
+  void remove(const LazyRows* rows) {
+    const std::lock_guard lock(mutex_);
+    rows_.erase(rows);
+  }
+  bool lacks_noise(const at::Tensor& weight) const {
+    const std::lock_guard lock(mutex_);
+    return std::any_of(rows_.begin(), rows_.end(), [&](const LazyRows* rows) {
+      return rows->weight().is_same(weight) && !rows->is_released();
+    });
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::set<const LazyRows*> rows_;
+};
 
 at::Tensor as_tensor(const std::vector<std::int64_t>& values) {
   return at::from_blob(const_cast<std::int64_t*>(values.data()),
@@ -63,17 +91,17 @@ void add_scaled_rows(const at::Tensor& weight, const at::Tensor& low, const at::
       add_scaled_rows_of(row, scale, value, begin, end, width, floats, lower);
     }
   });
-  weight.unsafeGetTensorImpl()->bump_version();
 }
 
 void add_scaled_rows_by_torch(const at::Tensor& weight, const at::Tensor& low,
                               const at::Tensor& rows, const at::Tensor& scales,
                               const at::Tensor& values) {
-  at::Tensor sum = weight.index_select(0, rows).to(at::kDouble);
+  const at::Tensor data = weight.variable_data();  // with a version of its own
+  at::Tensor sum = data.index_select(0, rows).to(at::kDouble);
   if (low.defined()) sum.add_(low.index_select(0, rows));
   sum.add_(values.mul(scales.unsqueeze(1)));
   const at::Tensor high = sum.to(weight.scalar_type());
-  weight.index_copy_(0, rows, high);
+  data.index_copy_(0, rows, high);
   if (low.defined()) low.index_copy_(0, rows, sum.sub_(high).to(low.scalar_type()));
 }
 
@@ -95,27 +123,32 @@ LazyRows::LazyRows(at::Tensor weight) : weight_(std::move(weight)) {
     text << "; expected a contiguous leaf [rows, width] of float32 or float64 that requires grad";
     throw std::invalid_argument(text.str());
   }
+  if (Registry::instance().lacks_noise(weight_)) {
+    throw std::invalid_argument(
+        "LazyTable: another lazy table of this weight lacks noise of earlier steps; release it "
+        "first");
+  }
   const c10::AutoGradMode no_grad(false);
   if (weight_.scalar_type() == at::kFloat) low_ = at::zeros_like(weight_);
   noised_.assign(static_cast<std::size_t>(weight_.size(0)), 0);
+  taken_.assign(noised_.size(), false);
+  Registry::instance().add(this);
 }
 
-void LazyRows::bind(const kernels::RandomKey& key, std::uint32_t key_epoch, std::uint32_t tensor) {
-  if (bound_) {
-    throw std::invalid_argument(
-        "PrivacyEngine: options.lazy_tables holds a table of another engine; release it, and make "
-        "a new LazyTable of its weight");
-  }
+LazyRows::~LazyRows() {
+  Registry::instance().remove(this);
+  kernels::wipe(key_);
+}
+
+void LazyRows::bind(const kernels::RandomKey& key, std::uint32_t key_epoch,
+                    std::uint32_t tensor) noexcept {
   bound_ = true;
   key_ = key;
   key_epoch_ = key_epoch;
   tensor_ = tensor;
 }
 
-bool LazyRows::is_released() const {
-  return !gradient_.has_value() && std::all_of(noised_.begin(), noised_.end(),
-                                               [this](std::int64_t t) { return t == steps(); });
-}
+bool LazyRows::is_released() const { return released_ && !gradient_.has_value(); }
 
 void LazyRows::require_no_gradient(const char* function) const {
   if (!gradient_.has_value()) return;
@@ -125,12 +158,20 @@ void LazyRows::require_no_gradient(const char* function) const {
 }
 
 void LazyRows::require_ready(const char* function) const {
-  fork_guard_.require_same_process(function);
   if (!bound_) {
     throw std::logic_error(std::string(function) +
                            ": no engine has this table; give it to one as options.lazy_tables");
   }
   require_no_gradient(function);
+  require_own_weights(function);
+}
+
+void LazyRows::require_own_weights(const char* function) const {
+  if (released_ || weight_._version() == version_) return;
+  throw std::logic_error(std::string(function) +
+                         ": the weights were written by somebody else while rows lack noise, which "
+                         "would go into other weights; call LazyTable::release before weights are "
+                         "loaded, averaged or exchanged");
 }
 
 void LazyRows::require_caught_up(const char* function, const at::Tensor& rows) const {
@@ -145,8 +186,27 @@ void LazyRows::require_caught_up(const char* function, const at::Tensor& rows) c
   }
 }
 
-void LazyRows::receive(RowSums gradient, double noise) {
-  gradient_ = Gradient{std::move(gradient), noise};
+void LazyRows::receive(RowSums sums, double standard_deviation, double divisor,
+                       const kernels::RandomPosition& position) noexcept {
+  gradient_ = Gradient{std::move(sums), standard_deviation, divisor, position};
+}
+
+template <typename Change>
+void LazyRows::draw_for_rows(std::int64_t rows, const kernels::RandomPosition& position,
+                             const Change& change) {
+  const std::int64_t width = weight_.size(1);
+  const std::int64_t rows_at_once = std::max<std::int64_t>(1, kBlockElements / width);
+  const kernels::Stream stream = stream_for(weight_.device());
+  if (!draws_of_block_.defined()) {
+    draws_of_block_ =
+        at::empty({rows_at_once, width}, weight_.options().dtype(at::kDouble).requires_grad(false));
+  }
+  for (std::int64_t first = 0; first < rows; first += rows_at_once) {
+    const std::int64_t count = std::min(rows_at_once, rows - first);
+    const at::Tensor draws = draws_of_block_.narrow(0, 0, count);
+    kernels::gaussian_fill(span_of<double>(draws), key_, position, first * width, stream);
+    change(first, count, draws);
+  }
 }
 
 void LazyRows::catch_up(const at::Tensor& indices) {
@@ -168,30 +228,34 @@ void LazyRows::catch_up(const at::Tensor& indices) {
                                 ", expected 0 to " + std::to_string(rows - 1));
   }
   std::vector<std::int64_t> lacking;
-  std::vector<bool> taken(static_cast<std::size_t>(rows), false);
+  lacking.reserve(static_cast<std::size_t>(on_host.numel()));
   for (std::int64_t i = 0; i < on_host.numel(); ++i) {
     const auto row = static_cast<std::size_t>(index[i]);
-    if (noised_[row] == steps() || taken[row]) continue;
-    taken[row] = true;
+    if (noised_[row] == steps() || taken_[row]) continue;
+    taken_[row] = true;
     lacking.push_back(index[i]);
   }
-  add_missing_noise(lacking);
+  for (const std::int64_t row : lacking) taken_[static_cast<std::size_t>(row)] = false;
+  add_missing_noise("LazyTable::catch_up", lacking);
 }
 
 void LazyRows::release() {
   require_ready("LazyTable::release");
+  if (released_) return;
   std::vector<std::int64_t> lacking;
   for (std::size_t row = 0; row < noised_.size(); ++row) {
     if (noised_[row] != steps()) lacking.push_back(static_cast<std::int64_t>(row));
   }
-  add_missing_noise(lacking);
+  add_missing_noise("LazyTable::release", lacking);
+  weight_.unsafeGetTensorImpl()->bump_version();
+  released_ = true;
 }
 
-void LazyRows::add_missing_noise(const std::vector<std::int64_t>& rows) {
+void LazyRows::add_missing_noise(const char* function, const std::vector<std::int64_t>& rows) {
   std::vector<std::int64_t> noised_rows;
   std::vector<double> deviations;
   for (const std::int64_t row : rows) {
-    std::int64_t& noised = noised_[static_cast<std::size_t>(row)];
+    std::int32_t& noised = noised_[static_cast<std::size_t>(row)];
     const double variance = variances_.back().minus(variances_[static_cast<std::size_t>(noised)]);
     if (variance > 0) {
       noised_rows.push_back(row);
@@ -201,31 +265,23 @@ void LazyRows::add_missing_noise(const std::vector<std::int64_t>& rows) {
     }
   }
   if (noised_rows.empty()) return;
+  fork_guard_.require_same_process(function);
   const c10::AutoGradMode no_grad(false);
   const c10::Device device = weight_.device();
-  const kernels::Stream stream = stream_for(device);
   const kernels::RandomPosition position{kernels::Purpose::kLazyNoise, key_epoch_, draws_++,
                                          tensor_};
-  const auto count = static_cast<std::int64_t>(noised_rows.size());
-  const std::int64_t width = weight_.size(1);
-  const std::int64_t rows_at_once = std::max<std::int64_t>(1, kBlockElements / width);
+  const auto rows_in_all = static_cast<std::int64_t>(noised_rows.size());
   const at::Tensor all_rows = as_tensor(noised_rows).to(device);
   const at::Tensor all_deviations =
-      at::from_blob(deviations.data(), {count}, at::kDouble).to(device);
-  if (!draws_of_block_.defined()) {
-    draws_of_block_ =
-        at::empty({rows_at_once, width}, weight_.options().dtype(at::kDouble).requires_grad(false));
-  }
-  for (std::int64_t first = 0; first < count; first += rows_at_once) {
-    const std::int64_t here = std::min(rows_at_once, count - first);
-    const at::Tensor block = draws_of_block_.narrow(0, 0, here);
-    kernels::gaussian_fill(span_of<double>(block), key_, position, first * width, stream);
-    add_scaled_rows(weight_, low_, all_rows.narrow(0, first, here),
-                    all_deviations.narrow(0, first, here), block);
-    for (std::int64_t i = first; i < first + here; ++i) {
-      noised_[static_cast<std::size_t>(noised_rows[static_cast<std::size_t>(i)])] = steps();
-    }
-  }
+      at::from_blob(deviations.data(), {rows_in_all}, at::kDouble).to(device);
+  draw_for_rows(
+      rows_in_all, position, [&](std::int64_t first, std::int64_t count, const at::Tensor& draws) {
+        add_scaled_rows(weight_, low_, all_rows.narrow(0, first, count),
+                        all_deviations.narrow(0, first, count), draws);
+        for (std::int64_t i = first; i < first + count; ++i) {
+          noised_[static_cast<std::size_t>(noised_rows[static_cast<std::size_t>(i)])] = steps();
+        }
+      });
 }
 
 void LazyRows::step(double learning_rate) {
@@ -238,24 +294,47 @@ void LazyRows::step(double learning_rate) {
     throw std::logic_error(
         "LazyTable::step: no gradient waits; call it once after every step of the engine");
   }
+  require_own_weights("LazyTable::step");
+  fork_guard_.require_same_process("LazyTable::step");
   const c10::AutoGradMode no_grad(false);
-  const double deviation = learning_rate * gradient_->noise;
+  const double deviation = learning_rate * (gradient_->standard_deviation / gradient_->divisor);
   variances_.push_back(variances_.back().plus(deviation * deviation));
   const Gradient gradient = std::move(*gradient_);
   gradient_.reset();
-  // All of the storage, of which the sums may have taken the first rows alone.
-  const at::Tensor& sums = gradient.values.sums;
-  const auto elements = static_cast<std::int64_t>(sums.storage().nbytes() / sizeof(double));
-  const std::int64_t width = weight_.size(1);
-  spare_ = at::empty({0}, sums.options()).set_(sums.storage(), 0, {elements / width, width});
-  const at::Tensor rows = gradient.values.rows;
+  released_ = false;
+  version_ = weight_._version();
+  const at::Tensor& rows = gradient.sums.rows;
+  const at::Tensor& sums = gradient.sums.sums;
   if (rows.numel() == 0) return;
-  const at::Tensor scales = at::empty({rows.numel()}, gradient.values.sums.options());
-  add_scaled_rows(weight_, low_, rows, scales.fill_(-learning_rate), gradient.values.sums);
+  const at::Tensor scales = at::empty({rows.numel()}, sums.options().dtype(at::kDouble));
+  scales.fill_(-learning_rate);
+  draw_for_rows(rows.numel(), gradient.position,
+                [&](std::int64_t first, std::int64_t count, const at::Tensor& draws) {
+                  draws.mul_(gradient.standard_deviation)
+                      .add_(sums.narrow(0, first, count))
+                      .div_(gradient.divisor);
+                  add_scaled_rows(weight_, low_, rows.narrow(0, first, count),
+                                  scales.narrow(0, first, count), draws);
+                });
+  weight_.unsafeGetTensorImpl()->bump_version();
+  version_ = weight_._version();
   const at::Tensor on_host = rows.to(at::kCPU);
   const auto* const row = on_host.const_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < on_host.numel(); ++i) {
     noised_[static_cast<std::size_t>(row[i])] = steps();
+  }
+  // All of the storage, of which the sums may have taken the first rows alone.
+  const std::int64_t width = weight_.size(1);
+  const auto elements = static_cast<std::int64_t>(sums.storage().nbytes() / sums.itemsize());
+  spare_ = at::empty({0}, sums.options()).set_(sums.storage(), 0, {elements / width, width});
+}
+
+void require_released(const char* function, const std::vector<at::Tensor>& weights) {
+  for (const at::Tensor& weight : weights) {
+    if (!Registry::instance().lacks_noise(weight)) continue;
+    throw std::logic_error(std::string(function) +
+                           ": a lazy table lacks noise of earlier steps; call LazyTable::release "
+                           "first");
   }
 }
 

@@ -105,9 +105,6 @@ struct PrivacyEngine::Impl {
     }
     require_books_for(options.release_guard.get(), PoissonSampler::neighbouring(), unit(),
                       "PrivacyEngine");
-    for (std::size_t i = 0; i < lazy.size(); ++i) {
-      if (lazy[i] != nullptr) lazy[i]->bind(key, key_epoch, static_cast<std::uint32_t>(i));
-    }
   }
   ~Impl() { kernels::wipe(key); }
 
@@ -118,12 +115,12 @@ struct PrivacyEngine::Impl {
   const char* label() const { return by_user ? "training, by user" : "training"; }
   StepStatistics finish_step();
   std::vector<detail::LazyRows*> lazy_rows() const;
+  /// The last act of construction: from then on the tables are this engine's.
+  void bind_tables() noexcept;
   /// What the batch has looked up of parameter i; null unless that is a lazy table and used.
   const detail::EmbeddingGradient* lazy_lookups(std::size_t i,
                                                 const detail::ParameterGradient& gradient) const;
-  void finish_lazily(std::size_t i, std::vector<detail::RowSums> parts, double standard_deviation,
-                     double divisor, const kernels::RandomPosition& position,
-                     const kernels::Stream& stream);
+  detail::RowSums joined(std::size_t i, std::vector<detail::RowSums> parts) const;
   void require_released(const char* function) const;
   void begin_step();
   void resume(const EngineState& state);
@@ -175,8 +172,19 @@ std::vector<detail::LazyRows*> PrivacyEngine::Impl::lazy_rows() const {
       throw std::invalid_argument(name + ": another lazy table has the same weight");
     }
     place = &detail::rows_of(*options.lazy_tables[t]);
+    if (place->is_bound()) {
+      throw std::invalid_argument(name +
+                                  " is a table of another engine; release it, and make a new "
+                                  "LazyTable of its weight");
+    }
   }
   return rows;
+}
+
+void PrivacyEngine::Impl::bind_tables() noexcept {
+  for (std::size_t i = 0; i < lazy.size(); ++i) {
+    if (lazy[i] != nullptr) lazy[i]->bind(key, key_epoch, static_cast<std::uint32_t>(i));
+  }
 }
 
 const detail::EmbeddingGradient* PrivacyEngine::Impl::lazy_lookups(
@@ -365,35 +373,22 @@ void PrivacyEngine::Impl::adapt(double centred_count, std::uint64_t position_ste
   clipper.adapt(0.5 + centred_count);
 }
 
-/// Noise on the rows that the step has looked up, now; the table adds that of all others later.
-void PrivacyEngine::Impl::finish_lazily(std::size_t i, std::vector<detail::RowSums> parts,
-                                        double standard_deviation, double divisor,
-                                        const kernels::RandomPosition& position,
-                                        const kernels::Stream& stream) {
-  std::vector<at::Tensor> rows, sums_of_rows;
+/// One sum of each row that the step has looked up.
+detail::RowSums PrivacyEngine::Impl::joined(std::size_t i,
+                                            std::vector<detail::RowSums> parts) const {
+  if (parts.size() == 1) return std::move(parts.front());
+  const at::TensorOptions like = parameters[i].options().requires_grad(false);
+  std::vector<at::Tensor> rows{at::empty({0}, like.dtype(at::kLong))};
+  std::vector<at::Tensor> row_sums{at::empty({0, parameters[i].size(1)}, like.dtype(at::kDouble))};
   for (detail::RowSums& part : parts) {
     rows.push_back(std::move(part.rows));
-    sums_of_rows.push_back(std::move(part.sums));
+    row_sums.push_back(part.sums.to(at::kDouble));
   }
-  detail::RowSums sum;
-  if (parts.size() == 1) {
-    sum = {std::move(rows.front()), std::move(sums_of_rows.front())};
-  } else {
-    // One sum of each row, as if the parts were lookups of one sample.
-    const at::TensorOptions options_of = parameters[i].options().requires_grad(false);
-    rows.push_back(at::empty({0}, options_of.dtype(at::kLong)));
-    sums_of_rows.push_back(at::empty({0, parameters[i].size(1)}, options_of.dtype(at::kDouble)));
-    const at::Tensor all_rows = at::cat(rows);
-    const detail::EmbeddingGradient joined(
-        {all_rows, at::zeros_like(all_rows), at::cat(sums_of_rows)}, 1, parameters[i].size(0));
-    sum = joined.weighted_rows(detail::SampleFactors(at::ones({1}, options_of.dtype(at::kDouble))),
-                               {});
-  }
-  if (sum.sums.numel() > 0) {
-    kernels::add_gaussian_noise(span_of<double>(sum.sums), standard_deviation, divisor, key,
-                                position, stream);
-  }
-  lazy[i]->receive(std::move(sum), standard_deviation / divisor);
+  // As if the parts were lookups of one sample.
+  const at::Tensor all_rows = at::cat(rows);
+  const detail::EmbeddingGradient of_all({all_rows, at::zeros_like(all_rows), at::cat(row_sums)}, 1,
+                                         parameters[i].size(0));
+  return of_all.weighted_rows(detail::SampleFactors(at::ones({1}, like.dtype(at::kDouble))), {});
 }
 
 StepStatistics PrivacyEngine::Impl::finish_step() {
@@ -421,17 +416,21 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   const double sensitivity = clipper.sensitivity();
   const double standard_deviation = clipper.sum_noise_multiplier() * clipper.sum_sensitivity();
   const double divisor = expected_batch_size / clipper.scale();
+  const auto position_of = [&](std::size_t i) {
+    constexpr auto kNoise = kernels::Purpose::kGradientNoise;
+    return kernels::RandomPosition{kNoise, key_epoch, position_step, static_cast<std::uint32_t>(i)};
+  };
   const kernels::Stream stream = stream_for(parameters.front().device());
+  std::vector<detail::RowSums> row_sums(parameters.size());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const kernels::RandomPosition position{kernels::Purpose::kGradientNoise, key_epoch,
-                                           position_step, static_cast<std::uint32_t>(i)};
     if (lazy[i] != nullptr) {
-      finish_lazily(i, std::move(released_rows[i]), standard_deviation, divisor, position, stream);
+      row_sums[i] = joined(i, std::move(released_rows[i]));
       continue;
     }
     at::Tensor& sum = released[i];
     if (!sum.defined()) sum = at::zeros(parameters[i].sizes(), detail::math_options(parameters[i]));
     if (sum.is_view()) sum = sum.variable_data();  // zero_grad detaches a gradient in place
+    const kernels::RandomPosition position = position_of(i);
     if (sum.scalar_type() == at::kDouble) {
       kernels::add_gaussian_noise(span_of<double>(sum), standard_deviation, divisor, key, position,
                                   stream);
@@ -465,6 +464,11 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
   statistics.step = step;
   statistics.sensitivity = sensitivity;
   statistics.slow_nodes.assign(slow_nodes.begin(), slow_nodes.end());
+  // Last: a gradient that a table has must be applied, and nothing throws from here on.
+  for (std::size_t i = 0; i < lazy.size(); ++i) {
+    if (lazy[i] == nullptr) continue;
+    lazy[i]->receive(std::move(row_sums[i]), standard_deviation, divisor, position_of(i));
+  }
   return statistics;
 }
 
@@ -472,24 +476,34 @@ StepStatistics PrivacyEngine::Impl::finish_step() {
 PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
                              PrivacyOptions options)
     : impl_(std::make_unique<Impl>(std::move(parameters),
-                                   sampling_of(sampler, options.noise_multiplier), options)) {}
+                                   sampling_of(sampler, options.noise_multiplier), options)) {
+  impl_->bind_tables();
+}
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): handles that count references
 PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const UserPoissonSampler& sampler,
                              PrivacyOptions options)
     : impl_(std::make_unique<Impl>(std::move(parameters),
-                                   sampling_of(sampler, options.noise_multiplier), options)) {}
-
-PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
-                             PrivacyOptions options, const EngineState& state)
-    : PrivacyEngine(std::move(parameters), sampler, std::move(options)) {
-  impl_->resume(state);
+                                   sampling_of(sampler, options.noise_multiplier), options)) {
+  impl_->bind_tables();
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): handles that count references
+PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const PoissonSampler& sampler,
+                             PrivacyOptions options, const EngineState& state)
+    : impl_(std::make_unique<Impl>(std::move(parameters),
+                                   sampling_of(sampler, options.noise_multiplier), options)) {
+  impl_->resume(state);
+  impl_->bind_tables();
+}
+
+// NOLINTNEXTLINE(performance-unnecessary-value-param): handles that count references
 PrivacyEngine::PrivacyEngine(std::vector<at::Tensor> parameters, const UserPoissonSampler& sampler,
                              PrivacyOptions options, const EngineState& state)
-    : PrivacyEngine(std::move(parameters), sampler, std::move(options)) {
+    : impl_(std::make_unique<Impl>(std::move(parameters),
+                                   sampling_of(sampler, options.noise_multiplier), options)) {
   impl_->resume(state);
+  impl_->bind_tables();
 }
 
 void PrivacyEngine::Impl::resume(const EngineState& state) {
@@ -510,9 +524,6 @@ void PrivacyEngine::Impl::resume(const EngineState& state) {
   accountant->compose(state.composition);
   step = state.step;
   key_epoch = state.key_epoch + 1;
-  for (detail::LazyRows* const rows : lazy) {
-    if (rows != nullptr) rows->set_key_epoch(key_epoch);
-  }
 }
 
 PrivacyEngine::PrivacyEngine(PrivacyEngine&&) noexcept = default;

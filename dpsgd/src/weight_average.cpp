@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "lazy_rows.h"
+
 namespace velum::dpsgd {
 
 WeightAverage::WeightAverage(std::vector<at::Tensor> parameters, double decay) : decay_(decay) {
@@ -34,6 +36,7 @@ void WeightAverage::update() {
     throw std::logic_error(
         "WeightAverage::update: the model holds the average; call swap() before training goes on");
   }
+  detail::require_released("WeightAverage::update", parameters_);
   const c10::AutoGradMode no_grad(false);
   ++updates_;
   const auto t = static_cast<double>(updates_);
@@ -44,6 +47,7 @@ void WeightAverage::update() {
 }
 
 void WeightAverage::swap() {
+  detail::require_released("WeightAverage::swap", parameters_);
   const c10::AutoGradMode no_grad(false);
   for (std::size_t i = 0; i < values_.size(); ++i) {
     const at::Tensor kept = parameters_[i].detach().clone();

@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 
 from . import _core
 from ._core import Clipping, ImageViews
+from ._lazy_tables import LazyTables, LookupLayer
 from .accounting import Accountant, PrivacyStatement, TrainingReport, make_accountant
 from .data import Drawn, Listener, PoissonDataLoader
 from .dpsgd import MethodOverrides, _overrides_of
@@ -106,7 +107,7 @@ class PrivacyEngine:
         user_gradient: str | None = None,
         views: ImageViews | None = None,
         method_overrides: MethodOverrides | None = None,
-        _lazy_layers: Sequence[_LookupLayer] = (),
+        _lazy: LazyTables | None = None,
         **clipping_options: float,
     ) -> PoissonDataLoader:
         """The native way: nothing but the loader is replaced.
@@ -165,7 +166,7 @@ class PrivacyEngine:
             "mean" if user_gradient is None else user_gradient,
             views,
             method_overrides,
-            _lazy_layers,
+            _lazy,
         )
         self._runs.append(run)
         return loader
@@ -193,7 +194,7 @@ class PrivacyEngine:
         user_gradient: str | None = None,
         views: ImageViews | None = None,
         method_overrides: MethodOverrides | None = None,
-        lazy_tables: Sequence[nn.Embedding | nn.EmbeddingBag] = (),
+        lazy_tables: Sequence[LookupLayer] = (),
         **clipping_options: float,
     ) -> tuple[Any, ...]:
         """Makes `module` and `optimizer` train privately, and returns them with a Poisson loader.
@@ -249,7 +250,8 @@ class PrivacyEngine:
                 in between, and which do is private: a forward pass in evaluation mode or without
                 gradients, `state_dict()` of the layer, `statement`, `report`, checkpoints, `detach`
                 and `release_tables()` add it first. Who reads the weight itself, or averages it,
-                calls `release_tables()` before. Hooks on the layers do this until `detach`.
+                calls `release_tables()` before; `velum.WeightAverage` does so itself. Hooks on the
+                layers see to it until `detach`, as long as the model lives.
 
         Returns:
             (module, optimizer, data_loader).
@@ -294,7 +296,7 @@ class PrivacyEngine:
                         f"make_private: the optimizer trains a tensor of shape {list(p.shape)} that "
                         "is no parameter of module, so it would be trained without privacy"
                     )
-        lazy_layers = _check_lazy_tables(module, optimizer, lazy_tables)
+        lazy = LazyTables(module, optimizer, lazy_tables, _lock) if lazy_tables else None
         loader = self.attach(
             parameters,
             data_loader,
@@ -310,7 +312,7 @@ class PrivacyEngine:
             user_gradient=user_gradient,
             views=views,
             method_overrides=method_overrides,
-            _lazy_layers=lazy_layers,
+            _lazy=lazy,
             **clipping_options,
         )
         self._runs[-1].take_over(module, optimizer)
@@ -582,45 +584,6 @@ class PrivacyEngine:
         )
 
 
-_LookupLayer = nn.Embedding | nn.EmbeddingBag
-
-
-def _check_lazy_tables(
-    module: nn.Module, optimizer: torch.optim.Optimizer, layers: Sequence[_LookupLayer]
-) -> list[_LookupLayer]:
-    """The layers, if noise that comes later is the same noise for them."""
-    inside = {id(m) for m in module.modules()}
-    for layer in layers:
-        if not isinstance(layer, nn.Embedding | nn.EmbeddingBag):
-            raise TypeError(
-                f"make_private: lazy_tables holds a {type(layer).__name__}, expected "
-                "torch.nn.Embedding or torch.nn.EmbeddingBag"
-            )
-        if id(layer) not in inside:
-            raise ValueError("make_private: lazy_tables holds a layer that is not in module")
-        if layer.max_norm is not None:
-            raise ValueError(
-                f"make_private: a layer of lazy_tables has max_norm = {layer.max_norm}, expected "
-                "None: it changes weights in the forward pass"
-            )
-        groups = [
-            group
-            for group in optimizer.param_groups
-            if any(p is layer.weight for p in group["params"])
-        ]
-        if len(groups) != 1:
-            raise ValueError("make_private: the optimizer does not train a layer of lazy_tables")
-        if type(optimizer) is not torch.optim.SGD or any(
-            groups[0][name] for name in ("momentum", "weight_decay", "maximize")
-        ):
-            raise ValueError(
-                f"make_private: lazy_tables with {type(optimizer).__name__}, expected torch.optim.SGD "
-                "with momentum = 0, weight_decay = 0 and maximize = False: for any other update "
-                "the noise of several steps is no single draw"
-            )
-    return list(layers)
-
-
 class _Run(Listener):
     """One private model: what the loader hands out, and what became of it."""
 
@@ -637,7 +600,7 @@ class _Run(Listener):
         user_gradient: str,
         views: ImageViews | None,
         method_overrides: MethodOverrides | None,
-        lazy_layers: Sequence[_LookupLayer],
+        lazy: LazyTables | None,
     ) -> None:
         if loss_reduction not in ("mean", "sum"):
             raise ValueError(
@@ -655,8 +618,7 @@ class _Run(Listener):
         self.views = views
         different = list({id(p): p for p in self.parameters}.values())
         self.method_overrides = _overrides_of("make_private", different, method_overrides)
-        self.lazy_layers = list(lazy_layers)
-        self.tables: list[_core.LazyTable] = []
+        self.lazy = lazy
         self.core = self._make_core(None)
         self.batch: _Batch | None = None
         self.steps = 0
@@ -668,8 +630,6 @@ class _Run(Listener):
             p.register_post_accumulate_grad_hook(_refuse_raw)  # type: ignore[no-untyped-call]
             for p in self.parameters
         ]
-        for number, layer in enumerate(self.lazy_layers):
-            self._follow(layer, number)
         _runs.add(self)
         _intercept_backward()
 
@@ -679,9 +639,8 @@ class _Run(Listener):
         return self.loader.by_user
 
     def _make_core(self, state: dict[str, Any] | None) -> _core.PrivacyEngine:
-        self.release_tables()  # of an engine before
-        self.tables = [_core.LazyTable(layer.weight) for layer in self.lazy_layers]
-        return _core.PrivacyEngine(
+        tables = self.lazy.new_tables() if self.lazy is not None else []
+        core = _core.PrivacyEngine(
             self.parameters,
             self.loader.poisson.sampler,
             self.clipping,
@@ -691,44 +650,16 @@ class _Run(Listener):
             self.release_guard,
             self.user_gradient,
             self.method_overrides,
-            self.tables,
+            tables,
             state,
         )
-
-    def _follow(self, layer: _LookupLayer, number: int) -> None:
-        """Gives rows of the layer the noise that they lack before anybody reads them."""
-        this = weakref.ref(self)
-
-        def before_forward(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            run = this()
-            if run is None or not run.attached:
-                return
-            with _lock:
-                if layer.training and torch.is_grad_enabled():
-                    run.tables[number].catch_up(args[0] if args else kwargs["input"])
-                else:
-                    run.release_tables()
-
-        def before_state_dict(*_: Any) -> None:
-            run = this()
-            if run is not None and run.attached:
-                run.release_tables()
-
-        self._hooks.append(layer.register_forward_pre_hook(before_forward, with_kwargs=True))
-        self._hooks.append(layer.register_state_dict_pre_hook(before_state_dict))
+        if self.lazy is not None:
+            self.lazy.adopt(tables)
+        return core
 
     def release_tables(self) -> None:
-        with _lock:
-            for table in self.tables:
-                table.release()
-
-    def _step_tables(self) -> None:
-        """The update of SGD, which torch's own makes of all other parameters."""
-        assert self.optimizer is not None
-        for layer, table in zip(self.lazy_layers, self.tables, strict=True):
-            for group in self.optimizer.param_groups:
-                if any(p is layer.weight for p in group["params"]):
-                    table.step(float(group["lr"]))
+        if self.lazy is not None:
+            self.lazy.release()
 
     def resume(self, state: dict[str, Any]) -> None:
         self.core = self._make_core(state)
@@ -751,12 +682,7 @@ class _Run(Listener):
                     "optimizer.step: closure is given, expected none: it would compute a gradient "
                     "that is not private; call loss.backward() before step()"
                 )
-            if not run.finish():
-                return None
-            try:
-                return plain_step()
-            finally:
-                run._step_tables()
+            return plain_step() if run.finish() else None
 
         # On the object, as torch's schedulers do; a method, as they expect.
         optimizer.step = types.MethodType(step, optimizer)  # type: ignore[method-assign]
@@ -775,6 +701,8 @@ class _Run(Listener):
         self.loader._views = None
         for hook in self._hooks:
             hook.remove()
+        if self.lazy is not None:
+            self.lazy.detach()
         if self.optimizer is not None:
             del self.optimizer.__dict__["step"]
             if self._step_before is not None:
@@ -823,7 +751,14 @@ class _Run(Listener):
                     "PrivacyEngine: a second loss.backward() for one batch: each of its samples "
                     "would count twice, and C would not bound it; add the losses before backward"
                 )
-            self.core.accumulate(self._losses_of_samples(loss, batch.rows), batch.users)
+            losses = self._losses_of_samples(loss, batch.rows)
+            if self.lazy is not None:
+                self.lazy.in_pass = True
+            try:
+                self.core.accumulate(losses, batch.users)
+            finally:
+                if self.lazy is not None:
+                    self.lazy.in_pass = False
             batch.added = True
 
     def _losses_of_samples(self, loss: torch.Tensor, samples: int) -> torch.Tensor:
@@ -848,10 +783,15 @@ class _Run(Listener):
                     "PrivacyEngine: optimizer.step() before loss.backward() of this batch (or after "
                     "a gradient that was computed in another way)"
                 )
+            rates = []
+            if self.lazy is not None and self.optimizer is not None:
+                rates = self.lazy.check(self.optimizer)
             batch.stepped = True
             if not batch.last:
                 return False
             self.core.finish_step()
+            if self.lazy is not None:
+                self.lazy.step(rates)
             self.steps += 1
             return True
 

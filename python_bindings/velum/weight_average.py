@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from . import _core
+from ._lazy_tables import release_tables_of
 
 __all__ = ["WeightAverage"]
 
@@ -27,7 +28,7 @@ class WeightAverage:
         torch.save(average.averaged_state_dict(), "model.pt")
 
     Often more accurate than the last weights, because it averages the noise of DP-SGD. It is computed
-    of released weights alone, so it costs no privacy:
+    of released weights alone, so it costs no privacy (lazy tables are released for it):
 
         a_0 = w_0;   a_t = d_t a_{t-1} + (1 - d_t) w_t,   d_t = min(decay, (1 + t) / (10 + t))
 
@@ -76,6 +77,7 @@ class WeightAverage:
         Raises:
             RuntimeError: inside `applied`, where the model holds the average.
         """
+        release_tables_of(self._parameters.values())
         self._core.update()
 
     @contextmanager
@@ -89,6 +91,7 @@ class WeightAverage:
         """
         if self._core.swapped:
             raise RuntimeError("WeightAverage.applied: the model holds the average already")
+        release_tables_of(self._parameters.values())
         self._core.swap()
         try:
             yield self._model

@@ -268,25 +268,22 @@ RowSums EmbeddingGradient::add_rows_on_cpu(const at::Tensor& factors, const at::
   std::partial_sum(first_row.begin(), first_row.end(), first_row.begin());
   const std::int64_t distinct = first_row.back();
   RowSums result{at::empty({distinct}, rows_.indices.options()),
-                 room_for(out, distinct, width, options().dtype(at::kDouble))};
+                 room_for(out, distinct, width, options())};
   auto* const row = result.rows.mutable_data_ptr<std::int64_t>();
-  auto* const sums = result.sums.mutable_data_ptr<double>();
+  auto* const sums = result.sums.mutable_data_ptr<T>();
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<T> sum(static_cast<std::size_t>(width));
     for (std::int64_t b = begin; b < end; ++b) {
       auto at = places.begin() + first_place(b);
       const auto last = places.begin() + first_place(b + 1);
       for (std::int64_t r = first_row[static_cast<std::size_t>(b)]; at != last; ++r) {
         row[r] = index[*at];
-        std::fill(sum.begin(), sum.end(), T{0});
+        T* const to = sums + r * width;
+        std::fill(to, to + width, T{0});
         for (; at != last && index[*at] == row[r]; ++at) {
           const T factor = weight[sample[*at]];
           const T* const from = grad + *at * width;
-          for (std::int64_t c = 0; c < width; ++c) {
-            sum[static_cast<std::size_t>(c)] += factor * from[c];
-          }
+          for (std::int64_t c = 0; c < width; ++c) to[c] += factor * from[c];
         }
-        std::copy(sum.begin(), sum.end(), sums + r * width);
       }
     }
   });
@@ -304,7 +301,7 @@ RowSums EmbeddingGradient::weighted_rows(const SampleFactors& factors,
       at::_unique2(rows_.indices, /*sorted=*/true, /*return_inverse=*/true);
   const at::Tensor sums = at::zeros({rows.numel(), sizes()[1]}, options());
   segment_weighted_sum(rows_.grads, row_of, rows_.samples, factors.as(at::kDouble), sums);
-  return {rows, sums.to(at::kDouble)};
+  return {rows, sums};
 }
 
 void EmbeddingGradient::exclude(const at::Tensor& excluded) {

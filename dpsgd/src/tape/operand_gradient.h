@@ -258,9 +258,8 @@ class EmbeddingGradient final : public OperandGradient {
   static std::shared_ptr<EmbeddingGradient> join(const std::vector<const EmbeddingGradient*>& uses);
   EmbeddingGradient in_float64() const;
   const LookedUpRows& rows() const { return rows_; }
-  /// `weighted_sum` of the rows that were looked up, added in their type and given in float64; all
-  /// others are zero.
-  /// @param out  [any, width] float64, which the sums may take; or undefined.
+  /// `weighted_sum` of the rows that were looked up; all others are zero.
+  /// @param out  [any, width], which the sums may take; or undefined.
   RowSums weighted_rows(const SampleFactors& factors, const at::Tensor& out) const;
 
   at::Tensor squared_norms() override;

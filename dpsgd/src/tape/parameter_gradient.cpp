@@ -262,7 +262,9 @@ const EmbeddingGradient* ParameterGradient::lookups() const {
   if (uses_.size() != 1 || uses_.front().path->kind() != ParameterPath::Kind::kIdentity) {
     return nullptr;
   }
-  return dynamic_cast<const EmbeddingGradient*>(uses_.front().operand.get());
+  const auto* const lookups = dynamic_cast<const EmbeddingGradient*>(uses_.front().operand.get());
+  // A bag that takes maxima looks up elements, of a table of as many rows.
+  return lookups != nullptr && parameter_.sizes() == lookups->sizes() ? lookups : nullptr;
 }
 
 void ParameterGradient::exclude(const at::Tensor& excluded) {

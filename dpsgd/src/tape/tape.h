@@ -44,7 +44,7 @@ class ParameterGradient {
   /// sum_b factors[b] * g_b, contiguous, in the math type of the parameter; in `out` where that
   /// has the right shape and type.
   at::Tensor weighted_sum(const SampleFactors& factors, at::Tensor out);
-  /// The one use, where that is lookups of the whole parameter; else null.
+  /// The one use, where that is lookups of rows of the whole parameter; else null.
   const EmbeddingGradient* lookups() const;
   void exclude(const at::Tensor& excluded);
   /// Frees what the per-sample gradients take. Nothing else may be asked afterwards.

@@ -34,8 +34,8 @@ LazyRows& rows_of(LazyTable& table);
 ///
 /// Between steps, rows lack noise: that a row lacks it tells that no recent sample read it. So all
 /// of it is secret until `release`: evaluate, average, save or publish the model only after it.
-/// `PrivacyEngine::state` and `statement` refuse to speak of a table that has not been released.
-/// Rows that a sample has touched are never without the noise of that step.
+/// `PrivacyEngine::state` and `statement` and `WeightAverage` refuse a table that has not been
+/// released. Rows that a sample has touched are never without the noise of that step.
 ///
 /// The guarantee is that of DP-SGD for what is released, and the engine accounts for it in the
 /// same way: it includes the models of all steps, whether they are seen or not.
@@ -46,7 +46,8 @@ class LazyTable {
   /// @param weight  [rows, width] float32 or float64, contiguous; a leaf that requires grad, of one
   ///                lazy table only. It is changed in place. In float32 the table keeps the
   ///                low bits of its sums beside it, another [rows, width].
-  /// @throws std::invalid_argument if it is anything else.
+  /// @throws std::invalid_argument if it is anything else, or the weight of another lazy table that
+  ///         lacks noise.
   explicit LazyTable(at::Tensor weight);
   ~LazyTable();
   LazyTable(const LazyTable&) = delete;
@@ -57,20 +58,22 @@ class LazyTable {
   ///
   /// @param indices  int64 or int32, any sizes and device, with repeats.
   /// @throws std::invalid_argument if an index is not in [0, rows); std::logic_error without an
-  ///         engine, while a gradient waits for `step`, or in a forked child.
+  ///         engine, while a gradient waits for `step`, if somebody else has written the weights
+  ///         while rows lack noise, or if noise is lacking in a forked child.
   void catch_up(const at::Tensor& indices);
 
   /// The update of SGD by the gradient of the last step of the engine, once for each step.
   ///
   /// @param learning_rate  finite and >= 0; 0 drops the gradient.
-  /// @throws std::invalid_argument if it is not; std::logic_error if no gradient waits.
+  /// @throws std::invalid_argument if it is not; std::logic_error if no gradient waits, or if
+  ///         somebody else has written the weights while rows lack noise.
   void step(double learning_rate);
 
   /// Adds to all rows the noise that they lack.
   /// @throws as `catch_up`.
   void release();
 
-  /// Whether no row lacks noise and no gradient waits.
+  /// Whether nothing has happened since `release`: no row lacks noise, and no gradient waits.
   bool is_released() const;
   const at::Tensor& weight() const;
 

@@ -104,7 +104,7 @@ struct EngineState {
 ///   engine.backward(losses);                                            // not losses.backward()
 ///   optimizer.step();
 ///
-/// `finish_step` leaves in `.grad` of every parameter
+/// `finish_step` leaves in `.grad` of every parameter (but those of lazy tables)
 ///
 ///   (sum_i g_i * min(1, C / ||g_i||) + N(0, (sigma C)^2)) / expected_batch_size
 ///

@@ -27,9 +27,10 @@ class WeightAverage {
   WeightAverage(std::vector<at::Tensor> parameters, double decay);
 
   /// Takes the present weights in: once after every step of the optimiser.
-  /// @throws std::logic_error while the model holds the average.
+  /// @throws std::logic_error while the model holds the average, or a lazy table lacks noise.
   void update();
   /// Exchanges the model's weights and the average. Call it again before training goes on.
+  /// @throws std::logic_error while a lazy table lacks noise.
   void swap();
   bool swapped() const { return swapped_; }
 
