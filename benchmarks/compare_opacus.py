@@ -153,8 +153,8 @@ def peaks(program: Path, python: Path, model: str, threads: int) -> dict[str, fl
             result["velum_first_peak_mb"] = entry["first_peak_mb"]
     for kind, name in zip(PYTHON_KINDS, ("plain_python", "opacus_hooks", "opacus_ghost")):
         options = ["--batch", str(BATCH), "--threads", str(threads)]
-        name = VARIANTS.get(model, model)
-        output = run([python, PYTHON_STEPS, name, kind, *options], "the memory of Opacus")
+        same = VARIANTS.get(model, model)
+        output = run([python, PYTHON_STEPS, same, kind, *options], "the memory of Opacus")
         measured = json.loads(output.splitlines()[-1])
         result[f"{name}_peak_mb"] = measured.get("peak_mb")
     return result
@@ -168,8 +168,8 @@ def run_opacus(
     threads: int,
     environment: dict[str, str],
 ) -> dict:
-    name = VARIANTS.get(model, model)
-    options = ["--repeats", str(repeats), "--threads", str(threads), "--models", name]
+    same = VARIANTS.get(model, model)
+    options = ["--repeats", str(repeats), "--threads", str(threads), "--models", same]
     output = run(
         [python, __file__, "--measure-opacus", *kinds, *options], "Opacus", env=environment
     )

@@ -26,12 +26,12 @@ namespace {
 constexpr std::int64_t kBlockElements = std::int64_t{1} << 16;
 constexpr std::int64_t kGrainElements = std::int64_t{1} << 14;
 
-/// All tables that live.
+/// All tables that live. Never destroyed: tables may be, at the end of the program.
 class Registry {
  public:
   static Registry& instance() {
-    static Registry registry;
-    return registry;
+    static auto* const registry = new Registry;
+    return *registry;
   }
   void add(const LazyRows* rows) {
     const std::lock_guard lock(mutex_);
