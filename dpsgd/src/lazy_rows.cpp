@@ -5,6 +5,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -105,7 +106,10 @@ void add_scaled_rows_by_torch(const at::Tensor& weight, const at::Tensor& low,
   if (low.defined()) low.index_copy_(0, rows, sum.sub_(high).to(low.scalar_type()));
 }
 
-LazyRows::LazyRows(at::Tensor weight) : weight_(std::move(weight)) {
+LazyRows::LazyRows(at::Tensor weight)
+    : weight_(std::move(weight)),
+      device_(weight_.defined() ? weight_.device() : c10::Device(at::kCPU)),
+      type_(weight_.defined() ? weight_.scalar_type() : at::kFloat) {
   const bool known = weight_.defined() &&
                      (weight_.scalar_type() == at::kFloat || weight_.scalar_type() == at::kDouble);
   if (!known || weight_.dim() != 2 || weight_.numel() == 0 || !weight_.is_contiguous() ||
@@ -132,6 +136,7 @@ LazyRows::LazyRows(at::Tensor weight) : weight_(std::move(weight)) {
   if (weight_.scalar_type() == at::kFloat) low_ = at::zeros_like(weight_);
   noised_.assign(static_cast<std::size_t>(weight_.size(0)), 0);
   taken_.assign(noised_.size(), false);
+  version_ = weight_._version();
   Registry::instance().add(this);
 }
 
@@ -151,7 +156,7 @@ void LazyRows::bind(const kernels::RandomKey& key, std::uint32_t key_epoch,
 bool LazyRows::is_released() const { return released_ && !gradient_.has_value(); }
 
 void LazyRows::require_no_gradient(const char* function) const {
-  if (!gradient_.has_value()) return;
+  if (!gradient_.has_value()) return require_own_weights(function);
   throw std::logic_error(std::string(function) +
                          ": the gradient of the last step waits; call LazyTable::step with its "
                          "learning rate (0 drops it) after every step of the engine");
@@ -163,15 +168,22 @@ void LazyRows::require_ready(const char* function) const {
                            ": no engine has this table; give it to one as options.lazy_tables");
   }
   require_no_gradient(function);
-  require_own_weights(function);
 }
 
 void LazyRows::require_own_weights(const char* function) const {
+  if (weight_.device() != device_ || weight_.scalar_type() != type_) {
+    std::ostringstream text;
+    text << function << ": the weights of a lazy table are now " << weight_.scalar_type() << " on "
+         << weight_.device() << ", expected " << type_ << " on " << device_
+         << " as they were when it was made; convert the model before";
+    throw std::logic_error(text.str());
+  }
   if (released_ || weight_._version() == version_) return;
   throw std::logic_error(std::string(function) +
                          ": the weights were written by somebody else while rows lack noise, which "
                          "would go into other weights; call LazyTable::release before weights are "
-                         "loaded, averaged or exchanged");
+                         "loaded, averaged or exchanged. To go on now, load released weights and "
+                         "make a new engine and a new LazyTable");
 }
 
 void LazyRows::require_caught_up(const char* function, const at::Tensor& rows) const {
@@ -198,6 +210,7 @@ void LazyRows::draw_for_rows(std::int64_t rows, const kernels::RandomPosition& p
   const std::int64_t rows_at_once = std::max<std::int64_t>(1, kBlockElements / width);
   const kernels::Stream stream = stream_for(weight_.device());
   if (!draws_of_block_.defined()) {
+    const c10::InferenceMode ordinary(false);
     draws_of_block_ =
         at::empty({rows_at_once, width}, weight_.options().dtype(at::kDouble).requires_grad(false));
   }
@@ -248,6 +261,7 @@ void LazyRows::release() {
   }
   add_missing_noise("LazyTable::release", lacking);
   weight_.unsafeGetTensorImpl()->bump_version();
+  version_ = weight_._version();
   released_ = true;
 }
 
@@ -298,10 +312,18 @@ void LazyRows::step(double learning_rate) {
   fork_guard_.require_same_process("LazyTable::step");
   const c10::AutoGradMode no_grad(false);
   const double deviation = learning_rate * (gradient_->standard_deviation / gradient_->divisor);
+  if (!std::isfinite(variances_.back().plus(deviation * deviation).minus(PreciseSum()))) {
+    std::ostringstream text;
+    text << "LazyTable::step: learning_rate = " << learning_rate
+         << " gives noise of infinite variance, expected a smaller one";
+    throw std::invalid_argument(text.str());
+  }
   variances_.push_back(variances_.back().plus(deviation * deviation));
+  // The low bits of weights that somebody has replaced since the release.
+  if (low_.defined() && released_ && weight_._version() != version_) low_.zero_();
+  released_ = false;
   const Gradient gradient = std::move(*gradient_);
   gradient_.reset();
-  released_ = false;
   version_ = weight_._version();
   const at::Tensor& rows = gradient.sums.rows;
   const at::Tensor& sums = gradient.sums.sums;

@@ -65,7 +65,8 @@ class LazyRows {
   bool is_bound() const { return bound_; }
   /// @param tensor  index of the weight among the engine's parameters.
   void bind(const kernels::RandomKey& key, std::uint32_t key_epoch, std::uint32_t tensor) noexcept;
-  /// @throws std::logic_error if a gradient waits for `step`.
+  /// @throws std::logic_error if a gradient waits for `step`, or somebody else has written the
+  ///         weights while rows lack noise.
   void require_no_gradient(const char* function) const;
   /// @throws std::logic_error if one of these rows lacks noise; [n] int64.
   void require_caught_up(const char* function, const at::Tensor& rows) const;
@@ -96,6 +97,8 @@ class LazyRows {
                      const Change& change);
 
   at::Tensor weight_, low_;
+  c10::Device device_;
+  at::ScalarType type_;
   std::vector<std::int32_t> noised_;  // [rows]: of how many steps a row has the noise
   std::vector<PreciseSum> variances_{PreciseSum()};  // [steps + 1]: of the noise of the first t
   std::optional<Gradient> gradient_;                 // waits for `step`

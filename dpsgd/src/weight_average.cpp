@@ -18,6 +18,9 @@ WeightAverage::WeightAverage(std::vector<at::Tensor> parameters, double decay) :
     text << "WeightAverage: decay = " << decay << ", expected >= 0 and < 1";
     throw std::invalid_argument(text.str());
   }
+  for (const at::Tensor& parameter : parameters) {
+    if (parameter.defined()) detail::require_released("WeightAverage", {parameter});
+  }
   const c10::AutoGradMode no_grad(false);
   for (at::Tensor& parameter : parameters) {
     if (!parameter.defined()) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
@@ -87,7 +88,10 @@ class LazyTables:
                     _BeforeForward(self, number), with_kwargs=True
                 )
                 saving = layer.register_state_dict_pre_hook(_BeforeStateDict(self))
-                self._hooks += [forward, saving]
+                loading = layer.register_load_state_dict_pre_hook(_BeforeStateDict(self))
+                self._hooks += [forward, saving, loading]
+        if "torch._dynamo" in sys.modules:  # what was compiled before does not know of the hooks
+            torch._dynamo.reset()
         _all.add(self)
 
     def detach(self) -> None:
@@ -158,6 +162,8 @@ class _BeforeForward(_Hook):
 
 
 class _BeforeStateDict(_Hook):
+    """Also before another is loaded: afterwards nobody could tell what lacks noise."""
+
     def __call__(self, *_: Any) -> None:
         self._tables.release()
 

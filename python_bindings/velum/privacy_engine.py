@@ -248,10 +248,12 @@ class PrivacyEngine:
                 its rows cost, whatever the size of the table. Only with torch.optim.SGD without
                 momentum and weight decay, for which that is the same distribution. Rows lack noise
                 in between, and which do is private: a forward pass in evaluation mode or without
-                gradients, `state_dict()` of the layer, `statement`, `report`, checkpoints, `detach`
-                and `release_tables()` add it first. Who reads the weight itself, or averages it,
-                calls `release_tables()` before; `velum.WeightAverage` does so itself. Hooks on the
-                layers see to it until `detach`, as long as the model lives.
+                gradients, `state_dict()` and `load_state_dict()` of the layer, `statement`, `report`,
+                checkpoints, `velum.WeightAverage`, `detach` and `release_tables()` add it first: by
+                hooks on the layers, until `detach`, as long as the model lives. Whatever goes around
+                such hooks needs `release_tables()` before: who reads the weight itself or a
+                dictionary of an earlier `state_dict()`, averages of others, pickles, traces and
+                DataParallel.
 
         Returns:
             (module, optimizer, data_loader).
@@ -695,7 +697,12 @@ class _Run(Listener):
         if not self.attached:
             return
         self.core.abandon_step()
-        self.release_tables()
+        try:
+            self.release_tables()
+        finally:
+            self._detach()
+
+    def _detach(self) -> None:
         self.attached = False
         self.loader._listener = None
         self.loader._views = None
@@ -790,9 +797,9 @@ class _Run(Listener):
             if not batch.last:
                 return False
             self.core.finish_step()
+            self.steps += 1
             if self.lazy is not None:
                 self.lazy.step(rates)
-            self.steps += 1
             return True
 
 

@@ -59,6 +59,7 @@ class WeightAverage:
             raise ValueError("WeightAverage: no parameter of model requires grad, expected one")
         self._model = model
         self._parameters = named
+        release_tables_of(named.values())
         self._core = _core.WeightAverage(list(named.values()), decay)
 
     @property

@@ -343,6 +343,8 @@ TEST_F(LazyTableTest, WeightsOfOthersAreRefused) {
   table->step(0.1);
   EXPECT_THAT([&] { average.update(); }, ThrowsMessage<std::logic_error>(HasSubstr("release")));
   EXPECT_THAT([&] { average.swap(); }, ThrowsMessage<std::logic_error>(HasSubstr("release")));
+  EXPECT_THAT([&] { WeightAverage late(model.parameters(), 0.5); },
+              ThrowsMessage<std::logic_error>(HasSubstr("release")));
   EXPECT_THAT([&] { LazyTable another(model.embedding->weight); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("release")));
   const Tensor weights = model.embedding->weight.detach().clone();
@@ -353,6 +355,9 @@ TEST_F(LazyTableTest, WeightsOfOthersAreRefused) {
   EXPECT_THAT([&] { table->release(); },
               ThrowsMessage<std::logic_error>(HasSubstr("written by somebody else")));
   EXPECT_FALSE(table->is_released());
+  EXPECT_THAT([&] { engine.finish_step(); },
+              ThrowsMessage<std::logic_error>(HasSubstr("written by somebody else")));
+  EXPECT_EQ(engine.accountant().composition().total_count(), 1);
 
   Classifier second;
   auto other = std::make_shared<LazyTable>(second.embedding->weight);
@@ -365,6 +370,23 @@ TEST_F(LazyTableTest, WeightsOfOthersAreRefused) {
   EXPECT_NO_THROW(of_second.swap());
   EXPECT_NO_THROW(of_second.swap());
   EXPECT_NO_THROW(other->catch_up(tokens_of(1)));
+  // Weights that are loaded after a release are taken as they are.
+  second.embedding->weight.data().fill_(1);
+  {
+    const torch::NoGradGuard no_grad;
+    second.embedding->weight.fill_(1);
+  }
+  its.finish_step();
+  other->step(0);
+  other->release();
+  EXPECT_TRUE(second.embedding->weight.eq(1).all().item<bool>());
+  its.finish_step();
+  EXPECT_THAT([&] { other->step(1e300); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("infinite variance")));
+  other->step(0);
+  second.embedding->weight.set_data(second.embedding->weight.detach().to(torch::kDouble));
+  EXPECT_THAT([&] { other->release(); },
+              ThrowsMessage<std::logic_error>(HasSubstr("expected Float")));
 }
 
 /// The padding is read by the forward pass and has no gradient; it is noised like any row.

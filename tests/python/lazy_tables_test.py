@@ -136,7 +136,7 @@ def lacks_noise(model, first):
     tokens = torch.randint(ROWS, (SAMPLES, TOKENS), generator=torch.Generator().manual_seed(4))
     unread = torch.ones(ROWS, dtype=torch.bool)
     unread[tokens] = False
-    return bool((model.table.weight.detach() == first)[unread].any())
+    return bool((model.table.weight.detach() == first)[unread].all(1).any())
 
 
 def test_a_model_is_safe_without_its_engine():
@@ -177,7 +177,7 @@ def test_averages_are_of_released_tables():
     average = velum.WeightAverage(model, decay=0.0)
     optimizer.register_step_post_hook(lambda *_: average.update())
     train(model, optimizer, loader, 1)
-    assert not (average.averaged_state_dict()["table.weight"] == first).any()
+    assert not (average.averaged_state_dict()["table.weight"] == first).all(1).any()
     train(model, optimizer, loader, 2)
     own = model.table.weight.detach().clone()
     with average.applied():
@@ -185,6 +185,89 @@ def test_averages_are_of_released_tables():
         model(loader.dataset.tensors[0])
     assert torch.equal(model.table.weight.detach(), own)
     train(model, optimizer, loader, 1)
+
+
+def test_an_average_that_begins_late_is_of_released_tables():
+    _, model, optimizer, loader = make_private(True, 2.0)
+    first = model.table.weight.detach().clone()
+    train(model, optimizer, loader, 2)
+    average = velum.WeightAverage(model, decay=0.5)
+    assert not (average.averaged_state_dict()["table.weight"] == first).all(1).any()
+
+
+def test_the_best_weights_can_be_loaded_again():
+    engine, model, optimizer, loader = make_private(True, 2.0)
+    train(model, optimizer, loader, 1)
+    best = copy.deepcopy(model.state_dict())
+    train(model, optimizer, loader, 2)
+    model.load_state_dict(best)
+    torch.testing.assert_close(model.table.weight.detach(), best["table.weight"], rtol=0, atol=0)
+    model.eval()
+    model(loader.dataset.tensors[0])
+    train(model, optimizer, loader, 1)
+    assert engine.report(1e-5).steps == 4
+
+
+def test_a_model_that_was_compiled_before():
+    torch.manual_seed(4)
+    model = Classifier()
+    compiled = torch.compile(model, backend="eager")
+    data = TensorDataset(torch.randint(ROWS, (SAMPLES, TOKENS)), torch.randint(3, (SAMPLES,)))
+    compiled(data.tensors[0])
+    first = model.table.weight.detach().clone()
+    model, optimizer, loader = velum.PrivacyEngine().make_private(
+        module=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=RATE),
+        data_loader=DataLoader(data, batch_size=SAMPLES),
+        noise_multiplier=2.0,
+        max_grad_norm=CLIP,
+        lazy_tables=[model.table],
+    )
+    train(model, optimizer, loader, 2)
+    compiled.eval()
+    with torch.no_grad():
+        compiled(data.tensors[0])
+    assert not (model.table.weight.detach() == first).all(1).any()
+
+
+def test_two_tables_have_rates_of_their_own():
+    class Two(Classifier):
+        def __init__(self):
+            super().__init__()
+            self.other = nn.EmbeddingBag(ROWS, WIDTH)
+
+        def forward(self, tokens):
+            return self.head(self.other(tokens[:, :2]) + self.table(tokens[:, 2:]))
+
+    trained = []
+    for lazy in (False, True):
+        torch.manual_seed(4)
+        data = TensorDataset(torch.randint(ROWS, (SAMPLES, TOKENS)), torch.randint(3, (SAMPLES,)))
+        model = Two()
+        rest = [p for n, p in model.named_parameters() if n != "other.weight"]
+        groups = [{"params": [model.other.weight], "lr": 1.0}, {"params": rest, "lr": RATE}]
+        model, optimizer, loader = velum.PrivacyEngine().make_private(
+            module=model,
+            optimizer=torch.optim.SGD(groups),
+            data_loader=DataLoader(data, batch_size=SAMPLES),
+            noise_multiplier=0.0,
+            max_grad_norm=CLIP,
+            lazy_tables=[model.table, model.other] if lazy else [],
+        )
+        train(model, optimizer, loader, 3)
+        trained.append(model.state_dict())
+    for name, value in trained[0].items():
+        torch.testing.assert_close(trained[1][name], value, rtol=1e-6, atol=1e-7)
+
+
+def test_an_evaluation_in_inference_mode_comes_first():
+    engine, model, optimizer, loader = make_private(True, 2.0, batch_size=1)
+    train(model, optimizer, loader, 1)
+    model.eval()
+    with torch.inference_mode():
+        model(loader.dataset.tensors[0])
+    train(model, optimizer, loader, 1)
+    engine.release_tables()
 
 
 def test_weights_that_somebody_else_writes_meanwhile_are_refused():
@@ -196,6 +279,14 @@ def test_weights_that_somebody_else_writes_meanwhile_are_refused():
     with pytest.raises(RuntimeError, match="written by somebody else"):
         engine.release_tables()
     assert not model.table.weight.any() and own.any()
+    with pytest.raises(RuntimeError, match="written by somebody else"):
+        train(model, optimizer, loader, 1)
+    with pytest.raises(RuntimeError, match="written by somebody else"):
+        engine.detach()
+    # All else is as it was, and another engine may begin.
+    with torch.no_grad():
+        model.table.weight.copy_(own)
+    model(loader.dataset.tensors[0]).sum().backward()
 
 
 def test_layers_of_one_weight_are_one_table():

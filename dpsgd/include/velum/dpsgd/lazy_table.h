@@ -59,7 +59,8 @@ class LazyTable {
   /// @param indices  int64 or int32, any sizes and device, with repeats.
   /// @throws std::invalid_argument if an index is not in [0, rows); std::logic_error without an
   ///         engine, while a gradient waits for `step`, if somebody else has written the weights
-  ///         while rows lack noise, or if noise is lacking in a forked child.
+  ///         (as far as autograd counts writes, so not through `.data`) while rows lack noise, if
+  ///         they have changed type or device, or if noise is lacking in a forked child.
   void catch_up(const at::Tensor& indices);
 
   /// The update of SGD by the gradient of the last step of the engine, once for each step.

@@ -23,7 +23,8 @@ class WeightAverage {
  public:
   /// @param parameters  of the model; they are followed, not copied. One given twice counts once.
   /// @param decay       >= 0 and < 1; 0 keeps the last weights.
-  /// @throws std::invalid_argument if decay is out of range or a parameter undefined.
+  /// @throws std::invalid_argument if decay is out of range or a parameter undefined;
+  ///         std::logic_error while a lazy table lacks noise.
   WeightAverage(std::vector<at::Tensor> parameters, double decay);
 
   /// Takes the present weights in: once after every step of the optimiser.
