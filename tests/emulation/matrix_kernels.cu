@@ -247,22 +247,35 @@ __global__ void double_product_kernel(const double* a, const double* b, double* 
                : "d"(a[group * 4 + thread]), "d"(b[thread * kColumns + group]));
 }
 
+template <typename Layout>
 __global__ void double_product_of_16_rows_kernel(const double* a, const double* b, double* c) {
   const int group = static_cast<int>(threadIdx.x) / 4;
   const int thread = static_cast<int>(threadIdx.x) % 4;
   const auto of_a = [&](int i) {
-    const Place at = WordK4::a(i, group, thread);
-    return a[at.row * WordK4::kK + at.column];
+    const Place at = Layout::a(i, group, thread);
+    return a[at.row * Layout::kK + at.column];
+  };
+  const auto of_b = [&](int i) {
+    const Place at = Layout::b(i, group, thread);
+    return b[at.row * kColumns + at.column];
   };
   const auto of_c = [&](int i) -> double& {
-    const Place at = WordK4::d(i, group, thread);
+    const Place at = Layout::d(i, group, thread);
     return c[at.row * kColumns + at.column];
   };
-  asm volatile(
-      "mma.sync.aligned.m16n8k4.row.col.f64.f64.f64.f64 {%0,%1,%2,%3}, {%4,%5}, {%6}, "
-      "{%0,%1,%2,%3};"
-      : "+d"(of_c(0)), "+d"(of_c(1)), "+d"(of_c(2)), "+d"(of_c(3))
-      : "d"(of_a(0)), "d"(of_a(1)), "d"(b[thread * kColumns + group]));
+  if constexpr (Layout::kK == 4) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k4.row.col.f64.f64.f64.f64 {%0,%1,%2,%3}, {%4,%5}, {%6}, "
+        "{%0,%1,%2,%3};"
+        : "+d"(of_c(0)), "+d"(of_c(1)), "+d"(of_c(2)), "+d"(of_c(3))
+        : "d"(of_a(0)), "d"(of_a(1)), "d"(of_b(0)));
+  } else {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f64.f64.f64.f64 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+d"(of_c(0)), "+d"(of_c(1)), "+d"(of_c(2)), "+d"(of_c(3))
+        : "d"(of_a(0)), "d"(of_a(1)), "d"(of_a(2)), "d"(of_a(3)), "d"(of_b(0)), "d"(of_b(1)));
+  }
 }
 
 __global__ void unconverted_kernel(const float* values, double* out) {
@@ -439,13 +452,14 @@ using Kernel = void (*)(const double*, const double*, double*);
 template <int... kForm>
 std::vector<Kernel> kernels(std::integer_sequence<int, kForm...>) {
   return {&product_kernel<Product<kForm>>..., &double_product_kernel,
-          &double_product_of_16_rows_kernel};
+          &double_product_of_16_rows_kernel<WordK4>, &double_product_of_16_rows_kernel<WordK8>};
 }
 template <int... kForm>
 std::vector<Form> all_forms(std::integer_sequence<int, kForm...>) {
   return {Product<kForm>::form()...,
           {"mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64", 8, 4, "f64", "f64", "f64", false},
-          {"mma.sync.aligned.m16n8k4.row.col.f64.f64.f64.f64", 16, 4, "f64", "f64", "f64", false}};
+          {"mma.sync.aligned.m16n8k4.row.col.f64.f64.f64.f64", 16, 4, "f64", "f64", "f64", false},
+          {"mma.sync.aligned.m16n8k8.row.col.f64.f64.f64.f64", 16, 8, "f64", "f64", "f64", false}};
 }
 
 using Row = nvcuda::wmma::row_major;

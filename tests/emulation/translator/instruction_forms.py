@@ -452,7 +452,7 @@ _OTHER = [
     ("mma.sync.aligned.<K:m16n8k8|m16n8k16>.row.col.<D:f32>.<A:bf16>.<B:bf16>.f32", "matrix_product", 80),
     ("mma.sync.aligned.<K:m16n8k4|m16n8k8>.row.col.<D:f32>.<A:tf32>.<B:tf32>.f32", "matrix_product", 80),
     ("mma.sync.aligned.<K:m8n8k4>.row.col.<D:f64>.<A:f64>.<B:f64>.f64", "matrix_product", 80),
-    ("mma.sync.aligned.<K:m16n8k4>.row.col.<D:f64>.<A:f64>.<B:f64>.f64", "matrix_product", 90),
+    ("mma.sync.aligned.<K:m16n8k4|m16n8k8>.row.col.<D:f64>.<A:f64>.<B:f64>.f64", "matrix_product", 90),
     ("ldmatrix.sync.aligned.m8n8.<N:x1|x2|x4>.[trans].[S:shared|shared::cta].b16", "matrix_load"),
     # The fragments of wmma are opaque: three instructions that agree on a layout of their own.
     (f"wmma.load.<X:a|b>.sync.aligned.<L:row|col>.<K:{_FRAGMENTS}>.[S:global|shared|shared::cta].<T:f16|s8|u8>", "fragment_load"),
