@@ -492,9 +492,8 @@ KernelCase by_multiply_adds(KernelCase of) {
   of.prepare = [prepare = of.prepare](std::int64_t rows, const Stream& stream) -> Operation {
     const Operation operation = prepare(rows, stream);
     return [=] {
-      wide_tiles() = WideTiles::kMultiplyAdds;
+      const WideTilesGuard guard(WideTiles::kMultiplyAdds);
       operation();
-      wide_tiles() = WideTiles::kOfTheDevice;
     };
   };
   return of;

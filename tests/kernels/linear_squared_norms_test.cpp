@@ -375,10 +375,11 @@ TEST(LinearSquaredNormsOnTheCpu, ResultIsTheSameForAnyNumberOfThreadsAndAnySimdW
 
 TEST(WideTiles, AreOfMatrixProductsWhereTheseAreAtTheFullRate) {
   for (const int capability : {80, 90}) {
-    EXPECT_EQ(faster_wide_tiles(capability), WideTiles::kMatrixProducts) << capability;
+    EXPECT_EQ(faster_wide_tiles(capability, 2), WideTiles::kMatrixProducts) << capability;
+    EXPECT_EQ(faster_wide_tiles(capability, 64), WideTiles::kMultiplyAdds) << capability;
   }
   for (const int capability : {75, 86, 87, 89, 100, 103, 110, 120, 121}) {
-    EXPECT_EQ(faster_wide_tiles(capability), WideTiles::kMultiplyAdds) << capability;
+    EXPECT_EQ(faster_wide_tiles(capability, 2), WideTiles::kMultiplyAdds) << capability;
   }
 }
 

@@ -14,9 +14,8 @@ void with_all_wide_tiles(const kernels::Stream& stream, const Body& body) {
   if (stream.backend() != kernels::Backend::kCuda) return body();
   for (const WideTiles tiles : {WideTiles::kMultiplyAdds, WideTiles::kMatrixProducts}) {
     SCOPED_TRACE(::testing::Message() << "wide tiles of kind " << static_cast<int>(tiles));
-    kernels::wide_tiles() = tiles;
+    const kernels::WideTilesGuard guard(tiles);
     body();
-    kernels::wide_tiles() = WideTiles::kOfTheDevice;
   }
 }
 

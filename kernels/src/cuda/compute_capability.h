@@ -19,4 +19,13 @@ inline int compute_capability(const Stream& stream) {
   return 10 * major + minor;
 }
 
+/// How many times as fast as with doubles the stream's device is with floats.
+/// @throws CudaError.
+inline int single_to_double_ratio(const Stream& stream) {
+  int ratio = 0;
+  VELUM_CUDA_CHECK(
+      cudaDeviceGetAttribute(&ratio, cudaDevAttrSingleToDoublePrecisionPerfRatio, stream.device()));
+  return ratio;
+}
+
 }  // namespace velum::kernels::cuda

@@ -25,12 +25,17 @@ inline bool takes_wide_tiles(const ProductSizes& sizes) {
 /// Whether wide tiles on the stream's device are of matrix products.
 inline bool takes_matrix_products(const Stream& stream) {
   WideTiles tiles = wide_tiles();
-  if (tiles == WideTiles::kOfTheDevice) tiles = faster_wide_tiles(cuda::compute_capability(stream));
+  if (tiles == WideTiles::kOfTheDevice) {
+    tiles =
+        faster_wide_tiles(cuda::compute_capability(stream), cuda::single_to_double_ratio(stream));
+  }
   return tiles == WideTiles::kMatrixProducts;
 }
 
 /// Elements of workspace: one partial sum per tile, of either kind if it is wide.
 inline std::int64_t product_workspace_size_cuda(const ProductSizes& sizes) {
+  static_assert(MatrixTile::kOutputs == WideTile::kOutputs &&
+                MatrixTile::kFeatures == WideTile::kFeatures);
   return sizes.batch * (takes_wide_tiles(sizes) ? TileGrid<WideTile>(sizes).per_sample
                                                 : TileGrid<NarrowTile>(sizes).per_sample);
 }

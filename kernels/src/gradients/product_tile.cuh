@@ -271,6 +271,17 @@ struct TileGrid {
 };
 
 /// What a block has in shared memory. Two chunks are there: one is multiplied, one is copied.
+///
+/// Operands has
+///   Element                  float or double
+///   Shared<Shape>            tables in shared memory
+///   begin_tile(shared, item)                       fills what serves a whole tile
+///   begin_chunk(shared, chunk, first_step, count)  fills what serves a chunk of steps; the chunk
+///                                                  before it may still be staged
+///   stage(shared, item, chunk, first_step, count, outputs, features)
+/// of which the last starts copies to rows [0, staged_rows(count)) of the two tiles, [..]
+/// [kOutputsStride] and [kFeaturesStride], each column at its `place`, with zeros where the
+/// gradient has no such step, output or feature.
 template <typename Operands, typename Shape>
 struct ProductMemory {
   using T = typename Operands::Element;
@@ -307,17 +318,6 @@ __device__ void add_steps(const T*& rows_at, const T*& cols_at,
   cols_at += kSteps * Shape::kFeaturesStride;
 }
 
-/// Operands has
-///   Element                  float or double
-///   Shared<Shape>            tables in shared memory
-///   begin_tile(shared, item)                       fills what serves a whole tile
-///   begin_chunk(shared, chunk, first_step, count)  fills what serves a chunk of steps; the chunk
-///                                                  before it may still be staged
-///   stage(shared, item, chunk, first_step, count, outputs, features)
-/// of which the last starts copies to rows [0, staged_rows(count)) of the two tiles, [..]
-/// [kOutputsStride] and [kFeaturesStride], each column at its `place`, with zeros where the
-/// gradient has no such step, output or feature.
-///
 /// Stages the chunks of the block's tile one after the other, and calls add(chunk, rows) for each
 /// that is there, while the next one is copied: row [0, rows) of outputs[chunk & 1] and
 /// features[chunk & 1].

@@ -528,6 +528,7 @@ constexpr DeviceAttribute kDeviceAttributes[] = {
     {cudaDevAttrMaxGridDimZ, 65535},
     {cudaDevAttrComputeCapabilityMajor, kComputeMajor},
     {cudaDevAttrComputeCapabilityMinor, kComputeMinor},
+    {cudaDevAttrSingleToDoublePrecisionPerfRatio, 2},
     {cudaDevAttrL2CacheSize, 50 << 20},
     {cudaDevAttrMemoryPoolsSupported, 1},
     {cudaDevAttrCooperativeLaunch, 1},
