@@ -432,7 +432,7 @@ KernelCase linear_norms(LinearNormForm form, const std::string& name) {
   const std::int64_t products =
       tile ? kSteps * kInputs * kOutputs : kSteps * (kSteps + 1) / 2 * (kInputs + kOutputs);
   LeastWork least{.bytes = 4.0 * kSteps * (kInputs + kOutputs) / static_cast<double>(products)};
-  (tile ? least.fp32 : least.dmma) = tile ? 1 : 1.0 / 16;
+  (tile ? least.fp32 : least.dmma) = tile ? 1 : 1.0 / 32;
   return {name + "/steps:128/inputs:256/outputs:256",
           "multiply-add",
           products,

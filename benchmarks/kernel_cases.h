@@ -21,7 +21,7 @@ struct LeastWork {
   double alu = 0;   ///< other 32-bit integer instructions
   double fp32 = 0;
   double fp64 = 0;
-  double dmma = 0;  ///< matrix products of doubles, 16 x 8 x 4: 16 multiply-adds a thread
+  double dmma = 0;  ///< matrix products of doubles, 16 x 8 x 8: 32 multiply-adds a thread
 };
 
 /// A public operation of kernels at one size, on random data. The case is made of equal rows

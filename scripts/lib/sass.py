@@ -38,6 +38,7 @@ CLASSES = [
     ("fp16", r"HADD2|HMUL2|HFMA2"),  # in integer code it moves constants
     ("fp64", r"DADD|DMUL|DFMA|DSETP"),
     ("dmma 16x8x4", r"DMMA\.16x8x4"),
+    ("dmma 16x8x8", r"DMMA\.16x8x8"),
     ("dmma", r"DMMA"),
     ("xu", r"MUFU|POPC|FLO|BREV|I2F|F2I|F2F|I2I|FRND"),
     ("lds", r"LDS|LDSM"),

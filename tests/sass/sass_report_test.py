@@ -147,6 +147,7 @@ class Reading(unittest.TestCase):
             ("DMMA.8x8x4", "dmma"),
             ("DMMA.884", "dmma"),
             ("DMMA.16x8x4", "dmma 16x8x4"),
+            ("DMMA.16x8x8", "dmma 16x8x8"),
             ("QQQ", "other"),
         ]:
             self.assertEqual(class_of(opcode), name, opcode)

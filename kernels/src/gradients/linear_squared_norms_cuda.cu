@@ -203,20 +203,24 @@ struct GramSums {
         if (!kOnDiagonal) b[p] = cols.packet(slab, first_col + p * kSteps, lane);
       }
 #pragma unroll
-      for (int k = 0; k < kPacketBytes / static_cast<int>(sizeof(T)); ++k) {
-        double x[kProducts];
-        double y[kProducts];
+      for (int k = 0; k < kPacketBytes / static_cast<int>(sizeof(T)); k += 2) {
+        double x[kProducts][2];
+        double y[kProducts][2];
 #pragma unroll
         for (int p = 0; p < kProducts; ++p) {
-          x[p] = static_cast<double>(a[p].values[k]);
-          y[p] = kOnDiagonal ? x[p] : static_cast<double>(b[p].values[k]);
+#pragma unroll
+          for (int i = 0; i < 2; ++i) {
+            x[p][i] = static_cast<double>(a[p].values[k + i]);
+            y[p][i] = kOnDiagonal ? x[p][i] : static_cast<double>(b[p].values[k + i]);
+          }
         }
 #pragma unroll
         for (int r = 0; r < kProducts; r += 2) {
 #pragma unroll
           for (int c = kOnDiagonal ? r : 0; c < kProducts; ++c) {
             if (kOnDiagonal && c == r) {
-              cuda::add_matrix_product(x[r], y[c], values[r / 2][c]);
+              cuda::add_matrix_product(x[r][0], y[c][0], values[r / 2][c]);
+              cuda::add_matrix_product(x[r][1], y[c][1], values[r / 2][c]);
             } else {
               cuda::add_matrix_products(x[r], x[r + 1], y[c], values[r / 2][c]);
             }
@@ -260,8 +264,9 @@ struct GramMemory {
   typename BlockReduce::TempStorage reduction;
 };
 
-/// Order of summation: each product's columns a slab at a time, those whose numbers leave the same
-/// remainder together; the terms of a thread row by row; cub::BlockReduce's tree.
+/// Order of summation: each product's columns a slab at a time, those whose numbers leave one
+/// of two neighbouring remainders together; the terms of a thread row by row; cub::BlockReduce's
+/// tree.
 ///
 /// @tparam kWidth  elements that one copy takes; widths, strides and addresses are multiples of it.
 template <typename T, int kWidth>

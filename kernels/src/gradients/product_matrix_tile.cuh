@@ -9,7 +9,7 @@
 /// compute: floats become doubles, exactly, and all sums are of double.
 namespace velum::kernels {
 
-/// A tile as large as WideTile. Each of four warps computes a quarter, 4 x 8 products of 8 x 8:
+/// A tile as large as WideTile. Each of four warps computes a quarter, 2 x 8 products of 16 x 8:
 /// three 16-byte loads of shared memory serve 8192 multiply-adds of floats. Sums of double take 128
 /// registers of a thread.
 struct MatrixTile {
@@ -17,9 +17,9 @@ struct MatrixTile {
   static constexpr int kFeatures = WideTile::kFeatures;
   static constexpr int kWarpOutputs = 32;
   static constexpr int kWarpFeatures = 64;
-  /// One side of a matrix product of 8 rows, and the steps that it takes.
+  /// Rows of an operand of which a lane has one, and steps of which it has two, four apart.
   static constexpr int kProductSide = 8;
-  static constexpr int kProductSteps = 4;
+  static constexpr int kProductSteps = 8;
   static constexpr int kMinBlocks = WideTile::kMinBlocks;
 };
 
@@ -39,7 +39,7 @@ struct MatrixShape : MatrixTile {
   static constexpr std::int64_t kMaxBlocks = TileShape<WideTile, T>::kMaxBlocks;
   static constexpr int kGroup = kPacketBytes / static_cast<int>(sizeof(T));
   static constexpr int kPermuted = 8 * kGroup;  // columns
-  static_assert(kThreads == 128 && kDepth % 8 == 0);
+  static_assert(kThreads == 128 && kDepth % kProductSteps == 0);
   static_assert(kOutputs % kPermuted == 0 && kFeatures % kPermuted == 0);
 
   /// What the groups of a step are permuted by: exclusive or.
@@ -58,7 +58,8 @@ struct MatrixShape : MatrixTile {
 };
 
 /// A lane's sums of its warp's products. A packet of neighbouring outputs (features) of step l % 4
-/// is what lane l gives to as many products: of neighbours, each is in another one.
+/// is what lane l gives to as many products: of neighbours, each is in another one. Step
+/// l % 4 + 4 has a packet like it.
 template <typename T>
 struct MatrixSums {
   using Shape = MatrixShape<T>;
@@ -80,15 +81,19 @@ struct MatrixSums {
   /// Adds the products of `steps` staged steps, whose rows begin at the warp's first output and
   /// feature.
   __device__ void add(const T* outputs, const T* features, int steps, int lane) {
+    constexpr int kHalf = MatrixTile::kProductSteps / 2;
     outputs += lane % 4 * Shape::kOutputsStride;
     features += lane % 4 * Shape::kFeaturesStride;
-    int place = Shape::place(lane % 4, lane / 4 * Shape::kGroup);
-#pragma unroll 2
+    const int place = Shape::place(lane % 4, lane / 4 * Shape::kGroup);
+    const int second = place ^ Shape::kGroup;  // by the permutation of four steps further
+#pragma unroll 1
     for (; steps > 0; steps -= MatrixTile::kProductSteps) {
-      double rows[kRows];
-      double cols[kCols];
-      load(outputs + place, rows);
-      load(features + place, cols);
+      double rows[kRows][2];
+      double cols[kCols][2];
+      load(outputs + place, rows, 0);
+      load(outputs + kHalf * Shape::kOutputsStride + second, rows, 1);
+      load(features + place, cols, 0);
+      load(features + kHalf * Shape::kFeaturesStride + second, cols, 1);
 #pragma unroll
       for (int c = 0; c < kCols; ++c) {
 #pragma unroll
@@ -98,24 +103,25 @@ struct MatrixSums {
       }
       outputs += MatrixTile::kProductSteps * Shape::kOutputsStride;
       features += MatrixTile::kProductSteps * Shape::kFeaturesStride;
-      place ^= Shape::kGroup;  // the permutation of four steps further
     }
   }
 
  private:
   template <int kCount>
-  __device__ static void load(const T* from, double (&to)[kCount]) {
+  __device__ static void load(const T* from, double (&to)[kCount][2], int half) {
 #pragma unroll
     for (int p = 0; p < kCount; p += Shape::kGroup) {
       const Group group =
           *reinterpret_cast<const Group*>(from + p / Shape::kGroup * Shape::kPermuted);
 #pragma unroll
-      for (int i = 0; i < Shape::kGroup; ++i) to[p + i] = static_cast<double>(group.values[i]);
+      for (int i = 0; i < Shape::kGroup; ++i) {
+        to[p + i][half] = static_cast<double>(group.values[i]);
+      }
     }
   }
 };
 
-/// Order of summation: an element's steps four at a time, each four in the device's order; the
+/// Order of summation: an element's steps eight at a time, each eight in the device's order; the
 /// squares of a thread row by row; cub::BlockReduce's tree.
 template <typename Operands>
 __global__ void __launch_bounds__(MatrixShape<typename Operands::Element>::kThreads,
