@@ -87,8 +87,12 @@ class LazyTables:
                 forward = layer.register_forward_pre_hook(
                     _BeforeForward(self, number), with_kwargs=True
                 )
-                saving = layer.register_state_dict_pre_hook(_BeforeStateDict(self))
-                loading = layer.register_load_state_dict_pre_hook(_BeforeStateDict(self))
+                saving = layer.register_state_dict_pre_hook(  # type: ignore[no-untyped-call]
+                    _BeforeStateDict(self)
+                )
+                loading = layer.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
+                    _BeforeStateDict(self)
+                )
                 self._hooks += [forward, saving, loading]
         if "torch._dynamo" in sys.modules:  # what was compiled before does not know of the hooks
             torch._dynamo.reset()
