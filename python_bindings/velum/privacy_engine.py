@@ -52,10 +52,10 @@ class PrivacyEngine:
         print(engine.report(delta=1e-5))
 
     `model` and `optimizer` are the same objects: no wrapper, no hook on a layer (but those of
-    `lazy_tables`), the same state_dict. `loss.backward()` on a loss of a private model reads the gradient of every sample
-    off the autograd graph (`per_sample_gradients`), after a proof that no operation mixes samples;
-    what cannot be treated privately is an error. A gradient that reaches a private parameter in
-    any other way (torch.autograd.backward) is an error, too.
+    `lazy_tables`), the same state_dict. `loss.backward()` on a loss of a private model reads the
+    gradient of every sample off the autograd graph (`per_sample_gradients`), after a proof that no
+    operation mixes samples; what cannot be treated privately is an error. A gradient that reaches a
+    private parameter in any other way (torch.autograd.backward) is an error, too.
 
     What a loss may be: a vector [B], one element per sample; or the mean of that
     (`loss_reduction="sum"`: the sum), if velum recognises it: torch's own cross entropy, NLL, MSE,

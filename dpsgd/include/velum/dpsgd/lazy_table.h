@@ -39,8 +39,8 @@ LazyRows& rows_of(LazyTable& table);
 ///
 /// The guarantee is that of DP-SGD for what is released, and the engine accounts for it in the
 /// same way: it includes the models of all steps, whether they are seen or not.
-/// Paper: LazyDP, ASPLOS 2024 (arXiv 2404.08847), sections 5.2 and 5.3. Unlike there, rows that are
-/// read are noised in the step itself. Not thread-safe.
+/// Paper: LazyDP, ASPLOS 2024 (arXiv 2404.08847), its lazy update and aggregated sampling of noise.
+/// Here rows that a step reads are noised in the step itself. Not thread-safe.
 class LazyTable {
  public:
   /// @param weight  [rows, width] float32 or float64, contiguous; a leaf that requires grad, of one
