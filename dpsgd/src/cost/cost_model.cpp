@@ -175,7 +175,7 @@ std::string key_of(int threads) {
     break;
   }
   std::ostringstream key;
-  key << "velum cost model 2; " << processor << "; threads " << threads << "; torch "
+  key << "velum cost model 3; " << processor << "; threads " << threads << "; torch "
       << TORCH_VERSION;
   return key.str();
 }

@@ -4,6 +4,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "linear/gram_cpu_kernels.cpp"
+// Vectors are held in arrays, which scalable vectors cannot be.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #include <hwy/aligned_allocator.h>
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
@@ -12,179 +14,193 @@ HWY_BEFORE_NAMESPACE();
 namespace velum::dpsgd::detail::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A tile of products is two vectors of steps by kTileSteps steps: 12 sums, two vectors and one
-// broadcast element fill the 16 registers of AVX2, and 12 independent sums cover the latency of two
-// multiply-adds a cycle.
-constexpr std::int64_t kTileSteps = 6;
-// Columns at a time, so that 64 steps of them stay in the first-level cache.
+// Steps come in panels, so that the columns of a panel lie one after the other in the first-level
+// cache. A tile is the products of the steps of one panel and those of up to kTilePanels: with
+// AVX-512 8 steps by three vectors, 24 sums, and with AVX2 4 by three, 12; with vectors of two
+// numbers 4 by two, 8. Each leaves room for the vectors and one broadcast element, and covers the
+// latency of two multiply-adds a cycle.
+constexpr std::int64_t kLanes = hn::MaxLanes(hn::ScalableTag<double>());
+constexpr std::int64_t kPanel = std::max<std::int64_t>(4, kLanes);
+constexpr int kPanelVectors = static_cast<int>(kPanel / kLanes);
+constexpr int kTilePanels = kPanelVectors == 1 ? 3 : 1;
+// Columns at a time: four panels are at most 16 KiB.
 constexpr std::int64_t kColumns = 64;
+// Numbers of a sample: a quarter of a megabyte of floats.
+constexpr std::int64_t kMostFetched = std::int64_t{1} << 16;
 
-/// Columns [first, first + count) of the rows of a sample, transposed: packed[column][step], steps
-/// beyond the last as zeros. `width` is the number of steps with those.
+#if HWY_TARGET != HWY_SCALAR
+
+HWY_INLINE void store_as_doubles(hn::Vec<hn::FixedTag<float, 4>> v, double* to) {
+#if HWY_MAX_BYTES >= 32
+  const hn::FixedTag<double, 4> d;
+  hn::StoreU(hn::PromoteTo(d, v), d, to);
+#else
+  const hn::FixedTag<double, 2> d;
+  const hn::FixedTag<float, 2> half;
+  hn::StoreU(hn::PromoteTo(d, hn::LowerHalf(half, v)), d, to);
+  hn::StoreU(hn::PromoteTo(d, hn::UpperHalf(half, v)), d, to + 2);
+#endif
+}
+
+/// Four columns of four steps; those of a panel are kPanel apart.
+HWY_INLINE void transpose_block(const float* const (&from)[4], std::int64_t column, double* to) {
+  const hn::FixedTag<float, 4> d;
+  const auto r0 = hn::LoadU(d, from[0] + column), r1 = hn::LoadU(d, from[1] + column);
+  const auto r2 = hn::LoadU(d, from[2] + column), r3 = hn::LoadU(d, from[3] + column);
+  const auto low02 = hn::InterleaveLower(d, r0, r2);  // r0[0] r2[0] r0[1] r2[1]
+  const auto low13 = hn::InterleaveLower(d, r1, r3);
+  const auto high02 = hn::InterleaveUpper(d, r0, r2);
+  const auto high13 = hn::InterleaveUpper(d, r1, r3);
+  store_as_doubles(hn::InterleaveLower(d, low02, low13), to);
+  store_as_doubles(hn::InterleaveUpper(d, low02, low13), to + kPanel);
+  store_as_doubles(hn::InterleaveLower(d, high02, high13), to + 2 * kPanel);
+  store_as_doubles(hn::InterleaveUpper(d, high02, high13), to + 3 * kPanel);
+}
+
+/// Two columns of two steps.
+HWY_INLINE void transpose_block(const double* const (&from)[2], std::int64_t column, double* to) {
+  const hn::FixedTag<double, 2> d;
+  const auto r0 = hn::LoadU(d, from[0] + column), r1 = hn::LoadU(d, from[1] + column);
+  hn::StoreU(hn::InterleaveLower(d, r0, r1), d, to);
+  hn::StoreU(hn::InterleaveUpper(d, r0, r1), d, to + kPanel);
+}
+
+#endif
+
 template <typename T>
-HWY_INLINE void transpose_columns(const StepRows<T>& rows, std::int64_t sample, std::int64_t first,
-                                  std::int64_t count, std::int64_t width, T* HWY_RESTRICT packed) {
+HWY_INLINE const T* row_of(const StepRows<T>& rows, std::int64_t sample, std::int64_t t) {
+  const auto& step = rows.steps[static_cast<std::size_t>(t)];
+  return step.first + sample * step.sample_stride;
+}
+
+/// Columns [first, first + count) of the rows of a sample: packed[panel][column][step of panel],
+/// steps beyond the last as zeros.
+template <typename T>
+HWY_INLINE void pack_columns(const StepRows<T>& rows, std::int64_t sample, std::int64_t first,
+                             std::int64_t count, double* HWY_RESTRICT packed) {
   const std::int64_t steps = static_cast<std::int64_t>(rows.steps.size());
-  const auto row = [&](std::int64_t t) {
-    const auto& step = rows.steps[static_cast<std::size_t>(t)];
-    return step.first + sample * step.sample_stride + first;
+  const auto place = [&](std::int64_t t) {
+    return packed + t / kPanel * kPanel * count + t % kPanel;
   };
   std::int64_t t = 0;
 #if HWY_TARGET != HWY_SCALAR
-  const hn::FixedTag<T, 16 / sizeof(T)> d;
   constexpr std::int64_t n = 16 / sizeof(T);
   for (; t + n <= steps; t += n) {
-    const T* const from0 = row(t);
-    const T* const from1 = row(t + 1);
-    const T* const from2 = row(t + n - 2);
-    const T* const from3 = row(t + n - 1);
-    T* const to = packed + t;
+    const T* from[n];
+    for (std::int64_t i = 0; i < n; ++i) from[i] = row_of(rows, sample, t + i) + first;
+    double* const to = place(t);
     std::int64_t c = 0;
-    for (; c + n <= count; c += n) {
-      if constexpr (sizeof(T) == 4) {
-        const auto r0 = hn::LoadU(d, from0 + c), r1 = hn::LoadU(d, from1 + c);
-        const auto r2 = hn::LoadU(d, from2 + c), r3 = hn::LoadU(d, from3 + c);
-        const auto low02 = hn::InterleaveLower(d, r0, r2);  // r0[0] r2[0] r0[1] r2[1]
-        const auto low13 = hn::InterleaveLower(d, r1, r3);
-        const auto high02 = hn::InterleaveUpper(d, r0, r2);
-        const auto high13 = hn::InterleaveUpper(d, r1, r3);
-        hn::StoreU(hn::InterleaveLower(d, low02, low13), d, to + c * width);
-        hn::StoreU(hn::InterleaveUpper(d, low02, low13), d, to + (c + 1) * width);
-        hn::StoreU(hn::InterleaveLower(d, high02, high13), d, to + (c + 2) * width);
-        hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, to + (c + 3) * width);
-      } else {
-        const auto r0 = hn::LoadU(d, from0 + c), r1 = hn::LoadU(d, from1 + c);
-        hn::StoreU(hn::InterleaveLower(d, r0, r1), d, to + c * width);
-        hn::StoreU(hn::InterleaveUpper(d, r0, r1), d, to + (c + 1) * width);
-      }
-    }
+    for (; c + n <= count; c += n) transpose_block(from, c, to + c * kPanel);
     for (; c < count; ++c) {
-      for (std::int64_t i = 0; i < n; ++i) to[c * width + i] = row(t + i)[c];
+      for (std::int64_t i = 0; i < n; ++i) to[c * kPanel + i] = from[i][c];
     }
   }
 #endif
   for (; t < steps; ++t) {
-    const T* const from = row(t);
-    for (std::int64_t c = 0; c < count; ++c) packed[c * width + t] = from[c];
+    const T* const from = row_of(rows, sample, t) + first;
+    double* const to = place(t);
+    for (std::int64_t c = 0; c < count; ++c) to[c * kPanel] = from[c];
   }
-  for (std::int64_t c = 0; c < count; ++c) {
-    std::fill(packed + c * width + steps, packed + (c + 1) * width, T{0});
+  for (; t % kPanel != 0; ++t) {
+    double* const to = place(t);
+    for (std::int64_t c = 0; c < count; ++c) to[c * kPanel] = 0;
   }
 }
 
 template <typename T>
-HWY_INLINE void transpose_columns(const OffsetRows<T>& rows, std::int64_t sample,
-                                  std::int64_t first, std::int64_t count, std::int64_t width,
-                                  T* HWY_RESTRICT packed) {
+HWY_INLINE void pack_columns(const OffsetRows<T>& rows, std::int64_t sample, std::int64_t first,
+                             std::int64_t count, double* HWY_RESTRICT packed) {
   const std::int64_t steps = static_cast<std::int64_t>(rows.steps.size());
   const std::int64_t* const offsets = rows.steps.data();
   for (std::int64_t c = 0; c < count; ++c) {
     const T* const from = rows.first + sample * rows.sample_stride +
                           rows.columns[static_cast<std::size_t>(first + c)];
-    T* const to = packed + c * width;
-    for (std::int64_t t = 0; t < steps; ++t) to[t] = from[offsets[t]];
-    std::fill(to + steps, to + width, T{0});
+    for (std::int64_t t = 0; t < steps; t += kPanel) {
+      double* const to = packed + t * count + c * kPanel;
+      const std::int64_t in_panel = std::min(kPanel, steps - t);
+      for (std::int64_t i = 0; i < in_panel; ++i) to[i] = from[offsets[t + i]];
+      std::fill(to + in_panel, to + kPanel, 0.0);
+    }
   }
 }
 
-HWY_INLINE void promote(const float* HWY_RESTRICT from, std::int64_t count,
-                        double* HWY_RESTRICT to) {
-  const hn::ScalableTag<double> d;
-  const hn::Rebind<float, decltype(d)> df;
-  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t i = 0; i < count; i += n) {  // a whole number of vectors
-    hn::Store(hn::PromoteTo(d, hn::LoadU(df, from + i)), d, to + i);
+/// Asks for columns of the steps of a panel in the second-level cache; the first has no room.
+template <typename T>
+HWY_INLINE void prefetch_panel(const StepRows<T>& rows, std::int64_t sample, std::int64_t panel,
+                               std::int64_t first, std::int64_t count) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
+  const std::int64_t end = std::min(panel + kPanel, static_cast<std::int64_t>(rows.steps.size()));
+  for (std::int64_t t = panel; t < end; ++t) {
+    const T* const from = row_of(rows, sample, t) + first;
+    for (std::int64_t c = 0; c < count; c += kLine) {
+      __builtin_prefetch(from + c, /*rw=*/0, /*locality=*/2);
+    }
   }
 }
 
-/// products[i][s] (+)= sum_c y[c][i] * x[c][s] for D rows i and one or two vectors of s.
-template <int Vectors, int D, class Tag>
-HWY_INLINE void add_tile(Tag d, const double* HWY_RESTRICT x, const double* HWY_RESTRICT y,
+/// Numbers that are gathered do not fill lines.
+template <typename T>
+HWY_INLINE void prefetch_panel(const OffsetRows<T>&, std::int64_t, std::int64_t, std::int64_t,
+                               std::int64_t) {}
+
+/// products[i][s] (+)= sum_c y[c][i] * x[c][s] for the steps i of a panel and s of Panels panels.
+template <int Panels>
+HWY_INLINE void add_tile(const double* HWY_RESTRICT x, const double* HWY_RESTRICT y,
                          std::int64_t width, std::int64_t count, bool first,
                          double* HWY_RESTRICT products) {
-  const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
-  auto a00 = hn::Zero(d), a01 = a00, a10 = a00, a11 = a00, a20 = a00, a21 = a00;
-  auto a30 = a00, a31 = a00, a40 = a00, a41 = a00, a50 = a00, a51 = a00;
-#define VELUM_FOR_TILE(ACTION) \
-  ACTION(0, a00, a01)          \
-  ACTION(1, a10, a11)          \
-  ACTION(2, a20, a21) ACTION(3, a30, a31) ACTION(4, a40, a41) ACTION(5, a50, a51)
-#define VELUM_LOAD(I, LOW, HIGH)                                             \
-  if constexpr (D > I) {                                                     \
-    LOW = hn::Load(d, products + I * width);                                 \
-    if constexpr (Vectors > 1) HIGH = hn::Load(d, products + I * width + n); \
-  }
-#define VELUM_ADD(I, LOW, HIGH)                                    \
-  if constexpr (D > I) {                                           \
-    const auto other = hn::Set(d, y[I]);                           \
-    LOW = hn::MulAdd(other, x0, LOW);                              \
-    if constexpr (Vectors > 1) HIGH = hn::MulAdd(other, x1, HIGH); \
-  }
-#define VELUM_STORE(I, LOW, HIGH)                                            \
-  if constexpr (D > I) {                                                     \
-    hn::Store(LOW, d, products + I * width);                                 \
-    if constexpr (Vectors > 1) hn::Store(HIGH, d, products + I * width + n); \
-  }
-  if (!first) {
-    VELUM_FOR_TILE(VELUM_LOAD)
+  const hn::CappedTag<double, kLanes> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr int kVectors = Panels * kPanelVectors;
+  V sums[kPanel][kVectors];
+  for (int i = 0; i < kPanel; ++i) {
+    for (int v = 0; v < kVectors; ++v) {
+      sums[i][v] = first ? hn::Zero(d) : hn::Load(d, products + i * width + v * kLanes);
+    }
   }
   for (std::int64_t c = 0; c < count; ++c) {
-    const auto x0 = hn::Load(d, x), x1 = Vectors > 1 ? hn::Load(d, x + n) : x0;
-    VELUM_FOR_TILE(VELUM_ADD)
-    x += width;
-    y += width;
+    V steps[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      const std::int64_t panel = v / kPanelVectors, vector = v % kPanelVectors;
+      steps[v] = hn::Load(d, x + (panel * count + c) * kPanel + vector * kLanes);
+    }
+    for (int i = 0; i < kPanel; ++i) {
+      const V other = hn::Set(d, y[c * kPanel + i]);
+      for (int v = 0; v < kVectors; ++v) sums[i][v] = hn::MulAdd(other, steps[v], sums[i][v]);
+    }
   }
-  VELUM_FOR_TILE(VELUM_STORE)
-#undef VELUM_FOR_TILE
-#undef VELUM_LOAD
-#undef VELUM_ADD
-#undef VELUM_STORE
-}
-
-template <int Vectors, class Tag, typename... Args>
-HWY_INLINE void add_rows_of_tile(Tag d, std::int64_t rows, Args... args) {
-  switch (rows) {
-    case 1:
-      return add_tile<Vectors, 1>(d, args...);
-    case 2:
-      return add_tile<Vectors, 2>(d, args...);
-    case 3:
-      return add_tile<Vectors, 3>(d, args...);
-    case 4:
-      return add_tile<Vectors, 4>(d, args...);
-    case 5:
-      return add_tile<Vectors, 5>(d, args...);
-    default:
-      return add_tile<Vectors, 6>(d, args...);
+  for (int i = 0; i < kPanel; ++i) {
+    for (int v = 0; v < kVectors; ++v) {
+      hn::Store(sums[i][v], d, products + i * width + v * kLanes);
+    }
   }
 }
 
-/// products[t][s] = row t . row s for all s <= t, at least; [steps][width].
+/// products[t][s] = row t . row s for all s <= t, at least; [width][width]. Asks for the rows of
+/// sample `next` in the meantime, unless it is `sample`.
 template <typename T, template <typename> class Rows>
-HWY_INLINE void row_products(const Rows<T>& rows, std::int64_t sample, std::int64_t width,
-                             T* HWY_RESTRICT transposed, double* HWY_RESTRICT packed,
+HWY_INLINE void row_products(const Rows<T>& rows, std::int64_t sample, std::int64_t next,
+                             std::int64_t width, double* HWY_RESTRICT packed,
                              double* HWY_RESTRICT products) {
-  const hn::ScalableTag<double> d;
-  const std::int64_t block = 2 * static_cast<std::int64_t>(hn::Lanes(d));
-  const std::int64_t steps = static_cast<std::int64_t>(rows.steps.size());
   for (std::int64_t column = 0; column < rows.width; column += kColumns) {
     const std::int64_t count = std::min(kColumns, rows.width - column);
-    if constexpr (sizeof(T) == sizeof(double)) {
-      transpose_columns(rows, sample, column, count, width, packed);
-    } else {
-      transpose_columns(rows, sample, column, count, width, transposed);
-      promote(transposed, count * width, packed);
-    }
-    for (std::int64_t s = 0; s < steps; s += block) {
-      // Rows before s + block / 2 need no product with steps of the second vector.
-      const std::int64_t both = std::min(steps, s + block / 2);
-      for (std::int64_t t = s; t < both; t += kTileSteps) {
-        add_rows_of_tile<1>(d, std::min(kTileSteps, both - t), packed + s, packed + t, width, count,
-                            column == 0, products + t * width + s);
+    const bool first = column == 0;
+    pack_columns(rows, sample, column, count, packed);
+    for (std::int64_t t = 0; t < width; t += kPanel) {
+      if (next != sample) prefetch_panel(rows, next, t, column, count);
+      const double* const y = packed + t * count;
+      double* const out = products + t * width;
+      std::int64_t s = 0;
+      if constexpr (kTilePanels == 3) {
+        for (; s + 2 * kPanel <= t; s += 3 * kPanel) {
+          add_tile<3>(packed + s * count, y, width, count, first, out + s);
+        }
+        if (s + kPanel == t) {
+          add_tile<2>(packed + s * count, y, width, count, first, out + s);
+          continue;
+        }
       }
-      for (std::int64_t t = both; t < steps; t += kTileSteps) {
-        add_rows_of_tile<2>(d, std::min(kTileSteps, steps - t), packed + s, packed + t, width,
-                            count, column == 0, products + t * width + s);
+      for (; s <= t; s += kPanel) {
+        add_tile<1>(packed + s * count, y, width, count, first, out + s);
       }
     }
   }
@@ -196,17 +212,26 @@ HWY_INLINE void gram_samples(const GramCpuTask<T, Rows>& task, std::int64_t begi
   const hn::ScalableTag<double> d;
   const std::int64_t n = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t steps = static_cast<std::int64_t>(task.input.steps.size());
-  const std::int64_t width = (steps + 2 * n - 1) / (2 * n) * (2 * n);
+  if (steps == 0) {
+    std::fill(task.squared_norms + begin, task.squared_norms + end, 0.0);
+    if (task.squared_magnitudes != nullptr) {
+      std::fill(task.squared_magnitudes + begin, task.squared_magnitudes + end, 0.0);
+    }
+    return;
+  }
+  const std::int64_t width = (steps + kPanel - 1) / kPanel * kPanel;
   const auto numbers = [](std::int64_t count) { return static_cast<std::size_t>(count); };
-  const auto transposed = hwy::AllocateAligned<T>(numbers(kColumns * width));
   const auto packed = hwy::AllocateAligned<double>(numbers(kColumns * width));
-  const auto inputs = hwy::AllocateAligned<double>(numbers(steps * width));
-  const auto grads = hwy::AllocateAligned<double>(numbers(steps * width));
+  const auto inputs = hwy::AllocateAligned<double>(numbers(width * width));
+  const auto grads = hwy::AllocateAligned<double>(numbers(width * width));
+  // Of larger samples, what is fetched ahead would drive out what is still to be read.
+  const bool fetches = steps * (task.input.width + task.grad.width) <= kMostFetched;
   for (std::int64_t b = begin; b < end; ++b) {
     if (task.input.width == 0) std::fill_n(inputs.get(), steps * width, 0.0);
     if (task.grad.width == 0) std::fill_n(grads.get(), steps * width, 0.0);
-    row_products(task.input, b, width, transposed.get(), packed.get(), inputs.get());
-    row_products(task.grad, b, width, transposed.get(), packed.get(), grads.get());
+    const std::int64_t next = fetches ? std::min(b + 1, end - 1) : b;
+    row_products(task.input, b, next, width, packed.get(), inputs.get());
+    row_products(task.grad, b, next, width, packed.get(), grads.get());
     double norm = 0, input_magnitude = 0, grad_magnitude = 0;
     for (std::int64_t t = 0; t < steps; ++t) {
       const double* const x = inputs.get() + t * width;

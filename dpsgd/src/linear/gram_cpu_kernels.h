@@ -41,8 +41,8 @@ struct GramCpuTask {
   double* squared_magnitudes = nullptr;  // [samples], or not wanted
 };
 
-/// Computes samples [begin, end) of the task, on the calling thread, in 2 steps^2 numbers of
-/// workspace.
+/// Computes samples [begin, end) of the task, on the calling thread, in some
+/// 2 steps^2 + 64 steps numbers of workspace.
 void gram_samples_cpu(const GramCpuTask<float>& task, std::int64_t begin, std::int64_t end);
 void gram_samples_cpu(const GramCpuTask<double>& task, std::int64_t begin, std::int64_t end);
 void gram_samples_cpu(const GramCpuTask<float, OffsetRows>& task, std::int64_t begin,
