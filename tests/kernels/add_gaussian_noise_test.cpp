@@ -233,6 +233,13 @@ TEST(AddGaussianNoiseOnTheCpu, ResultIsTheSameForAnyNumberOfThreadsAndAnySimdWid
   });
 }
 
+TEST(AddGaussianNoiseOnTheCpu, RareSumsAndDivisorsGiveTheFormulasBitsAtAnySimdWidth) {
+  on_every_simd_target([] {
+    expect_the_formula_for_rare_sums<double>(Stream::serial());
+    expect_the_formula_for_rare_sums<float>(Stream::serial());
+  });
+}
+
 TEST(AddGaussianNoiseOnTheCpu, AtTheEndsOfTheFloatRangeEverySimdWidthRoundsAlike) {
   constexpr double kMax = std::numeric_limits<float>::max();
   std::vector<double> sum;

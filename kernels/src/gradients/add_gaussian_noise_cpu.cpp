@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "gradients/add_gaussian_noise_halves.h"
+#include "gradients/rounded_quotient.h"
 #include "random/gaussian_chunk.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -46,19 +47,50 @@ HWY_INLINE void store_rounded(D d, hn::Vec<D> v, T* to) {
   }
 }
 
-/// NoiseAndScale on many lanes: the same operations. `out` may be `sums`.
+/// NoiseAndScale on many lanes: the same bits. `out` may be `sums`.
 template <typename In, typename Out>
 void combine(const NoiseAndScale& noise, const double* draws, const In* sums, Out* out,
              std::int64_t count) {
   const hn::CappedTag<double, 8> d;
+  using V = hn::Vec<decltype(d)>;
   constexpr std::int64_t kWidth = hn::MaxLanes(d);
-  const auto standard_deviation = hn::Set(d, noise.standard_deviation);
-  const auto divisor = hn::Set(d, noise.divisor);
+  const V standard_deviation = hn::Set(d, noise.standard_deviation);
+  const V divisor = hn::Set(d, noise.divisor);
+  const auto noised = [&](std::int64_t i) HWY_ATTR {
+    return hn::Add(load_as_double(d, sums + i),
+                   hn::Mul(standard_deviation, hn::LoadU(d, draws + i)));
+  };
   std::int64_t i = 0;
+#if HWY_NATIVE_FMA
+  // Divisions take longer than all the rest.
+  if (noise.divisor >= kLeastDivisor && noise.divisor <= kMostDivisor) {
+    constexpr int kVectors = 4;
+    const V reciprocal = hn::Set(d, 1.0 / noise.divisor);
+    const V least = hn::Set(d, kLeastDividend), most = hn::Set(d, kMostDividend);
+    for (; i + kVectors * kWidth <= count; i += kVectors * kWidth) {
+      V values[kVectors];
+      auto rare = hn::FirstN(d, 0);
+      for (int v = 0; v < kVectors; ++v) {
+        values[v] = noised(i + v * kWidth);
+        const V magnitude = hn::Abs(values[v]);
+        const auto in_range = hn::And(hn::Ge(magnitude, least), hn::Le(magnitude, most));
+        rare = hn::Or(rare, hn::Not(in_range));
+      }
+      if (HWY_LIKELY(hn::AllFalse(d, rare))) {
+        for (V& value : values) {  // quotient_by
+          const V quotient = hn::Mul(value, reciprocal);
+          const V remainder = hn::NegMulAdd(divisor, quotient, value);
+          value = hn::MulAdd(remainder, reciprocal, quotient);
+        }
+      } else {
+        for (V& value : values) value = hn::Div(value, divisor);
+      }
+      for (int v = 0; v < kVectors; ++v) store_rounded(d, values[v], out + i + v * kWidth);
+    }
+  }
+#endif
   for (; i + kWidth <= count; i += kWidth) {
-    const auto noised =
-        hn::Add(load_as_double(d, sums + i), hn::Mul(standard_deviation, hn::LoadU(d, draws + i)));
-    store_rounded(d, hn::Div(noised, divisor), out + i);
+    store_rounded(d, hn::Div(noised(i), divisor), out + i);
   }
   for (; i < count; ++i) {
     out[i] = static_cast<Out>(noise(static_cast<double>(sums[i]), draws[i]));

@@ -14,14 +14,15 @@ namespace {
 struct QuotientByReciprocal {
   double divisor;
   double reciprocal;  // rounded to nearest
-  /// Bounds of the upper half of a dividend's magnitude, read as a float. Dividends in [2^-800,
-  /// 2^800] and divisors in [2^-100, 2^100] have quotients, products and remainders that are normal
-  /// or 0.
+  /// Bounds of the upper half of a dividend's magnitude, read as a float.
   float least, most;
 
   explicit QuotientByReciprocal(double by)
-      : divisor(by), reciprocal(1.0 / by), least(upper_half(0x1p-800)), most(upper_half(0x1p800)) {
-    if (by < 0x1p-100 || by > 0x1p100) most = -1.0f;  // every dividend is rare
+      : divisor(by),
+        reciprocal(1.0 / by),
+        least(upper_half(kLeastDividend)),
+        most(upper_half(kMostDividend)) {
+    if (by < kLeastDivisor || by > kMostDivisor) most = -1.0f;  // every dividend is rare
   }
   static float upper_half(double x) {
     return std::bit_cast<float>(static_cast<std::uint32_t>(std::bit_cast<std::uint64_t>(x) >> 32));

@@ -6,6 +6,10 @@
 
 namespace velum::kernels {
 
+/// Between these, quotients, products and remainders are normal or 0.
+inline constexpr double kLeastDividend = 0x1p-800, kMostDividend = 0x1p800;
+inline constexpr double kLeastDivisor = 0x1p-100, kMostDivisor = 0x1p100;
+
 /// a / b rounded once, from RN(1/b): q + r y with y = RN(1/b), q = RN(a y), r = RN(a - b q).
 ///
 /// Paper: Computation of Elementary Functions on the IBM RISC System/6000 Processor, IBM Journal of
@@ -22,10 +26,9 @@ namespace velum::kernels {
 ///         but for 2^-52 u matters only where b >= 2 - 2^-50; there y is nearer to 1/b by as much.
 ///   3u/2  a |y - 1/b| is u but for 2^-49 u, so that 2 - 2^-48 <= a < b. A test makes all of these.
 ///
-/// Where the range below ends, remainders would lose bits or quotients overflow.
 /// @param reciprocal  1 / b, rounded to nearest.
-/// @param a           in magnitude in [2^-800, 2^800].
-/// @param b           in [2^-100, 2^100].
+/// @param a           in magnitude in [kLeastDividend, kMostDividend].
+/// @param b           in [kLeastDivisor, kMostDivisor].
 VELUM_HOST_DEVICE inline double quotient_by(double reciprocal, double a, double b) {
   const double q = a * reciprocal;
   return fma(fma(-b, q, a), reciprocal, q);

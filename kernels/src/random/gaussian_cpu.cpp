@@ -182,7 +182,13 @@ struct DoubleOps {
   }
   template <int kBit>
   static HWY_INLINE F if_bit(U word, F yes, F no) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+    // Masks are bits, one for each lane of whatever size.
+    const auto set = hn::TestBit(word, hn::Set(DU(), std::uint32_t{1} << kBit));
+    return hn::IfThenElse(hn::Mask<D>{set.raw}, yes, no);
+#else
     return if_negative(to_float(shift_left<31 - kBit>(word)), yes, no);
+#endif
   }
   static HWY_INLINE F negate_if_bit_0(U word, F a) { return if_bit<0>(word, neg(a), a); }
   template <int kIndex>
