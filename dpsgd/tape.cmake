@@ -7,6 +7,7 @@ velum_add_library(dpsgd
     include/velum/dpsgd/explain.h
     include/velum/dpsgd/gradient_method.h
     include/velum/dpsgd/image_views.h
+    include/velum/dpsgd/keep_freed_memory.h
     include/velum/dpsgd/lazy_table.h
     include/velum/dpsgd/per_sample_gradients.h
     include/velum/dpsgd/privacy_engine.h
@@ -18,6 +19,7 @@ velum_add_library(dpsgd
     src/cost/cost_model.cpp
     src/gradient_method.cpp
     src/image_views.cpp
+    src/keep_freed_memory.cpp
     src/lazy_rows.cpp
     src/lazy_table.cpp
     src/per_sample_gradients.cpp

@@ -22,6 +22,7 @@
 #include "velum/dpsgd/clipping.h"
 #include "velum/dpsgd/explain.h"
 #include "velum/dpsgd/gradient_method.h"
+#include "velum/dpsgd/keep_freed_memory.h"
 #include "velum/dpsgd/lazy_table.h"
 #include "velum/dpsgd/per_sample_gradients.h"
 #include "velum/dpsgd/poisson_sampler.h"
@@ -92,6 +93,18 @@ void bind_functions(py::module_& module) {
       },
       py::arg("losses"), py::arg("params"), py::arg("allow_slow_rules"),
       py::arg("method_overrides"), NoGil(), "(rows, table)");
+  module.def("keep_freed_memory", &keep_freed_memory,
+             R"(Keeps what the process frees for what it allocates next, instead of giving it back.
+
+Without, glibc hands memory that a training step frees to the system, and takes it again in the next
+step, page by page and filled with zeros. With it the process holds at least the most that it needed
+at once, and more where blocks of different sizes leave gaps. For the whole process and for good:
+for one that trains, in its main thread, and does little else; before the first step. An allocator
+that is preloaded in place of glibc's (jemalloc, tcmalloc) is not changed.
+
+Returns:
+    Whether the C library has these settings (M_TRIM_THRESHOLD and M_MMAP_MAX of mallopt(3)) and took
+    them; True does not say that its malloc is the one in use.)");
   module.def(
       "per_sample_losses",
       [](const at::Tensor& loss, bool mean, std::int64_t samples) {

@@ -26,6 +26,7 @@ Train an unmodified torch.nn model under differential privacy, and say what was 
     recipes                plans, models and images of `velum train`
     progress               a bar around the loader, with the epsilon so far
     he                     computing on encrypted numbers
+    keep_freed_memory      for the next step, where the process trains and does little else
     kernels                the arithmetic below, on NumPy arrays
 
 Errors: ValueError for a value out of range or what cannot be treated privately, IndexError for an
@@ -47,6 +48,7 @@ from ._core import (
     ImageViews,
     UseExplanation,
     built_with_cuda,
+    keep_freed_memory,
 )
 from ._progress import progress
 from .data import PoissonDataLoader
@@ -74,6 +76,7 @@ __all__ = [
     "clipped_step",
     "explain",
     "features",
+    "keep_freed_memory",
     "kernels",
     "ledger",
     "per_sample_gradients",

@@ -1,6 +1,7 @@
 """What importing velum promises."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -119,3 +120,35 @@ def test_every_header_has_a_line_in_the_table_of_what_python_reaches():
         thing = velum
         for part in name.split(".")[1:]:
             thing = getattr(thing, part)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc's malloc")
+def test_freed_memory_is_kept_for_the_next_tensors():
+    script = """
+        import resource
+        import torch
+        import velum
+
+        def faults_of_a_step():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            torch.ones(40 << 20, dtype=torch.uint8)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        faults_of_a_step()
+        before = faults_of_a_step()
+        kept = velum.keep_freed_memory()
+        faults_of_a_step()
+        print(kept, before, faults_of_a_step())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
+    )
+    kept, before, after = done.stdout.split()
+    assert kept == "True"
+    if int(before) < 1000:
+        pytest.skip(f"{before} pages: no pages of their own to be counted")
+    assert int(after) < int(before) / 10

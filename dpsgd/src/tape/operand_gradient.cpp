@@ -346,7 +346,8 @@ GradientCost ConvGradient::cost_of(GradientMethod method) const {
   double seconds = 0;  // of a sample
   switch (method) {
     case GradientMethod::kKept: {
-      // Written and read; large blocks come from the system each time, which clears them before.
+      // Written and read; large blocks come from the system each time, which clears them before
+      // (unless keep_freed_memory says otherwise).
       constexpr double kFromTheSystem = 16 * 0x1p20;
       const double passes = count * size > kFromTheSystem ? 5 : 2;
       cost.flops = product + 2 * parameters;

@@ -13,7 +13,7 @@ from . import features
 from . import ledger
 from . import recipes
 from . import audit
-__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'ImageViews', 'LazyTable', 'PoissonSampler', 'PrivacyEngine', 'UseExplanation', 'UserPoissonSampler', 'WeightAverage', 'accounting', 'audit', 'built_with_cuda', 'explain', 'features', 'he', 'integer_noise', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms', 'recipes']
+__all__: list[str] = ['BackendUnavailable', 'Clipping', 'CudaError', 'ImageViews', 'LazyTable', 'PoissonSampler', 'PrivacyEngine', 'UseExplanation', 'UserPoissonSampler', 'WeightAverage', 'accounting', 'audit', 'built_with_cuda', 'explain', 'features', 'he', 'integer_noise', 'keep_freed_memory', 'kernels', 'ledger', 'per_sample_gradients', 'per_sample_losses', 'per_sample_norms', 'recipes']
 class CudaError(RuntimeError):
     """
     A CUDA call failed; the text names the call, the error and the place.
@@ -338,6 +338,19 @@ def built_with_cuda() -> bool:
 def explain(losses: torch.Tensor, params: collections.abc.Sequence[torch.Tensor], allow_slow_rules: bool, method_overrides: collections.abc.Mapping[int, str]) -> tuple[list[UseExplanation], str]:
     """
     (rows, table)
+    """
+def keep_freed_memory() -> bool:
+    """
+    Keeps what the process frees for what it allocates next, instead of giving it back.
+
+    Without, glibc hands memory that a training step frees to the system, and takes it again in the next
+    step, page by page and filled with zeros. With it the process holds the most that it ever needed
+    until it ends. For the whole process and for good: for one that trains and does little else, before
+    the first step. It does nothing for a preloaded allocator (jemalloc, tcmalloc).
+
+    Returns:
+        Whether the C library has these settings (M_TRIM_THRESHOLD and M_MMAP_MAX of mallopt(3)) and took
+        them.
     """
 def per_sample_gradients(losses: torch.Tensor, params: collections.abc.Sequence[torch.Tensor], allow_slow_rules: bool, method_overrides: collections.abc.Mapping[int, str]) -> list[torch.Tensor]:
     ...
