@@ -155,7 +155,7 @@ void LazyRows::bind(const kernels::RandomKey& key, std::uint32_t key_epoch,
 
 bool LazyRows::is_released() const { return released_ && !gradient_.has_value(); }
 
-void LazyRows::require_no_gradient(const char* function) const {
+void LazyRows::require_settled(const char* function) const {
   if (!gradient_.has_value()) return require_own_weights(function);
   throw std::logic_error(std::string(function) +
                          ": the gradient of the last step waits; call LazyTable::step with its "
@@ -167,7 +167,7 @@ void LazyRows::require_ready(const char* function) const {
     throw std::logic_error(std::string(function) +
                            ": no engine has this table; give it to one as options.lazy_tables");
   }
-  require_no_gradient(function);
+  require_settled(function);
 }
 
 void LazyRows::require_own_weights(const char* function) const {

@@ -67,7 +67,7 @@ class LazyRows {
   void bind(const kernels::RandomKey& key, std::uint32_t key_epoch, std::uint32_t tensor) noexcept;
   /// @throws std::logic_error if a gradient waits for `step`, or somebody else has written the
   ///         weights while rows lack noise.
-  void require_no_gradient(const char* function) const;
+  void require_settled(const char* function) const;
   /// @throws std::logic_error if one of these rows lacks noise; [n] int64.
   void require_caught_up(const char* function, const at::Tensor& rows) const;
   /// The gradient that the step releases is (sums + standard_deviation z) / divisor in these rows,

@@ -256,7 +256,7 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
   detail::check_losses("PrivacyEngine::accumulate", losses);
   fork_guard.require_same_process("PrivacyEngine::accumulate");
   for (const detail::LazyRows* const rows : lazy) {
-    if (rows != nullptr) rows->require_no_gradient("PrivacyEngine::accumulate");
+    if (rows != nullptr) rows->require_settled("PrivacyEngine::accumulate");
   }
   const std::optional<detail::SampleGroups> groups = users_of(losses, user_names);
   const c10::AutoGradMode no_grad(false);
@@ -394,7 +394,7 @@ detail::RowSums PrivacyEngine::Impl::joined(std::size_t i,
 StepStatistics PrivacyEngine::Impl::finish_step() {
   fork_guard.require_same_process("PrivacyEngine::finish_step");
   for (const detail::LazyRows* const rows : lazy) {
-    if (rows != nullptr) rows->require_no_gradient("PrivacyEngine::finish_step");
+    if (rows != nullptr) rows->require_settled("PrivacyEngine::finish_step");
   }
   const c10::AutoGradMode no_grad(false);
   begin_step();
