@@ -7,7 +7,8 @@ a list with one entry for each model and number of threads:
 
   model             tanh_cnn, mlp, groupnorm_cnn, transformer, gru, lstm,
                     embedding, embedding_lazy (the table with its noise row by row, of
-                    velum's step alone)
+                    velum's step alone), transformer_kept (keep_freed_memory, for both steps
+                    in C++)
   plain_ms          plain step in C++, measured in turn with velum's
   velum_ms          velum's step: forward, backward, noise, optimiser
   velum_ratio       velum's step over the plain step right before it: the median over the steps of
@@ -52,8 +53,8 @@ from support.recording import (
 OPACUS = ["opacus==1.6.0", "numpy==2.4.6", "opt-einsum==3.4.0", "scipy==1.16.3"]
 PYTEST_BENCHMARK = ["pytest-benchmark==5.3.1", "py-cpuinfo==9.0.0"]  # for record_python.py
 MODELS = ["tanh_cnn", "mlp", "groupnorm_cnn", "transformer", "gru", "lstm", "embedding"]
-# Other steps of velum for a model, beside the same plain steps and those of Opacus.
-VARIANTS = {"embedding_lazy": "embedding"}
+# The same models in another way in C++, beside the same steps in Python.
+VARIANTS = {"embedding_lazy": "embedding", "transformer_kept": "transformer"}
 PYTHON_KINDS = ["plain", "hooks", "ghost"]
 BATCH = 256
 PYTHON_STEPS = ROOT / "benchmarks" / "support" / "python_steps.py"

@@ -33,6 +33,7 @@
 
 #include "support/allocation_counter.h"
 #include "velum/dpsgd/cost_model.h"
+#include "velum/dpsgd/keep_freed_memory.h"
 #include "velum/dpsgd/lazy_table.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/privacy_engine.h"
@@ -407,6 +408,14 @@ void register_workload(const std::string& name, const Workload& workload, int it
       {[](torch::Device d) { return model_of(EmbeddingClassifier(), d); }, tokens<100'000>, 16},
       40);
   register_workload("embedding_lazy", {lazy_embedding_classifier, tokens<100'000>, 16}, 40);
+  // The last: for both kinds of step, and all that comes after.
+  register_workload("transformer_kept",
+                    {[](torch::Device d) {
+                       keep_freed_memory();
+                       return model_of(Transformer(), d);
+                     },
+                     tokens<1000>},
+                    7);
   return true;
 }();
 

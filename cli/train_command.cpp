@@ -13,6 +13,7 @@
 #include "interrupt.h"
 #include "progress_display.h"
 #include "velum/dpsgd/features/feature_cache.h"
+#include "velum/dpsgd/keep_freed_memory.h"
 #include "velum/dpsgd/training/training_run.h"
 
 namespace velum::cli {
@@ -61,6 +62,7 @@ int train(Arguments& arguments) {
                           : arguments.no_progress ? ProgressDisplay::Style::kLines
                                                   : ProgressDisplay::style_of_stderr());
   catch_interrupts();
+  dpsgd::keep_freed_memory();
   try {
     dpsgd::TrainingOutcome outcome;
     if (!arguments.resume.empty()) {
