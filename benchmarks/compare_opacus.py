@@ -25,7 +25,7 @@ a list with one entry for each model and number of threads:
                     compare it with plain_python_peak_mb.
   opacus_*_failure  where Opacus gives no figure (null): what it said
 
-and batch, threads, machine, versions and commit. Opacus lives in a virtual environment
+and batch, threads, machine, versions, commit and command. Opacus lives in a virtual environment
 of its own, which sees the torch of velum's; both are made under the build folder at the first run.
 """
 
@@ -34,6 +34,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import statistics
 import sys
 import tempfile
@@ -277,7 +278,12 @@ def main() -> int:
 
     program = find_program("dp_sgd_step_bench", arguments.benchmark)
     python = opacus_python(arguments.environment.resolve())
-    where = {"machine": machine(), "versions": versions(python), "commit": commit()}
+    where = {
+        "machine": machine(),
+        "versions": versions(python),
+        "commit": commit(),
+        "command": shlex.join(["benchmarks/compare_opacus.py", *sys.argv[1:]]),
+    }
     results = [
         compare(program, python, model, threads, arguments.rounds, arguments.repeats, where)
         for threads in arguments.threads

@@ -322,7 +322,7 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
       } else if (lookups[i] != nullptr) {
         row_sums[i] = lookups[i]->weighted_rows(factors, lazy[i]->take_spare());
       }
-      gradient.release();  // before the next group is measured
+      gradient.release();  // before the next group is summed
     }
     squared_norms = squared_norms.defined() ? squared_norms.add(squares) : squares;
   }

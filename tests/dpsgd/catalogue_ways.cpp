@@ -443,7 +443,8 @@ void recurrent(Catalogue& list, const std::string& name, const Options& base) {
       return std::get<0>(padded);
     });
   });
-  list.refused("packed sequences of several lengths", {"no dimension", "keeps", "apart"},
+  list.refused("packed sequences of several lengths",
+               {"Backward0 with", "no dimension", "keeps", "apart", "Remove the operation"},
                "pad, and mask the losses", [options](Type t) {
                  return use_of(
                      Holder(options), t, inputs({4, 5, 3}), [](Holder& m, const at::Tensor& x) {
@@ -659,7 +660,8 @@ void adaptive_softmax(Catalogue& list) {
                     return m->log_prob(x).slice(1, 0, 9, 2);
                   });
   });
-  list.refused("forward with targets of several clusters", {"no dimension", "keeps", "apart"},
+  list.refused("forward with targets of several clusters",
+               {"Backward0 with", "no dimension", "keeps", "apart", "Remove the operation"},
                "`log_prob` and `gather`", [=](Type t) {
                  return use_of(layer(), t, inputs({5, 6}),
                                [=](nn::AdaptiveLogSoftmaxWithLoss& m, const at::Tensor& x) {

@@ -137,8 +137,8 @@ def test_freed_memory_is_kept_for_the_next_tensors():
         faults_of_a_step()
         before = faults_of_a_step()
         kept = velum.keep_freed_memory()
-        faults_of_a_step()
-        print(kept, before, faults_of_a_step())
+        # Others allocate, too, and may break up a block.
+        print(kept, before, min(faults_of_a_step() for _ in range(10)))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],

@@ -12,6 +12,7 @@ import torch
 import velum
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 from velum import accounting as acc
 
@@ -254,3 +255,67 @@ def test_epsilon_is_not_above_that_of_opacus():
         prv.step(noise_multiplier=sigma, sample_rate=q)
     guarantee = tight.guarantee(delta)
     assert guarantee.lower <= prv.get_epsilon(delta) <= guarantee.epsilon * 1.03
+
+
+class Checkpointed(nn.Module):
+    """Layers of which the middle one is computed again in the backward pass."""
+
+    def __init__(self, reentrant):
+        super().__init__()
+        self.first, self.last = nn.Linear(5, 6), nn.Linear(6, 3)
+        self.middle = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6))
+        self.reentrant = reentrant
+        self.passes = 0
+
+    def compute_middle(self, x):
+        self.passes += 1
+        return self.middle(x)
+
+    def forward(self, x):
+        x = torch.tanh(self.first(x))
+        x = checkpoint(self.compute_middle, x, use_reentrant=self.reentrant)
+        return self.last(torch.tanh(x))
+
+
+def test_a_checkpointed_part_is_computed_again_once_and_its_gradients_are_exact():
+    torch.manual_seed(1)
+    model = Checkpointed(reentrant=False)
+    x, y = torch.randn(BATCH, 5), torch.tensor([0, 2, 1])
+    parameters = list(model.parameters())
+    for _ in range(2):  # proved, and known
+        losses = F.cross_entropy(model(x), y, reduction="none")
+        gradients = velum.per_sample_gradients(losses, parameters)
+        for i in range(BATCH):
+            loss = F.cross_entropy(model(x[i : i + 1]), y[i : i + 1])
+            for ours, theirs in zip(gradients, torch.autograd.grad(loss, parameters)):
+                torch.testing.assert_close(ours[i], theirs, rtol=1e-5, atol=1e-6)
+
+    engine = velum.PrivacyEngine()
+    data = TensorDataset(torch.randn(40, 5), torch.randint(3, (40,)))
+    private, optimizer, loader = engine.make_private(
+        module=model,
+        optimizer=torch.optim.SGD(parameters, lr=0.1),
+        data_loader=DataLoader(data, batch_size=20),
+        noise_multiplier=1.0,
+        max_grad_norm=1.0,
+    )
+    passes = []
+    for _ in range(8):
+        for x, y in loader:
+            model.passes = 0
+            optimizer.zero_grad()
+            F.cross_entropy(private(x), y).backward()
+            optimizer.step()
+            passes.append(model.passes)
+    # Once in the forward pass and once again, but where the graph is proved or checked.
+    assert min(passes) == 2
+    assert passes.count(2) >= len(passes) // 2
+
+
+def test_a_reentrant_checkpoint_is_refused_with_the_remedy():
+    model = Checkpointed(reentrant=True)
+    losses = F.cross_entropy(
+        model(torch.randn(BATCH, 5)), torch.tensor([0, 2, 1]), reduction="none"
+    )
+    with pytest.raises(ValueError, match="CheckpointFunctionBackward.*use_reentrant=False"):
+        velum.per_sample_gradients(losses, model.parameters())

@@ -344,13 +344,14 @@ def keep_freed_memory() -> bool:
     Keeps what the process frees for what it allocates next, instead of giving it back.
 
     Without, glibc hands memory that a training step frees to the system, and takes it again in the next
-    step, page by page and filled with zeros. With it the process holds the most that it ever needed
-    until it ends. For the whole process and for good: for one that trains and does little else, before
-    the first step. It does nothing for a preloaded allocator (jemalloc, tcmalloc).
+    step, page by page and filled with zeros. With it the process holds at least the most that it needed
+    at once, and more where blocks of different sizes leave gaps. For the whole process and for good:
+    for one that trains, in its main thread, and does little else; before the first step. An allocator
+    that is preloaded in place of glibc's (jemalloc, tcmalloc) is not changed.
 
     Returns:
         Whether the C library has these settings (M_TRIM_THRESHOLD and M_MMAP_MAX of mallopt(3)) and took
-        them.
+        them; True does not say that its malloc is the one in use.
     """
 def per_sample_gradients(losses: torch.Tensor, params: collections.abc.Sequence[torch.Tensor], allow_slow_rules: bool, method_overrides: collections.abc.Mapping[int, str]) -> list[torch.Tensor]:
     ...

@@ -403,12 +403,23 @@ FUZZ_INLINE T with_sign(T a, T sign) {
   if constexpr (sizeof(T) == 4) return copysignf(a, sign);
   if constexpr (sizeof(T) == 8) return copysign(a, sign);
 }
+// By their instructions: of two zeros of known signs nvcc itself computes fmin and fmax, and gives
+// the first, as C++ allows.
+#ifdef __CUDACC__
+#define FUZZ_EXTREME_OF_FLOATS(INSTRUCTION)                               \
+  T extreme;                                                              \
+  if constexpr (sizeof(T) == 4) {                                         \
+    asm(INSTRUCTION ".f32 %0, %1, %2;" : "=f"(extreme) : "f"(a), "f"(b)); \
+  } else {                                                                \
+    asm(INSTRUCTION ".f64 %0, %1, %2;" : "=d"(extreme) : "d"(a), "d"(b)); \
+  }                                                                       \
+  return extreme
+#endif
 /// The number if one operand is NaN; -0 is less than +0, which C++ leaves open and PTX does not.
 template <typename T>
 FUZZ_INLINE T minimum_of_floats(T a, T b) {
 #ifdef __CUDACC__
-  if constexpr (sizeof(T) == 4) return fminf(a, b);
-  if constexpr (sizeof(T) == 8) return fmin(a, b);
+  FUZZ_EXTREME_OF_FLOATS("min");
 #else
   if (is_nan(a)) return b;
   if (is_nan(b)) return a;
@@ -419,8 +430,7 @@ FUZZ_INLINE T minimum_of_floats(T a, T b) {
 template <typename T>
 FUZZ_INLINE T maximum_of_floats(T a, T b) {
 #ifdef __CUDACC__
-  if constexpr (sizeof(T) == 4) return fmaxf(a, b);
-  if constexpr (sizeof(T) == 8) return fmax(a, b);
+  FUZZ_EXTREME_OF_FLOATS("max");
 #else
   if (is_nan(a)) return b;
   if (is_nan(b)) return a;

@@ -56,8 +56,8 @@ class Clipping {
   /// min(1, C_g / ||g_g||), each by its own norm; a part whose norm is not finite is zero.
   ///
   /// The sensitivity is sqrt(sum of C_g^2), and noise of sigma times that goes on every coordinate
-  /// of every group alike. A group's per-sample gradients are freed before the next group is
-  /// measured, so less of them is held at once than by `flat`.
+  /// of every group alike. After the backward pass groups are summed one after the other, and what
+  /// a group's gradients take is freed before the next is summed.
   ///
   /// @param groups  which together name every index from 0 to the number of parameters exactly
   ///                once; the engine checks that number.
