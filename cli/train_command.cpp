@@ -185,10 +185,13 @@ void add_train_command(CLI::App& program, int* exit_code) {
   add(training.average_decay, "--average",
       "decay of the moving average of the weights that the run ends with; 0: the last weights",
       recipe);
-  of_a_new_run.push_back(command
-                             ->add_flag("--centre-pixels,!--raw-pixels", training.centre_pixels,
-                                        "pixels in [-1, 1] or in [0, 1]")
-                             ->group(recipe));
+  // Not by add_flag, which sets its variable where the flag is not given, too.
+  const auto centre = [&training](std::int64_t count) { training.centre_pixels = count > 0; };
+  of_a_new_run.push_back(
+      command
+          ->add_flag_function("--centre-pixels,!--raw-pixels", centre,
+                              "pixels in [-1, 1], default of cnn, or in [0, 1], of mlp")
+          ->group(recipe));
   add(training.held_out, "--held-out",
       "test on the last so many training images, which are left out and unprotected", recipe)
       ->type_name("N");

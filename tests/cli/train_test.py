@@ -217,6 +217,18 @@ class TrainTest(unittest.TestCase):
         self.check_finished_run(10, 0, 0.2)
         self.assertEqual(len(self.metrics()), 2)
 
+    def test_what_no_option_says_is_as_suits_the_model(self):
+        def centred(model, *options):
+            out = self.root / "-".join(["pixels", model, *options])
+            self.run_velum("--model", model, "--epsilon", 3, "--steps", 1, *options, out=out)
+            return json.loads((out / "plan.json").read_text()).get("centre_pixels", False)
+
+        self.assertIs(centred("cnn"), True)  # docs/fashion_mnist.md
+        self.assertIs(centred("cnn", "--raw-pixels"), False)
+        self.assertIs(centred("cnn", "--centre-pixels"), True)
+        self.assertIs(centred("mlp"), False)
+        self.assertIs(centred("mlp", "--centre-pixels"), True)
+
     def test_mlp(self):
         self.run_velum("--model", "mlp", "--epsilon", 3, "--epochs", 3, "--batch-size", 30)
         self.check_finished_run(30, 0, 0.1)
