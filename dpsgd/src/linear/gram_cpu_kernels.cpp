@@ -224,7 +224,7 @@ HWY_INLINE void gram_samples(const GramCpuTask<T, Rows>& task, std::int64_t begi
   const auto packed = hwy::AllocateAligned<double>(numbers(kColumns * width));
   const auto inputs = hwy::AllocateAligned<double>(numbers(width * width));
   const auto grads = hwy::AllocateAligned<double>(numbers(width * width));
-  // Of larger samples, what is fetched ahead would drive out what is still to be read.
+  // Of larger samples, what is fetched ahead could drive out what is still to be read.
   const bool fetches = steps * (task.input.width + task.grad.width) <= kMostFetched;
   for (std::int64_t b = begin; b < end; ++b) {
     if (task.input.width == 0) std::fill_n(inputs.get(), steps * width, 0.0);
