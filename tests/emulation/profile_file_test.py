@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NOTHING_GLOBAL = {"requests": 0, "bytes": 0, "sectors": 0}
+NOTHING_GLOBAL = {"requests": 0, "bytes": 0, "sectors": 0, "ideal_sectors": 0}
 NOTHING_SHARED = {"requests": 0, "wavefronts": 0, "ideal_wavefronts": 0}
 
 
@@ -23,7 +23,8 @@ def line(file, number, static, dynamic):
 CALLS = {
     "label": "CalledFunctionsBelongToTheKernel", "kernel": "calls",
     "grid": [1, 1, 1], "block": [1, 1, 1], "dynamic_shared_bytes": 0, "count": 1,
-    "global": {"load": NOTHING_GLOBAL, "store": {"requests": 1, "bytes": 4, "sectors": 1},
+    "global": {"load": NOTHING_GLOBAL,
+               "store": {"requests": 1, "bytes": 4, "sectors": 1, "ideal_sectors": 1},
                "atomic": NOTHING_GLOBAL},
     "footprint": {"read_bytes": 0, "written_bytes": 32},
     "shared": {"load": NOTHING_SHARED, "store": NOTHING_SHARED, "atomic": NOTHING_SHARED},
@@ -40,8 +41,8 @@ CALLS = {
 LOADS = {
     "label": 'EqualLaunchesAreSummedUp: load_b32 4 0 1 32', "kernel": "load_b32",
     "grid": [1, 1, 1], "block": [32, 1, 1], "dynamic_shared_bytes": 0, "count": 3,
-    "global": {"load": {"requests": 3, "bytes": 384, "sectors": 12}, "store": NOTHING_GLOBAL,
-               "atomic": NOTHING_GLOBAL},
+    "global": {"load": {"requests": 3, "bytes": 384, "sectors": 12, "ideal_sectors": 12},
+               "store": NOTHING_GLOBAL, "atomic": NOTHING_GLOBAL},
     "footprint": {"read_bytes": 384, "written_bytes": 0},
     "shared": {"load": NOTHING_SHARED, "store": NOTHING_SHARED, "atomic": NOTHING_SHARED},
     "lines": [line("", 0, 9, 27)],

@@ -14,7 +14,8 @@
 namespace velum::emulation {
 
 static std::ostream& operator<<(std::ostream& out, const GlobalRequests& x) {
-  return out << x.requests << " requests, " << x.bytes << " bytes, " << x.sectors << " sectors";
+  return out << x.requests << " requests, " << x.bytes << " bytes, " << x.sectors
+             << " sectors where " << x.ideal_sectors << " do";
 }
 static std::ostream& operator<<(std::ostream& out, const SharedRequests& x) {
   return out << x.requests << " requests, " << x.wavefronts << " wavefronts of "
@@ -113,7 +114,7 @@ class Profile : public EmulatedDevice {
 TEST_F(Profile, CoalescedLoadsTakeFourSectorsPerRequest) {
   const LaunchProfile& p = access("load_b32", 4, 0);
   EXPECT_EQ(p.count, 1U);
-  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 128, 4}));
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 128, 4, 4}));
   EXPECT_EQ(p.global[kStore], kNoGlobal);
   EXPECT_EQ(p.global[kAtomic], kNoGlobal);
   EXPECT_EQ(p.sectors_read, 4U);
@@ -122,42 +123,42 @@ TEST_F(Profile, CoalescedLoadsTakeFourSectorsPerRequest) {
 
 TEST_F(Profile, StridesTakeMoreSectors) {
   // Every second word: 256 bytes, of which half are used.
-  EXPECT_EQ(access("load_b32", 8, 0).global[kLoad], (GlobalRequests{1, 128, 8}));
+  EXPECT_EQ(access("load_b32", 8, 0).global[kLoad], (GlobalRequests{1, 128, 8, 4}));
   // A word of each sector.
-  EXPECT_EQ(access("load_b32", 32, 0).global[kLoad], (GlobalRequests{1, 128, 32}));
+  EXPECT_EQ(access("load_b32", 32, 0).global[kLoad], (GlobalRequests{1, 128, 32, 4}));
   // A word of every fourth: not more than one sector per lane.
-  EXPECT_EQ(access("load_b32", 128, 0).global[kLoad], (GlobalRequests{1, 128, 32}));
+  EXPECT_EQ(access("load_b32", 128, 0).global[kLoad], (GlobalRequests{1, 128, 32, 4}));
 }
 
 TEST_F(Profile, OneAddressForAllLanesIsOneSector) {
   const LaunchProfile& p = access("load_b32", 0, 0);
-  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 128, 1}));
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 128, 1, 1}));
   EXPECT_EQ(p.sectors_read, 1U);
 }
 
 TEST_F(Profile, AMisalignedRequestTouchesOneSectorMore) {
   // Bytes 4 to 131.
-  EXPECT_EQ(access("load_b32", 4, 4).global[kLoad], (GlobalRequests{1, 128, 5}));
+  EXPECT_EQ(access("load_b32", 4, 4).global[kLoad], (GlobalRequests{1, 128, 5, 4}));
   // Bytes 32 to 159: aligned to sectors.
-  EXPECT_EQ(access("load_b32", 4, 32).global[kLoad], (GlobalRequests{1, 128, 4}));
+  EXPECT_EQ(access("load_b32", 4, 32).global[kLoad], (GlobalRequests{1, 128, 4, 4}));
 }
 
 TEST_F(Profile, VectorLoadsAreOneRequest) {
   // 32 x 16 bytes side by side.
-  EXPECT_EQ(access("load_v4_b32", 16, 0).global[kLoad], (GlobalRequests{1, 512, 16}));
+  EXPECT_EQ(access("load_v4_b32", 16, 0).global[kLoad], (GlobalRequests{1, 512, 16, 16}));
   // Half of each sector.
-  EXPECT_EQ(access("load_v4_b32", 32, 0).global[kLoad], (GlobalRequests{1, 512, 32}));
+  EXPECT_EQ(access("load_v4_b32", 32, 0).global[kLoad], (GlobalRequests{1, 512, 32, 16}));
 }
 
 TEST_F(Profile, EachWarpMakesARequest) {
   // The second warp has 8 lanes: one sector.
-  EXPECT_EQ(access("load_b32", 4, 0, 1, 40).global[kLoad], (GlobalRequests{2, 160, 5}));
+  EXPECT_EQ(access("load_b32", 4, 0, 1, 40).global[kLoad], (GlobalRequests{2, 160, 5, 5}));
 }
 
 TEST_F(Profile, TheFootprintIsDistinctOverTheLaunch) {
   // Three blocks read the same 128 bytes.
   const LaunchProfile& p = access("load_b32", 4, 0, 3);
-  EXPECT_EQ(p.global[kLoad], (GlobalRequests{3, 384, 12}));
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{3, 384, 12, 12}));
   EXPECT_EQ(p.sectors_read, 4U);
 }
 
@@ -166,14 +167,14 @@ TEST_F(Profile, EqualLaunchesAreSummedUp) {
   access("load_b32", 4, 0);
   const LaunchProfile& p = access("load_b32", 4, 0);
   EXPECT_EQ(p.count, 3U);
-  EXPECT_EQ(p.global[kLoad], (GlobalRequests{3, 384, 12}));
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{3, 384, 12, 12}));
   // Each launch has a footprint of its own.
   EXPECT_EQ(p.sectors_read, 12U);
 }
 
 TEST_F(Profile, StoresAreNotRead) {
   const LaunchProfile& p = access("store_b32", 8, 0);
-  EXPECT_EQ(p.global[kStore], (GlobalRequests{1, 128, 8}));
+  EXPECT_EQ(p.global[kStore], (GlobalRequests{1, 128, 8, 4}));
   EXPECT_EQ(p.global[kLoad], kNoGlobal);
   EXPECT_EQ(p.sectors_read, 0U);
   EXPECT_EQ(p.sectors_written, 8U);
@@ -181,9 +182,9 @@ TEST_F(Profile, StoresAreNotRead) {
 
 TEST_F(Profile, AtomicsReadAndWrite) {
   const LaunchProfile& spread = access("atomic_b32", 4, 0);
-  EXPECT_EQ(spread.global[kAtomic], (GlobalRequests{1, 128, 4}));
+  EXPECT_EQ(spread.global[kAtomic], (GlobalRequests{1, 128, 4, 4}));
   const LaunchProfile& same = access("atomic_b32", 0, 64);
-  EXPECT_EQ(same.global[kAtomic], (GlobalRequests{1, 128, 1}));
+  EXPECT_EQ(same.global[kAtomic], (GlobalRequests{1, 128, 1, 1}));
   EXPECT_EQ(same.global[kLoad], kNoGlobal);
   EXPECT_EQ(same.global[kStore], kNoGlobal);
   EXPECT_EQ(same.sectors_read, 1U);
@@ -195,7 +196,7 @@ TEST_F(Profile, AddressesTellTheMemory) {
   ASSERT_EQ(launch("spaces", 1, 1, {&bytes}), cudaSuccess);
   const LaunchProfile& p = profile();
   // Neither constant nor local memory.
-  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 4, 1}));
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 4, 1, 1}));
   EXPECT_EQ(p.global[kStore], kNoGlobal);
   EXPECT_EQ(p.sectors_read, 1U);
   EXPECT_EQ(p.shared[kStore], (SharedRequests{1, 1, 1}));
@@ -241,7 +242,7 @@ TEST_F(Profile, AsynchronousCopiesLoadAndStore) {
   unsigned char* bytes = bytes_.data();
   ASSERT_EQ(launch("copy_async", 1, 32, {&bytes}), cudaSuccess);
   const LaunchProfile& p = profile();
-  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 512, 16}));
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 512, 16, 16}));
   EXPECT_EQ(p.global[kStore], kNoGlobal);
   EXPECT_EQ(p.shared[kStore], (SharedRequests{1, 4, 4}));
   EXPECT_EQ(p.shared[kLoad], SharedRequests{});
@@ -251,8 +252,8 @@ TEST_F(Profile, ABulkCopyIsOneRequest) {
   unsigned char* bytes = bytes_.data();
   ASSERT_EQ(launch("copy_bulk", 1, 1, {&bytes}), cudaSuccess);
   const LaunchProfile& p = profile();
-  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 256, 8}));
-  EXPECT_EQ(p.global[kStore], (GlobalRequests{1, 256, 8}));
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{1, 256, 8, 8}));
+  EXPECT_EQ(p.global[kStore], (GlobalRequests{1, 256, 8, 8}));
   EXPECT_EQ(p.sectors_read, 8U);
   EXPECT_EQ(p.sectors_written, 8U);
 }
@@ -269,7 +270,7 @@ TEST_F(Profile, ALoopCountsItsTurns) {
   EXPECT_EQ(warp_instructions(name, p, 11), 4 * 2 * 5);
   EXPECT_EQ(warp_instructions(name, p, 12), 4 * 3 * 5);
   EXPECT_EQ(warp_instructions(name, p, 13), 4);
-  EXPECT_EQ(p.global[kLoad], (GlobalRequests{4 * 5, 4 * 5 * 128, 4 * 5 * 4}));
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{4 * 5, 4 * 5 * 128, 4 * 5 * 4, 4 * 5 * 4}));
   // Thread i of a block reads words i, i + 32, .. i + 128: words 0 to 191.
   EXPECT_EQ(p.sectors_read, 192U * 4 / 32);
 }
@@ -288,7 +289,8 @@ TEST_F(Profile, AWarpRunsALoopAsOftenAsItsLongestLane) {
   EXPECT_EQ(warp_instructions(name, p, 13), 1);
   // In turn n, from 0, the lanes n to 31 read words side by side that end at a sector's end:
   // 4, 3, 2 and 1 sectors in 8 turns each.
-  EXPECT_EQ(p.global[kLoad], (GlobalRequests{32, 4 * (32 * 33 / 2), 8 * (4 + 3 + 2 + 1)}));
+  constexpr unsigned kSectors = 8 * (4 + 3 + 2 + 1);
+  EXPECT_EQ(p.global[kLoad], (GlobalRequests{32, 4 * (32 * 33 / 2), kSectors, kSectors}));
 }
 
 TEST_F(Profile, BothWaysOfADivergentWarpAreCounted) {
@@ -334,7 +336,7 @@ TEST_F(Profile, AFaultyLaunchIsNotCounted) {
   for (const auto& [key, launch] : Device::instance().profiler().launches()) {
     EXPECT_NE(key.label, label_);
   }
-  EXPECT_EQ(access("load_b32", 4, 0).global[kLoad], (GlobalRequests{1, 128, 4}));
+  EXPECT_EQ(access("load_b32", 4, 0).global[kLoad], (GlobalRequests{1, 128, 4, 4}));
 }
 
 TEST_F(Profile, ALabelHoldsForTheLaunchesThatAreEnqueuedUnderIt) {

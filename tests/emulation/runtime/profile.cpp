@@ -31,7 +31,7 @@ std::string field(const char* name, u64 value) {
 
 std::string to_json(const GlobalRequests& x) {
   return "{" + field("requests", x.requests) + "," + field("bytes", x.bytes) + "," +
-         field("sectors", x.sectors) + "}";
+         field("sectors", x.sectors) + "," + field("ideal_sectors", x.ideal_sectors) + "}";
 }
 std::string to_json(const SharedRequests& x) {
   return "{" + field("requests", x.requests) + "," + field("wavefronts", x.wavefronts) + "," +
@@ -116,6 +116,11 @@ Traffic traffic_of(Access access) {
       break;
   }
   return Traffic::atomic;
+}
+
+void make_distinct(std::vector<u64>& values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
 bool is_shared(u64 address) { return address - kSharedBase < kWindowSize; }
@@ -219,6 +224,14 @@ void Profiler::finish_warp() {
 }
 
 void Profiler::count_global(const Request& request) {
+  // Accesses are aligned to their size: those at two addresses share no byte.
+  std::vector<u64>& addresses = scratch_;
+  addresses.clear();
+  for (u32 rest = request.lanes; rest != 0; rest &= rest - 1) {
+    addresses.push_back(request.address[static_cast<u32>(std::countr_zero(rest))]);
+  }
+  make_distinct(addresses);
+  const u64 distinct = addresses.size();
   std::vector<u64>& sectors = scratch_;
   sectors.clear();
   for (u32 rest = request.lanes; rest != 0; rest &= rest - 1) {
@@ -226,12 +239,12 @@ void Profiler::count_global(const Request& request) {
     const u64 last = (address + request.bytes - 1) / kSectorBytes;
     for (u64 sector = address / kSectorBytes; sector <= last; ++sector) sectors.push_back(sector);
   }
-  std::sort(sectors.begin(), sectors.end());
-  sectors.erase(std::unique(sectors.begin(), sectors.end()), sectors.end());
+  make_distinct(sectors);
   GlobalRequests& sum = launch_.global[static_cast<std::size_t>(request.traffic)];
   ++sum.requests;
   sum.bytes += u64{request.bytes} * static_cast<u32>(std::popcount(request.lanes));
   sum.sectors += sectors.size();
+  sum.ideal_sectors += (distinct * request.bytes + kSectorBytes - 1) / kSectorBytes;
   for (const u64 sector : sectors) {
     if (request.traffic != Traffic::store) read_.insert(sector);
     if (request.traffic != Traffic::load) written_.insert(sector);
@@ -254,8 +267,7 @@ void Profiler::count_shared(const Request& request) {
     }
     if (words.empty()) continue;
     if (request.traffic != Traffic::atomic) {  // lanes at one word are served together
-      std::sort(words.begin(), words.end());
-      words.erase(std::unique(words.begin(), words.end()), words.end());
+      make_distinct(words);
     }
     std::array<u32, kBanks> by_bank{};
     for (const u64 word : words) ++by_bank[word % kBanks];
@@ -272,6 +284,7 @@ void Profiler::finish_launch(const Grid& grid) {
     sum.global[i].requests += launch_.global[i].requests;
     sum.global[i].bytes += launch_.global[i].bytes;
     sum.global[i].sectors += launch_.global[i].sectors;
+    sum.global[i].ideal_sectors += launch_.global[i].ideal_sectors;
     sum.shared[i].requests += launch_.shared[i].requests;
     sum.shared[i].wavefronts += launch_.shared[i].wavefronts;
     sum.shared[i].ideal_wavefronts += launch_.shared[i].ideal_wavefronts;

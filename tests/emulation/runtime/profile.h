@@ -20,8 +20,9 @@ inline constexpr std::size_t kTraffics = 3;
 /// Requests to global memory: the lanes of a warp at one instruction, the n-th execution by each.
 struct GlobalRequests {
   u64 requests = 0;
-  u64 bytes = 0;    // that the lanes asked for
-  u64 sectors = 0;  // distinct, per request
+  u64 bytes = 0;          // that the lanes asked for
+  u64 sectors = 0;        // distinct, per request
+  u64 ideal_sectors = 0;  // that the distinct bytes of each request would fill
   bool operator==(const GlobalRequests&) const = default;
 };
 
