@@ -17,7 +17,8 @@ SCRIPT = ROOT / "scripts" / "roofline"
 loader = importlib.machinery.SourceFileLoader("roofline", str(SCRIPT))
 roofline = importlib.util.module_from_spec(importlib.util.spec_from_loader("roofline", loader))
 loader.exec_module(roofline)
-from sass import CLASSES  # noqa: E402  (found by the script)
+import per_element  # noqa: E402  (found by the script)
+from sass import CLASSES  # noqa: E402
 
 LISTING = """
 	.section	.text._Z1kPj,"ax",@progbits
@@ -62,8 +63,8 @@ DEVICE = {
 }
 
 
-def traffic(requests=0, sectors=0):
-    return {"requests": requests, "bytes": 0, "sectors": sectors}
+def traffic(requests=0, sectors=0, ideal=0):
+    return {"requests": requests, "bytes": 0, "sectors": sectors, "ideal_sectors": ideal}
 
 
 def banks(requests=0, wavefronts=0, ideal=0):
@@ -79,7 +80,11 @@ def launch(**changes):
         "block": [64, 1, 1],
         "dynamic_shared_bytes": 0,
         "count": 1,
-        "global": {"load": traffic(100, 400), "store": traffic(100, 1600), "atomic": traffic()},
+        "global": {
+            "load": traffic(100, 400, 400),
+            "store": traffic(100, 1600, 800),
+            "atomic": traffic(),
+        },
         "footprint": {"read_bytes": 12_800, "written_bytes": 12_800},
         "shared": {"load": banks(50, 150, 50), "store": banks(50, 50, 50), "atomic": banks()},
         "lines": [
@@ -147,7 +152,7 @@ CASE = {"name": "case", "element": "word", "elements": 12_800, "emulated_element
 
 class MachineCode(unittest.TestCase):
     def test_instructions_have_the_line_above_them(self):
-        found = roofline.parse_line_info(LISTING)
+        found = per_element.parse_line_info(LISTING)
         body = ("src/random/body.h", 3)
         self.assertEqual(
             found["_Z1kPj"],
@@ -173,14 +178,14 @@ class MachineCode(unittest.TestCase):
             ("fp64", ("src/random/body.h", 3), True),
         ]
         self.assertEqual(
-            roofline.issued(launch(), body, []),
+            per_element.issued(launch(), body, []),
             collections.Counter({"constant": 8, "alu": 80, "imad": 80}),
         )
 
     def test_ptx_by_basic_block_line_and_family(self):
         kernel, body = "src/cuda/k.cu", "src/random/body.h"
         self.assertEqual(
-            roofline.parse_ptx(PTX)["_Z1kPj"],
+            per_element.parse_ptx(PTX)["_Z1kPj"],
             [
                 {(kernel, 7): {"other": 2}},
                 {
@@ -194,11 +199,11 @@ class MachineCode(unittest.TestCase):
 
     def test_families_of_a_line_are_executed_as_often_as_theirs_is_in_ptx(self):
         # Line 9: two instructions in the block that runs 80 times, a store and a return in one that runs 8 times.
-        blocks = roofline.parse_ptx(PTX)["_Z1kPj"]
+        blocks = per_element.parse_ptx(PTX)["_Z1kPj"]
         place = ("src/cuda/k.cu", 9)
         code = [("sts", place, False), ("alu", place, False), ("fp64", place, False)]
         self.assertEqual(
-            roofline.issued(launch(), code, blocks),
+            per_element.issued(launch(), code, blocks),
             collections.Counter({"sts": 8, "alu": (2 * 80 + 8) / 3, "fp64": (2 * 80 + 2 * 8) / 4}),
         )
 
@@ -206,27 +211,27 @@ class MachineCode(unittest.TestCase):
         # Six loads for two: the loop is there three times, and with it the line that only adds. Line 9 is two
         # instructions of the loop and two outside of it, whose store is there once.
         kernel, body = "src/cuda/k.cu", "src/random/body.h"
-        blocks = roofline.parse_ptx(PTX)["_Z1kPj"]
+        blocks = per_element.parse_ptx(PTX)["_Z1kPj"]
         code = [("ldg", (body, 3), False)] * 6 + [("sts", (kernel, 9), False)]
         self.assertEqual(
-            roofline.replication(blocks, code),
+            per_element.replication(blocks, code),
             {(kernel, 7): 1, (body, 3): 3, (body, 4): 3, (kernel, 9): 2},
         )
-        self.assertEqual(set(roofline.replication(blocks, []).values()), {1})
+        self.assertEqual(set(per_element.replication(blocks, []).values()), {1})
         # A block without accesses is told by its arithmetic, unless a quotient is there, too.
         alone = [{(body, 4): collections.Counter(fp64=2)}]
         code_of = [("fp64", (body, 4), False)] * 8
-        self.assertEqual(roofline.replication(alone, code_of), {(body, 4): 4})
+        self.assertEqual(per_element.replication(alone, code_of), {(body, 4): 4})
         alone[0][body, 4]["expanded"] = 1
-        self.assertEqual(roofline.replication(alone, code_of), {(body, 4): 1})
+        self.assertEqual(per_element.replication(alone, code_of), {(body, 4): 1})
         # The copies share the loop's 80 turns: two loads each.
-        self.assertEqual(roofline.issued(launch(), code, blocks)["ldg"], 160)
+        self.assertEqual(per_element.issued(launch(), code, blocks)["ldg"], 160)
 
 
 class Model(unittest.TestCase):
     def times(self, scale=1, share=1, **changes):
         entry = launch(**changes)
-        counts = roofline.issued(entry, *CODE["sm_90"]["_Z1kPj"])  # 160 alu, 80 imad wide
+        counts = per_element.issued(entry, *CODE["sm_90"]["_Z1kPj"])  # 160 alu, 80 imad wide
         found = roofline.launch_times(entry, counts, DEVICE, scale, share)
         return {name: (time.low, time.high) for name, time in found.items()}
 
@@ -285,6 +290,7 @@ class Model(unittest.TestCase):
         self.assert_close(row["bytes_per_element"], 10)
         self.assert_close(row["footprint_per_element"], 4)
         self.assert_close(row["sectors_per_request"], 10)
+        self.assert_close(row["coalesced"], 0.6)  # 1200 sectors would do for 2000
         self.assert_close(row["bank_conflicts"], 1)  # 200 wavefronts where 100 do
         self.assert_close(row["occupancy"], 1)  # 32 blocks of two warps
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """scripts/sass-report: CUDA's occupancy rules, what is read from cuobjdump's text, and what is refused."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import unittest
 from pathlib import Path
 
@@ -235,6 +237,105 @@ class Checking(unittest.TestCase):
         accepted = sass_report.accept([row()], old, "13.0")
         self.assertEqual({key: accepted[key] for key in old}, old)
         self.assertEqual(accepted["kernels"]["k"]["sm_90"]["instructions_per_butterfly"], 8.0)
+
+
+class Cases(unittest.TestCase):
+    """What a profile adds: a row for each kernel of a case and architecture."""
+
+    CASE = {"name": "ntt/log_n:4", "element": "word", "elements": 640, "emulated_elements": 64}
+    PLACE = ("src/polynomial/ntt.h", 3)
+    # Each of the two SASS instructions of the line as often as its PTX: 8 warps.
+    BODY = [
+        ("imad hi", PLACE, False),
+        ("alu", PLACE, False),
+        ("local", PLACE, False),
+        ("control", PLACE, False),
+    ]
+    CODE = {"sm_80": {NAME: (BODY, [])}, "sm_90": {NAME: (BODY[:1], [])}}
+    RESOURCES = {
+        ("sm_80", NAME): {"registers": 48, "stack_bytes": 16, "shared_bytes": 2048},
+        ("sm_90", NAME): {"registers": 40, "stack_bytes": 0, "shared_bytes": 2048},
+    }
+
+    @staticmethod
+    def launch(dynamic=40 * 1024, sectors=8):
+        nothing = {"requests": 0, "bytes": 0, "sectors": 0, "ideal_sectors": 0}
+        load = {"requests": 2, "bytes": 256, "sectors": sectors, "ideal_sectors": 8}
+        banks = {"requests": 4, "wavefronts": 6, "ideal_wavefronts": 4}
+        none = {"requests": 0, "wavefronts": 0, "ideal_wavefronts": 0}
+        return {
+            "kernel": NAME,
+            "block": [64, 4, 1],
+            "dynamic_shared_bytes": dynamic,
+            "global": {"load": load, "store": nothing, "atomic": nothing},
+            "footprint": {"read_bytes": 128, "written_bytes": 0},
+            "shared": {"load": banks, "store": none, "atomic": none},
+            "lines": [
+                {
+                    "file": "kernels/src/polynomial/ntt.h",
+                    "line": 3,
+                    "ptx_instructions": 4,
+                    "warp_instructions": 32,
+                }
+            ],
+            "executions": [8],
+            "warp_instructions": 32,
+            "threads": 256,
+        }
+
+    def rows(self, *launches):
+        return sass_report.case_rows([(self.CASE, launches)], self.CODE, self.RESOURCES)
+
+    def test_a_row_has_the_machine_code_and_what_an_element_costs(self):
+        ampere, hopper = self.rows(self.launch())
+        self.assertEqual((ampere["arch"], hopper["arch"]), ("sm_80", "sm_90"))
+        self.assertEqual((ampere["local_accesses"], hopper["local_accesses"]), (1, 0))
+        self.assertEqual((ampere["threads"], ampere["blocks_per_sm"]), (256, 3))
+        self.assertEqual(ampere["instructions_in_all"], 4 * 8 * 32 / 64)
+        self.assertEqual(ampere["instructions"]["hi"], 8 * 32 / 64)
+        self.assertEqual(ampere["instructions"]["lsu"], 8 * 32 / 64)
+        self.assertEqual(hopper["instructions_in_all"], 8 * 32 / 64)
+        self.assertEqual(hopper["bytes_per_element"], 8 * 32 / 64)
+        self.assertEqual(hopper["footprint_per_element"], 2)
+        self.assertEqual(hopper["sectors_per_request"], 4)
+        self.assertEqual(hopper["coalesced"], 1)
+        self.assertEqual(hopper["bank_conflicts"], 0.5)
+
+    def test_sectors_that_hold_what_nobody_asked_for_are_not_coalesced(self):
+        self.assertEqual(self.rows(self.launch(sectors=32))[0]["coalesced"], 0.25)
+
+    def test_launches_of_a_kernel_are_one_row_unless_their_blocks_differ(self):
+        ampere, _ = self.rows(self.launch(), self.launch())
+        self.assertEqual(ampere["instructions_in_all"], 2 * 4 * 8 * 32 / 64)
+        rows = self.rows(self.launch(), self.launch(dynamic=0))
+        self.assertEqual([row["dynamic_shared_bytes"] for row in rows], [40960, 40960, 0, 0])
+
+    def test_a_kernel_that_the_build_lacks_is_named(self):
+        launch = {**self.launch(), "kernel": "_Z1gone"}
+        with self.assertRaisesRegex(sass_report.Failure, "_Z1gone is in the profile, but not"):
+            self.rows(launch)
+
+    def test_tables_have_every_figure(self):
+        rows = self.rows(self.launch(sectors=32))
+        text = sass_report.case_table(rows)
+        self.assertIn(f"\nntt/log_n:4: {NAME}\n", text)
+        self.assertRegex(
+            text,
+            r"sm_80 +48 +1 +2048 +40960 +256 +3 +16\.0 +0\.0 +0\.0 +4\.0 +4\.0 +0\.0 +0\.0 +0\.0 +4\.0 "
+            r"+16\.00 +2\.00 +16\.0 +0\.25 +50 %",
+        )
+        text = sass_report.case_markdown(rows, "13.0")
+        self.assertIn("nvcc 13.0", text)
+        self.assertIn("| case | kernel | arch | regs | local | shared | dynamic | threads |", text)
+        self.assertIn(f"| `ntt/log_n:4` | `{NAME}` | sm_90 | 40 | 0 | 2048 | 40960 | 256 |", text)
+
+    def test_profile_and_cases_belong_together(self):
+        for arguments in (["--profile", "p"], ["--cases", "c"], ["--markdown", "m"]):
+            with self.subTest(arguments=arguments):
+                with self.assertRaises(SystemExit) as stopped:
+                    with contextlib.redirect_stderr(io.StringIO()):
+                        sass_report.main(arguments)
+                self.assertEqual(stopped.exception.code, 2)
 
 
 if __name__ == "__main__":
