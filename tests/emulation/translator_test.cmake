@@ -73,6 +73,18 @@ expect_refusal(fragment_product "wmma.mma.sync.aligned.row.col.m16n16k16.f32.f32
 expect_refusal(short_fragment "wmma.load.a.sync.aligned.row.m16n16k16.f16 {%r1, %r2}, [%d1];" "2 registers, expected 8")
 expect_refusal(short_row "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r1, %r2}, [%r1];" "2 registers, expected 4")
 expect_refusal(cache_hint "ld.global.L2::cache_hint.u32 %r1, [%d1], %d2;" "unknown modifiers")
+# Modifiers that a state space does not have, or not together.
+foreach(instruction IN ITEMS
+    "ld.volatile.param.u64 %d1, [p]" "ld.acquire.cta.param.u64 %d1, [p]" "ld.volatile.local.u32 %r1, [%d1]"
+    "ld.relaxed.gpu.const.u32 %r1, [%d1]" "ld.shared.nc.u32 %r1, [%r2]" "ld.nc.u32 %r1, [%d1]" "ld.weak.global.nc.u32 %r1, [%d1]"
+    "ld.shared.L1::no_allocate.u32 %r1, [%r2]" "ld.local.L2::128B.u32 %r1, [%d1]" "ld.global.ca.L1::evict_last.u32 %r1, [%d1]"
+    "ld.relaxed.sys.global.cg.u32 %r1, [%d1]" "ld.release.gpu.global.u32 %r1, [%d1]" "ld.relaxed.global.u32 %r1, [%d1]"
+    "st.const.u32 [%d1], %r1" "st.volatile.param.u64 [p], %d1" "st.release.cta.local.u32 [%d1], %r1"
+    "st.shared.L1::evict_first.u32 [%r2], %r1" "st.global.ca.u32 [%d1], %r1" "st.global.L2::128B.u32 [%d1], %r1"
+    "st.acquire.gpu.global.u32 [%d1], %r1" "ld.global.v8.b8 {%h0, %h1, %h2, %h3, %h0, %h1, %h2, %h3}, [%d1]")
+  string(MAKE_C_IDENTIFIER "${instruction}" name)
+  expect_refusal("access_${name}" "${instruction};" "unknown modifiers" "${instruction}")
+endforeach()
 expect_refusal(cluster_prefetch "ld.shared::cluster.L2::128B.u32 %r1, [%r2];" "unknown modifiers")
 expect_refusal(relaxed_cluster_wait "barrier.cluster.wait.relaxed;" "unknown modifiers" "barrier.cluster.wait.relaxed")
 expect_refusal(cluster_state "mbarrier.arrive.shared::cluster.b64 %d1, [%r1];" "an arrival at an mbarrier of any block gives no state")

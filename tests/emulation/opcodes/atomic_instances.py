@@ -126,10 +126,7 @@ def instances():
                     continue  # vectors are in global memory only
                 opcode, groups = choices[7 * turn % len(choices)]
                 turn += 1
-                architecture = form.architecture
-                if groups.get("Q") == "cluster":
-                    architecture = max(architecture, 90)
-                yield AtomicInstance(opcode, groups, space, architecture)
+                yield AtomicInstance(opcode, groups, space, form.first_architecture(groups))
 
 
 def emit_entry(name, group, architecture):

@@ -252,7 +252,6 @@ _COMPARE_INTEGER = "eq|ne|lt|le|gt|ge"
 _COMPARE_UNSIGNED = "lo|ls|hi|hs"
 _COMPARE_FLOAT = "eq|ne|lt|le|gt|ge|equ|neu|ltu|leu|gtu|geu|num|nan"
 _BOOLEAN = "and|or|xor"
-_SPACE = "global|shared|shared::cta|local|param|const"
 _SHARED = "shared|shared::cta"
 _CLUSTER_SPACE = "shared::cluster"
 _SCOPE = "cta|cluster|gpu|sys"
@@ -264,30 +263,41 @@ _PREFETCH = "L2::64B|L2::128B|L2::256B"
 
 
 def _accesses():
-    """Loads and stores; cache operators and prefetch sizes do not change results. Vectors of 32 bytes are in global memory."""
-    order = f"<Q:{_SCOPE}>"
-    space, cluster = f"[S:{_SPACE}]", f"<S:{_CLUSTER_SPACE}>"
-    for head, place, rest, kind in (
-        ("ld.[weak]", space, f".[ca|cg|cs|lu|cv].[E:{_CACHE}].[P:{_PREFETCH}]", "load"),
-        ("ld", "global", f".[ca|cg|cs].nc.[E:{_CACHE}].[P:{_PREFETCH}]", "load"),
-        ("ld.<O:volatile>", space, f".[P:{_PREFETCH}]", "load"),
-        (f"ld.<O:relaxed|acquire>.{order}", space, f".[E:{_CACHE}].[P:{_PREFETCH}]", "load"),
-        ("st.[weak]", space, f".[wb|cg|cs|wt].[E:{_CACHE}]", "store"),
-        ("st.<O:volatile>", space, "", "store"),
-        (f"st.<O:relaxed|release>.{order}", space, f".[E:{_CACHE}]", "store"),
+    """Loads and stores. Cache operators, eviction priorities and prefetch sizes change no result: the first are for weak
+    accesses, the others for global memory and generic addresses, and an operator and a priority exclude each other."""
+    memory, shared, cluster = "[S:global]", f"<S:{_SHARED}>", f"<S:{_CLUSTER_SPACE}>"
+    for opcode, kind, operators, sync, size, other in (
+        ("ld", "load", "[ca|cg|cs|lu|cv]", "acquire", f".[P:{_PREFETCH}]", "<S:local|param|const>"),
+        ("st", "store", "[wb|cg|cs|wt]", "release", "", "<S:local|param>"),
     ):
-        yield f"{head}.{place}{rest}.[V:v2|v4].<T:{_ELEMENT}>", kind
-        yield f"{head}.{place}{rest}.[V:v2].<T:{_ELEMENT_64}>", kind
-        if place == space:
-            caches = rest[: rest.find(".[E:")] if "weak" in head else ""
-            yield f"{head}.{cluster}{caches}.[V:v2|v4].<T:{_ELEMENT}>", kind, 90
-            yield f"{head}.{cluster}{caches}.[V:v2].<T:{_ELEMENT_64}>", kind, 90
-            yield f"{head}.{cluster}.<T:b128>", kind, 90
-        place_of_32 = place if place == "global" else "[S:global]"
-        yield f"{head}.{place_of_32}{rest}.<V:v8>.<T:b32|u32|s32|f32>", kind, 100
-        yield f"{head}.{place_of_32}{rest}.<V:v4>.<T:{_ELEMENT_64}>", kind, 100
-        if place != "global":
-            yield f"{head}.{place}.<T:b128>", kind
+        priority, strong = f"<E:{_CACHE}>", f"{opcode}.<O:relaxed|{sync}>.<Q:{_SCOPE}>"
+        weak, volatile = f"{opcode}.[weak]", f"{opcode}.<O:volatile>"
+        heads = [
+            (f"{weak}.{memory}.{operators}{size}", memory),
+            (f"{weak}.{memory}.{priority}{size}", memory),
+            (f"{volatile}.{memory}{size}", memory),
+            (f"{strong}.{memory}.[E:{_CACHE}]{size}", memory),
+            (f"{weak}.{other}.{operators}", other),
+        ]
+        if opcode == "ld":
+            heads += [
+                (f"ld.<S:global>.[ca|cg|cs].nc{size}", memory),
+                (f"ld.<S:global>.nc.{priority}{size}", memory),
+            ]
+        for place in (shared, cluster):
+            heads += [
+                (f"{weak}.{place}.{operators}", place),
+                (f"{volatile}.{place}", place),
+                (f"{strong}.{place}", place),
+            ]
+        for head, place in heads:
+            first = 90 if place == cluster else FIRST_ARCHITECTURE
+            yield f"{head}.[V:v2|v4].<T:{_ELEMENT}>", kind, first
+            yield f"{head}.[V:v2].<T:{_ELEMENT_64}>", kind, first
+            yield f"{head}.<T:b128>", kind, first
+            if place == memory:  # vectors of 32 bytes
+                yield f"{head}.<V:v8>.<T:b32|u32|s32|f32>", kind, 100
+                yield f"{head}.<V:v4>.<T:{_ELEMENT_64}>", kind, 100
 
 
 def _atomics():
@@ -370,9 +380,9 @@ _OTHER = [
     *_atomics(),
     ("membar.<Q:cta|gl|sys>", "ordering"),
     (f"fence.[O:sc|acq_rel|acquire|release].<Q:{_SCOPE}>", "ordering"),
-    ("fence.proxy.async.[S:global|shared::cta|shared::cluster]", "ordering"),
+    ("fence.proxy.async.[S:global|shared::cta|shared::cluster]", "ordering", 90),
     ("fence.mbarrier_init.release.cluster", "init_fence", 90),
-    ("griddepcontrol.<Q:launch_dependents|wait>", "ordering"),
+    ("griddepcontrol.<Q:launch_dependents|wait>", "ordering", 90),
     ("prefetch.[S:global|local].<Q:L1|L2>", "prefetch"),
     ("prefetchu.L1", "prefetch"),
     ("nanosleep.u32", "sleep"),
@@ -403,44 +413,48 @@ _OTHER = [
     ("barrier.cluster.arrive.[O:release|relaxed].[aligned]", "cluster_arrive", 90),
     ("barrier.cluster.wait.[acquire].[aligned]", "cluster_wait", 90),
     # mbarriers
-    (f"mbarrier.init.[S:{_SHARED}].b64", "mbarrier_init"),
-    (f"mbarrier.inval.[S:{_SHARED}].b64", "mbarrier_inval"),
-    (f"mbarrier.expect_tx.relaxed.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_tx"),
-    (f"mbarrier.complete_tx.relaxed.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_tx"),
-    (f"mbarrier.<K:arrive|arrive_drop>.[S:{_SHARED}].b64", "mbarrier_arrive"),
-    (f"mbarrier.<K:arrive|arrive_drop>.<O:release|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_arrive"),
-    (f"mbarrier.<K:arrive|arrive_drop>.<X:expect_tx>.[S:{_SHARED}].b64", "mbarrier_arrive"),
-    (f"mbarrier.<K:arrive|arrive_drop>.<X:expect_tx>.<O:release|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_arrive"),
-    (f"mbarrier.<K:arrive|arrive_drop>.<X:noComplete>.[S:{_SHARED}].b64", "mbarrier_arrive"),
-    (f"mbarrier.<K:arrive|arrive_drop>.<X:noComplete>.<O:release>.<Q:cta>.[S:{_SHARED}].b64", "mbarrier_arrive"),
+    (f"mbarrier.init.[S:{_SHARED}].b64", "mbarrier_init", 80),
+    (f"mbarrier.inval.[S:{_SHARED}].b64", "mbarrier_inval", 80),
+    (f"mbarrier.expect_tx.relaxed.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_tx", 90),
+    (f"mbarrier.complete_tx.relaxed.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_tx", 90),
+    (f"mbarrier.<K:arrive|arrive_drop>.[S:{_SHARED}].b64", "mbarrier_arrive", 80),
+    (f"mbarrier.<K:arrive|arrive_drop>.<O:release>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_arrive", 80),
+    (f"mbarrier.<K:arrive|arrive_drop>.<O:relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_arrive", 90),
+    (f"mbarrier.<K:arrive|arrive_drop>.<X:expect_tx>.[S:{_SHARED}].b64", "mbarrier_arrive", 90),
+    (f"mbarrier.<K:arrive|arrive_drop>.<X:expect_tx>.<O:release|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_arrive", 90),
+    (f"mbarrier.<K:arrive|arrive_drop>.<X:noComplete>.[S:{_SHARED}].b64", "mbarrier_arrive", 80),
+    (f"mbarrier.<K:arrive|arrive_drop>.<X:noComplete>.<O:release>.<Q:cta>.[S:{_SHARED}].b64", "mbarrier_arrive", 80),
     ("mbarrier.expect_tx.relaxed.<Q:cta|cluster>.<S:shared::cluster>.b64", "mbarrier_tx", 90),
     ("mbarrier.complete_tx.relaxed.<Q:cta|cluster>.<S:shared::cluster>.b64", "mbarrier_tx", 90),
     ("mbarrier.<K:arrive|arrive_drop>.[X:expect_tx].<S:shared::cluster>.b64", "mbarrier_arrive", 90),
     ("mbarrier.<K:arrive|arrive_drop>.[X:expect_tx].<O:release|relaxed>.<Q:cta|cluster>.<S:shared::cluster>.b64", "mbarrier_arrive", 90),
-    (f"mbarrier.<K:test_wait|try_wait>.[P:parity].[S:{_SHARED}].b64", "mbarrier_wait"),
-    (f"mbarrier.<K:test_wait|try_wait>.[P:parity].<O:acquire|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_wait"),
-    ("mbarrier.pending_count.b64", "mbarrier_pending_count"),
+    (f"mbarrier.<K:test_wait>.[P:parity].[S:{_SHARED}].b64", "mbarrier_wait", 80),
+    (f"mbarrier.<K:test_wait>.[P:parity].<O:acquire>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_wait", 80),
+    (f"mbarrier.<K:test_wait>.[P:parity].<O:relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_wait", 90),
+    (f"mbarrier.<K:try_wait>.[P:parity].[S:{_SHARED}].b64", "mbarrier_wait", 90),
+    (f"mbarrier.<K:try_wait>.[P:parity].<O:acquire|relaxed>.<Q:cta|cluster>.[S:{_SHARED}].b64", "mbarrier_wait", 90),
+    ("mbarrier.pending_count.b64", "mbarrier_pending_count", 80),
     # Asynchronous copies
-    (f"cp.async.<C:ca|cg>.<S:{_SHARED}>.global.[P:{_PREFETCH}]", "copy_async"),
-    ("cp.async.commit_group", "copy_async_commit"),
-    ("cp.async.wait_group", "copy_async_wait"),
-    ("cp.async.wait_all", "copy_async_wait_all"),
-    (f"cp.async.mbarrier.arrive.[noinc].[S:{_SHARED}].b64", "copy_async_arrive"),
-    ("cp.async.bulk.<D:shared::cta|shared::cluster>.<S:global>.mbarrier::complete_tx::bytes", "bulk_copy"),
+    (f"cp.async.<C:ca|cg>.<S:{_SHARED}>.global.[P:{_PREFETCH}]", "copy_async", 80),
+    ("cp.async.commit_group", "copy_async_commit", 80),
+    ("cp.async.wait_group", "copy_async_wait", 80),
+    ("cp.async.wait_all", "copy_async_wait_all", 80),
+    (f"cp.async.mbarrier.arrive.[noinc].[S:{_SHARED}].b64", "copy_async_arrive", 80),
+    ("cp.async.bulk.<D:shared::cta|shared::cluster>.<S:global>.mbarrier::complete_tx::bytes", "bulk_copy", 90),
     ("cp.async.bulk.<D:shared::cluster>.<S:shared::cta>.mbarrier::complete_tx::bytes", "bulk_copy", 90),
-    ("cp.async.bulk.<D:global>.<S:shared::cta>.bulk_group", "bulk_copy"),
-    ("cp.async.bulk.commit_group", "bulk_commit"),
-    ("cp.async.bulk.wait_group.[read]", "bulk_wait"),
-    ("cp.async.bulk.prefetch.L2.global", "prefetch"),
+    ("cp.async.bulk.<D:global>.<S:shared::cta>.bulk_group", "bulk_copy", 90),
+    ("cp.async.bulk.commit_group", "bulk_commit", 90),
+    ("cp.async.bulk.wait_group.[read]", "bulk_wait", 90),
+    ("cp.async.bulk.prefetch.L2.global", "prefetch", 90),
     ("shfl.sync.<M:up|down|bfly|idx>.b32", "shuffle"),
     ("vote.sync.<M:all|any|uni>.pred", "vote"),
     ("vote.sync.<M:ballot>.b32", "vote"),
     ("vote.<M:ballot>.sync.b32", "vote"),  # an order that CUB writes and ptxas takes
     ("match.<M:any>.sync.<T:b32|b64>", "match"),
     ("match.<M:all>.sync.<T:b32|b64>", "match"),
-    ("redux.sync.<F:add|min|max>.<T:u32|s32>", "redux"),
-    ("redux.sync.<F:and|or|xor>.<T:b32>", "redux"),
-    ("elect.sync", "elect"),
+    ("redux.sync.<F:add|min|max>.<T:u32|s32>", "redux", 80),
+    ("redux.sync.<F:and|or|xor>.<T:b32>", "redux", 80),
+    ("elect.sync", "elect", 90),
     # Matrices. The sums of integers are exact; those of doubles are rounded as by fma, in an order that is open;
     # those of other floats are approximations.
     ("mma.sync.aligned.<K:m8n8k16>.row.col.[satfinite].s32.<A:s8|u8>.<B:s8|u8>.s32", "matrix_product"),
@@ -524,6 +538,14 @@ class Form:
         if type_ and re.fullmatch(r"[us](16|32|64)", type_):
             groups["unsigned"] = "u" + type_[1:]
         return groups
+
+    def first_architecture(self, groups):
+        """Of one of its instances."""
+        return max(
+            self.architecture,
+            90 if groups.get("Q") == "cluster" else 0,
+            80 if groups.get("P") == "L2::256B" else 0,
+        )
 
     def operand_types(self, groups):
         return [(name, groups.get(type_, type_)) for name, type_ in self.operands]

@@ -809,7 +809,7 @@ class FunctionEmitter:
         type_, size = g["T"], BITS[g["T"]] // 8
         order = g.get("O")
         access = {None: "read", "volatile": "volatile_read"}.get(order, "atomic_read")
-        code = f"{{ const u8* const p = {self.pointer(source, g.get('S') or ('global' if '.nc' in self.instruction.opcode else None), access, size, count)}; "
+        code = f"{{ const u8* const p = {self.pointer(source, g.get('S'), access, size, count)}; "
         for i, register in enumerate(registers):
             if register != "_":
                 code += self.assign(register, f"load<{type_}>(p + {i * size})", type_) + " "
