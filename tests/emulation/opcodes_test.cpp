@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -160,7 +161,11 @@ std::size_t run_accesses(CaseFile file) {
     const void* const kernel_handle = kernel(entry_name.c_str());
     EXPECT_NE(kernel_handle, nullptr) << entry_name;
     std::uint8_t* pointers[] = {in.data(), out.data()};
-    void* arguments[] = {&pointers[0], &pointers[1]};
+    std::array<std::uint8_t, 32> parameter{};  // of access_instances.py
+    for (std::size_t i = 0; i < parameter.size(); ++i) {
+      parameter[i] = static_cast<std::uint8_t>(37 * i + 129);
+    }
+    void* arguments[] = {&pointers[0], &pointers[1], parameter.data()};
     EXPECT_EQ(cudaLaunchKernel(kernel_handle, blocks, cases, arguments, 0, nullptr), cudaSuccess);
     const std::vector<std::uint8_t> results = out.to_host();
     const auto difference = std::mismatch(results.begin(), results.end(), expected.begin());
@@ -177,11 +182,15 @@ std::size_t run_accesses(CaseFile file) {
 }
 
 TEST_F(Opcodes, ChangeMemoryAsTheManualDefines) {
-  EXPECT_GE(run_accesses(CaseFile(VELUM_ATOMIC_CASES)), 250U);
+  EXPECT_GE(run_accesses(CaseFile(VELUM_ATOMIC_CASES)), 750U);
+}
+
+TEST_F(Opcodes, LoadAndStoreAsTheManualDefines) {
+  EXPECT_GE(run_accesses(CaseFile(VELUM_ACCESS_CASES)), 1500U);
 }
 
 TEST_F(Opcodes, ReachTheSharedMemoryOfAnotherBlockAsTheManualDefines) {
-  EXPECT_GE(run_accesses(CaseFile(VELUM_CLUSTER_CASES)), 400U);
+  EXPECT_GE(run_accesses(CaseFile(VELUM_CLUSTER_CASES)), 1100U);
 }
 
 TEST_F(Opcodes, MoveVectorsOf32Bytes) {

@@ -1,13 +1,14 @@
 """The atomic instructions of the table, each on operands in global or shared memory.
 
-The order and the scope change no result of one thread alone, so each operation, type, length and space is tested with one
-order and one scope of the form, another one for every test.
+Every operation with every type and length in every space; every order with every scope in every space, in each of the
+sequences that the modifiers may stand in; and every operation with every order and scope.
 """
 
 import random
 import struct
 
 import instruction_forms
+from covering import covering, order_of_modifiers
 from exact_float import NAN
 from operands import CASES, draw
 from ptx_definitions import WIDTH, atomic
@@ -109,24 +110,32 @@ class AtomicInstance:
         return lines
 
 
-def instances():
-    turn = 0
+def features(opcode, groups, space, architecture):
+    root = opcode.split(".")[0]
+    order, scope, named, operation, length, type_ = (groups.get(name) for name in "OQSFVT")
+    return {
+        ("operation", root, named, space, operation, length, type_),
+        ("order", root, named, space, order, scope, order_of_modifiers(groups)),
+        ("operation and order", root, operation, length is None, order, scope),
+    }
+
+
+def candidates():
     for form in instruction_forms.FORMS:
         if form.kind != "atomic":
             continue
-        by_operation = {}
         for opcode, groups in form.instances():
             if groups.get("S") == "shared::cluster":
                 continue  # cluster_instances.py
-            key = tuple(groups.get(name) for name in "FTVS")
-            by_operation.setdefault(key, []).append((opcode, groups))
-        for choices in by_operation.values():
-            for space in _SPACES[choices[0][1].get("S") or ""]:
-                if choices[0][1].get("V") and space == "shared":
+            for space in _SPACES[groups.get("S") or ""]:
+                if groups.get("V") and space == "shared":
                     continue  # vectors are in global memory only
-                opcode, groups = choices[7 * turn % len(choices)]
-                turn += 1
-                yield AtomicInstance(opcode, groups, space, form.first_architecture(groups))
+                yield opcode, groups, space, form.first_architecture(groups)
+
+
+def instances():
+    for opcode, groups, space, architecture in covering(candidates(), features):
+        yield AtomicInstance(opcode, groups, space, architecture)
 
 
 def emit_entry(name, group, architecture):
@@ -145,10 +154,10 @@ def emit_entry(name, group, architecture):
     return lines + ["  ret;", "}", ""]
 
 
-def write_cases(path, entries, blocks):
+def write_cases(path, entries, blocks, in_bytes=IN_BYTES, out_bytes=OUT_BYTES):
     """Little endian. Header: entries, blocks that run them, cases, bytes of input and of output per case; then entries as
     opcodes_test.cpp reads them: name, instances, their names, all inputs, all outputs of a block."""
-    data = bytearray(struct.pack("<IIIII", len(entries), blocks, CASES, IN_BYTES, OUT_BYTES))
+    data = bytearray(struct.pack("<IIIII", len(entries), blocks, CASES, in_bytes, out_bytes))
 
     def put_text(text):
         data.extend(struct.pack("<I", len(text)) + text.encode())

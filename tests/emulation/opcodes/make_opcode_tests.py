@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the test of every arithmetic instruction that the translator knows.
+"""Writes the test of every arithmetic instruction and every access to memory that the translator knows.
 
   make_opcode_tests.py --ptx opcodes --cases opcodes.bin --atomic-cases atomics.bin --cluster-cases clusters.bin
+                       --access-cases accesses.bin
 
 The instructions come from the translator's own table, so that none can be left out; what they must give comes from
 ptx_definitions.py. An entry holds some of them and runs case i of each in thread i. For each architecture there is a
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "translator"))
+import access_instances  # noqa: E402
 import atomic_instances  # noqa: E402
 import cluster_instances  # noqa: E402
 import instruction_forms  # noqa: E402
@@ -217,6 +219,7 @@ def main():
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--atomic-cases", type=Path, required=True)
     parser.add_argument("--cluster-cases", type=Path, required=True)
+    parser.add_argument("--access-cases", type=Path, required=True)
     arguments = parser.parse_args()
     by_root = {}
     for instance in instances():
@@ -229,6 +232,13 @@ def main():
         matrix_instances.write_ptx(
             Path(f"{arguments.ptx}_matrix_sm_{architecture}.ptx"), architecture
         )
+    access_entries = in_entries("access", list(access_instances.instances()))
+    for architecture in ARCHITECTURES:
+        lines = header(architecture) + access_instances.emit_module()
+        for name, group in access_entries:
+            lines += access_instances.emit_entry(name, group, architecture)
+        path = Path(f"{arguments.ptx}_access_sm_{architecture}.ptx")
+        path.write_text("\n".join(lines))
     cluster_entries = in_entries("cluster", list(cluster_instances.instances()))
     for architecture in ARCHITECTURES:
         if architecture >= cluster_instances.FIRST_ARCHITECTURE:
@@ -240,6 +250,8 @@ def main():
     write_cases(arguments.cases, entries)
     atomic_instances.write_cases(arguments.atomic_cases, atomic_entries, 1)
     atomic_instances.write_cases(arguments.cluster_cases, cluster_entries, 2)
+    sizes = (access_instances.IN_BYTES, access_instances.OUT_BYTES)
+    atomic_instances.write_cases(arguments.access_cases, access_entries, 1, *sizes)
 
 
 def in_entries(name, group):
