@@ -108,7 +108,20 @@ struct PrivacyEngine::Impl {
   }
   ~Impl() { kernels::wipe(key); }
 
+  /// What one physical batch adds to the step.
+  struct BatchSums {
+    BatchSums(std::size_t parameters, std::size_t groups)
+        : sums(parameters), rows(parameters), squared_norms(groups) {}
+
+    std::vector<at::Tensor> sums;
+    std::vector<std::optional<detail::RowSums>> rows;  // of lazy tables, in place of sums
+    std::vector<at::Tensor> squared_norms;             // of each group
+    double count = 0;                                  // centred: only of adaptive clipping
+  };
+
   void accumulate(const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names);
+  void sum_group(std::size_t index, detail::BatchGradients& gradients,
+                 const std::optional<detail::SampleGroups>& users_of_samples, BatchSums& batch);
   std::optional<detail::SampleGroups> users_of(
       const at::Tensor& losses, std::optional<c10::ArrayRef<std::int64_t>> user_names) const;
   const char* unit() const { return by_user ? "user" : "example"; }
@@ -251,6 +264,53 @@ std::optional<detail::SampleGroups> PrivacyEngine::Impl::users_of(
   return detail::SampleGroups(*user_names);
 }
 
+/// Clips the gradients of the group's parameters, sums them and frees them.
+void PrivacyEngine::Impl::sum_group(std::size_t index, detail::BatchGradients& gradients,
+                                    const std::optional<detail::SampleGroups>& users_of_samples,
+                                    BatchSums& batch) {
+  const detail::Clipper::Group& group = clipper.groups()[index];
+  std::vector<const detail::EmbeddingGradient*> lookups(parameters.size(), nullptr);
+  for (const std::size_t i : group.parameters) {
+    lookups[i] = lazy_lookups(i, gradients.parameter(i));
+  }
+  const at::ScalarType type = gradients.summed_type(group.parameters);
+  at::Tensor squares = users_of_samples
+                           ? gradients.squared_norms(group.parameters, *users_of_samples)
+                           : gradients.squared_norms(group.parameters);
+  squares = squares.to(parameters.front().device()).contiguous();
+  const bool means = users_of_samples && options.user_gradient == UserGradient::kMean;
+  const at::Tensor counts = means ? users_of_samples->sizes(squares.device()) : at::Tensor();
+  if (means) squares = squares.div(counts.square());
+  at::Tensor per_unit = clipper.factors(squares, group, type);
+  if (means) per_unit = clipper.divided(per_unit, counts, type);
+  const auto of_samples = [&](const at::Tensor& of_units) {
+    return users_of_samples ? users_of_samples->to_samples(of_units) : of_units;
+  };
+  const detail::SampleFactors factors(of_samples(per_unit));
+  if (options.clipping.kind() == Clipping::Kind::kAdaptive) {
+    batch.count += clipper.centred_count(squares);
+  }
+  const at::Tensor finite = at::isfinite(squares);
+  const bool all_finite = finite.all().item<bool>();
+  const at::Tensor excluded = of_samples(finite.logical_not());
+  std::vector<std::int64_t> taken;
+  for (const std::size_t i : group.parameters) {
+    const auto bytes = parameters[i].numel() * static_cast<std::int64_t>(elementSize(type));
+    taken.push_back(spare[i].defined() || lazy[i] != nullptr ? 0 : bytes);
+  }
+  for (const std::size_t i : gradients.in_order_of_release(group.parameters, taken)) {
+    detail::ParameterGradient& gradient = gradients.parameter(i);
+    if (!all_finite) gradient.exclude(excluded);
+    if (lazy[i] == nullptr) {
+      batch.sums[i] = gradient.weighted_sum(factors, std::exchange(spare[i], {}));
+    } else if (lookups[i] != nullptr) {
+      batch.rows[i] = lookups[i]->weighted_rows(factors, lazy[i]->take_spare());
+    }
+    gradient.release();  // before the next one is summed
+  }
+  batch.squared_norms[index] = squares;
+}
+
 void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
                                      std::optional<c10::ArrayRef<std::int64_t>> user_names) {
   detail::check_losses("PrivacyEngine::accumulate", losses);
@@ -283,48 +343,20 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
     }
   }
   const std::weak_ptr<torch::autograd::Node> root = losses.grad_fn();
-  detail::BatchGradients gradients = tape.differentiate(losses, /*release=*/!options.retain_graph);
-  std::vector<const detail::EmbeddingGradient*> lookups(parameters.size(), nullptr);
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    lookups[i] = lazy_lookups(i, gradients.parameter(i));
-  }
-  const bool adaptive = options.clipping.kind() == Clipping::Kind::kAdaptive;
-  const at::ScalarType type = gradients.summed_type();
-  std::vector<at::Tensor> batch_sums(parameters.size());
-  std::vector<std::optional<detail::RowSums>> row_sums(parameters.size());
-  at::Tensor squared_norms;  // over all groups
-  double batch_count = 0;
+  std::vector<std::vector<std::size_t>> parameters_of_groups;
   for (const detail::Clipper::Group& group : clipper.groups()) {
-    at::Tensor squares = groups ? gradients.squared_norms(group.parameters, *groups)
-                                : gradients.squared_norms(group.parameters);
-    squares = squares.to(parameters.front().device()).contiguous();
-    const bool means = groups && options.user_gradient == UserGradient::kMean;
-    const at::Tensor counts = means ? groups->sizes(squares.device()) : at::Tensor();
-    if (means) squares = squares.div(counts.square());
-    at::Tensor per_unit = clipper.factors(squares, group, type);
-    if (means) per_unit = clipper.divided(per_unit, counts, type);
-    const detail::SampleFactors factors(groups ? groups->to_samples(per_unit) : per_unit);
-    if (adaptive) batch_count += clipper.centred_count(squares);
-    const at::Tensor finite = at::isfinite(squares);
-    const bool all_finite = finite.all().item<bool>();
-    const at::Tensor excluded =
-        groups ? groups->to_samples(finite.logical_not()) : finite.logical_not();
-    std::vector<std::int64_t> taken;
-    for (const std::size_t i : group.parameters) {
-      const auto bytes = parameters[i].numel() * static_cast<std::int64_t>(elementSize(type));
-      taken.push_back(spare[i].defined() || lazy[i] != nullptr ? 0 : bytes);
-    }
-    for (const std::size_t i : gradients.in_order_of_release(group.parameters, taken)) {
-      detail::ParameterGradient& gradient = gradients.parameter(i);
-      if (!all_finite) gradient.exclude(excluded);
-      if (lazy[i] == nullptr) {
-        batch_sums[i] = gradient.weighted_sum(factors, std::exchange(spare[i], {}));
-      } else if (lookups[i] != nullptr) {
-        row_sums[i] = lookups[i]->weighted_rows(factors, lazy[i]->take_spare());
-      }
-      gradient.release();  // before the next group is summed
-    }
-    squared_norms = squared_norms.defined() ? squared_norms.add(squares) : squares;
+    parameters_of_groups.push_back(group.parameters);
+  }
+  // Of this batch alone until all has gone well.
+  BatchSums batch(parameters.size(), clipper.groups().size());
+  detail::BatchGradients gradients =
+      tape.differentiate(losses, /*release=*/!options.retain_graph, parameters_of_groups,
+                         [&](std::size_t group, detail::BatchGradients& of_group) {
+                           sum_group(group, of_group, groups, batch);
+                         });
+  at::Tensor squared_norms = batch.squared_norms.front();  // over all groups
+  for (std::size_t group = 1; group < batch.squared_norms.size(); ++group) {
+    squared_norms = squared_norms.add(batch.squared_norms[group]);
   }
   const at::Tensor norms = squared_norms.sqrt().to(at::kCPU);
 
@@ -348,15 +380,15 @@ void PrivacyEngine::Impl::accumulate(const at::Tensor& losses,
   users = std::move(all_users);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (lazy[i] != nullptr) {
-      if (row_sums[i].has_value()) lazy_sums[i].push_back(std::move(*row_sums[i]));
+      if (batch.rows[i].has_value()) lazy_sums[i].push_back(std::move(*batch.rows[i]));
     } else if (sums[i].defined()) {
-      sums[i].add_(batch_sums[i]);
-      spare[i] = std::move(batch_sums[i]);
+      sums[i].add_(batch.sums[i]);
+      spare[i] = std::move(batch.sums[i]);
     } else {
-      sums[i] = std::move(batch_sums[i]);
+      sums[i] = std::move(batch.sums[i]);
     }
   }
-  count += batch_count;
+  count += batch.count;
   slow_nodes = std::move(all_slow);
   unsafe_values.per_sample_norms = std::move(all_norms);
   unsafe_values.batch_size += losses.numel();

@@ -169,5 +169,39 @@ TEST_F(StepMemory, AStepTakesLittleMoreThanAPlainOneAndItsProofLessThanThreeTime
   }
 }
 
+TEST_F(StepMemory, GroupsAreSummedAndFreedWhileThePassGoesOn) {
+  // Twelve equal layers, of rows that are larger than their weights: with one norm over all of
+  // them what flows into each is kept until the last one is measured.
+  const auto deep = [] {
+    nn::Sequential model;
+    for (int layer = 0; layer < 12; ++layer) {
+      model->push_back(nn::Linear(128, 128));
+      model->push_back(nn::ReLU());
+    }
+    model->push_back(nn::Linear(128, 10));
+    const Tensor inputs = torch::randn({512, 128}), labels = torch::randint(10, {512});
+    return Model{model->parameters(),
+                 [=]() mutable { return cross_entropies(model->forward(inputs), labels); }};
+  };
+  const auto peak_of_step = [](Training& training) {
+    for (int step = 0; step < 5; ++step) training.step();
+    std::int64_t peak = std::numeric_limits<std::int64_t>::max();
+    for (int step = 0; step < 6; ++step) {  // the least of some, as above
+      training.optimizer.zero_grad();
+      peak = std::min(peak, peak_of([&] { training.step(); }));
+    }
+    return static_cast<double>(peak);
+  };
+  Training plain(deep()), flat(deep());
+  Training per_layer(deep(), {.clipping = Clipping::per_layer(std::vector<double>(26, 0.2)),
+                              .noise_multiplier = 1.0});
+  plain.plain_step();
+  plain.optimizer.zero_grad();
+  const auto of_plain = static_cast<double>(peak_of([&] { plain.plain_step(); }));
+  const double of_flat = peak_of_step(flat), of_per_layer = peak_of_step(per_layer);
+  EXPECT_LT(of_per_layer, 1.1 * of_plain) << of_flat;
+  EXPECT_LT(of_per_layer, 0.7 * of_flat) << of_plain;
+}
+
 }  // namespace
 }  // namespace velum::dpsgd

@@ -28,6 +28,8 @@ velum_add_test(dpsgd_lstm_layer_test TORCH
 velum_add_test(dpsgd_image_views_test TORCH
   SOURCES image_views_test.cpp LIBRARIES velum::dpsgd)
 # The counter takes the place of malloc, and is no torch program.
+velum_add_test(dpsgd_groups_in_pass_test TORCH
+  SOURCES groups_in_pass_test.cpp LIBRARIES velum::dpsgd velum::layer_gradients)
 velum_add_test(dpsgd_step_memory_test TORCH
   SOURCES step_memory_test.cpp "${PROJECT_SOURCE_DIR}/benchmarks/support/allocation_counter.cpp"
   LIBRARIES velum::dpsgd)

@@ -7,6 +7,8 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <stdexcept>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -317,22 +319,35 @@ bool ParameterGradient::summed_before_rounding() const {
 }
 
 BatchGradients::BatchGradients(std::shared_ptr<const Graph> graph, std::int64_t batch,
-                               std::vector<ParameterGradient> parameters)
+                               std::size_t parameters)
     : graph_(std::move(graph)),
       batch_(batch),
-      parameters_(std::move(parameters)),
-      squared_norms_(parameters_.size()) {}
+      parameters_(parameters),
+      squared_norms_(parameters) {}
 
-const ParameterGradient::SquaredNorms& BatchGradients::squared_norms_of(std::size_t parameter) {
-  std::optional<ParameterGradient::SquaredNorms>& norms = squared_norms_[parameter];
-  if (!norms.has_value()) norms = parameters_[parameter].squared_norms();
+void BatchGradients::set(std::size_t index, ParameterGradient gradient) {
+  parameters_[index].emplace(std::move(gradient));
+}
+
+ParameterGradient& BatchGradients::parameter(std::size_t index) {
+  std::optional<ParameterGradient>& gradient = parameters_[index];
+  if (!gradient.has_value()) {
+    throw std::logic_error("tape: the gradient of parameter " + std::to_string(index) +
+                           " is asked for before the pass has it");
+  }
+  return *gradient;
+}
+
+const ParameterGradient::SquaredNorms& BatchGradients::squared_norms_of(std::size_t index) {
+  std::optional<ParameterGradient::SquaredNorms>& norms = squared_norms_[index];
+  if (!norms.has_value()) norms = parameter(index).squared_norms();
   return *norms;
 }
 
 at::Tensor BatchGradients::squared_norms(const std::vector<std::size_t>& parameters) {
   at::Tensor sum;
-  for (const std::size_t parameter : parameters) {
-    const ParameterGradient::SquaredNorms& norms = squared_norms_of(parameter);
+  for (const std::size_t index : parameters) {
+    const ParameterGradient::SquaredNorms& norms = squared_norms_of(index);
     if (norms.clipping.defined()) sum = plus(sum, norms.clipping);
   }
   return sum.defined() ? sum : at::zeros({batch_}, at::TensorOptions(at::kDouble));
@@ -347,8 +362,8 @@ at::Tensor BatchGradients::squared_norms() {
 at::Tensor BatchGradients::squared_norms(const std::vector<std::size_t>& parameters,
                                          const SampleGroups& groups) {
   at::Tensor sum;
-  for (const std::size_t parameter : parameters) {
-    const at::Tensor norms = parameters_[parameter].grouped_squared_norms(groups);
+  for (const std::size_t index : parameters) {
+    const at::Tensor norms = parameter(index).grouped_squared_norms(groups);
     if (norms.defined()) sum = plus(sum, norms);
   }
   return sum.defined() ? sum : at::zeros({groups.count()}, at::TensorOptions(at::kDouble));
@@ -356,8 +371,8 @@ at::Tensor BatchGradients::squared_norms(const std::vector<std::size_t>& paramet
 
 at::Tensor BatchGradients::exact_squared_norms() {
   at::Tensor sum;
-  for (std::size_t parameter = 0; parameter < parameters_.size(); ++parameter) {
-    const ParameterGradient::SquaredNorms& norms = squared_norms_of(parameter);
+  for (std::size_t index = 0; index < parameters_.size(); ++index) {
+    const ParameterGradient::SquaredNorms& norms = squared_norms_of(index);
     if (norms.exact.defined()) sum = plus(sum, norms.exact);
   }
   return sum.defined() ? sum : at::zeros({batch_}, at::TensorOptions(at::kDouble));
@@ -376,7 +391,7 @@ std::vector<std::size_t> BatchGradients::in_order_of_release(
   // A view holds its base: `tensors` has a base, too, that nobody else holds.
   std::map<const c10::TensorImpl*, std::set<const c10::TensorImpl*>> views;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    for (const at::Tensor& tensor : parameters_[parameters[i]].held()) {
+    for (const at::Tensor& tensor : parameters_[parameters[i]].value().held()) {
       if (!tensor.defined() || !tensor.has_storage()) continue;
       Memory& memory = memories[tensor.storage().unsafeGetStorageImpl()];
       memory.bytes = static_cast<std::int64_t>(tensor.storage().nbytes());
@@ -450,15 +465,15 @@ std::vector<std::size_t> BatchGradients::in_order_of_release(
   return all;
 }
 
-at::ScalarType BatchGradients::summed_type() const {
-  const bool in_double = std::all_of(
-      parameters_.begin(), parameters_.end(),
-      [](const ParameterGradient& parameter) { return parameter.summed_type() == at::kDouble; });
+at::ScalarType BatchGradients::summed_type(const std::vector<std::size_t>& parameters) const {
+  const bool in_double = std::all_of(parameters.begin(), parameters.end(), [&](std::size_t i) {
+    return parameters_[i].value().summed_type() == at::kDouble;
+  });
   return in_double ? at::kDouble : at::kFloat;
 }
 
 void BatchGradients::exclude(const at::Tensor& excluded) {
-  for (ParameterGradient& parameter : parameters_) parameter.exclude(excluded);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) parameter(i).exclude(excluded);
 }
 
 void BatchGradients::release_graph() {

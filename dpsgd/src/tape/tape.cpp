@@ -1,5 +1,6 @@
 #include "tape/tape.h"
 
+#include <ATen/Context.h>
 #include <ATen/ExpandUtils.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/isfinite.h>
@@ -589,14 +590,15 @@ NodeUse Tape::use_of(const Graph& graph, const Plan& plan, std::size_t n,
   return use;
 }
 
-void Tape::assemble_node(const Graph& graph, const Plan& plan, std::size_t n, NodeUse& use,
-                         std::vector<NodeGradients>& found) const {
+Tape::NodeGradients Tape::assemble_node(const Graph& graph, const Plan& plan, std::size_t n,
+                                        NodeUse& use) const {
+  NodeGradients found;
   const Plan::Node& planned = plan.nodes[n];
   const GraphNode& node = graph.node(planned.index);
   use.limits = limits_;
   const bool any = std::any_of(planned.incoming.begin(), planned.incoming.end(),
                                [](const Plan::Incoming& incoming) { return incoming.defined; });
-  if (!any) return;
+  if (!any) return found;
   for (const Plan::Operand& operand : planned.operands) {
     std::shared_ptr<OperandGradient> gradient;
     const auto given = overrides_.find(static_cast<std::size_t>(operand.paths.front()->leaf()));
@@ -626,8 +628,9 @@ void Tape::assemble_node(const Graph& graph, const Plan& plan, std::size_t n, No
     if (operand.lookup >= 0) {
       gradient = lookup_gradient(graph, graph.node(operand.lookup), *operand.looked_up, gradient);
     }
-    found[n].push_back(std::move(gradient));
+    found.push_back(std::move(gradient));
   }
+  return found;
 }
 
 void Tape::check_override(std::size_t index, const ParameterGradient& gradient) const {
@@ -643,34 +646,117 @@ void Tape::check_override(std::size_t index, const ParameterGradient& gradient) 
   }
 }
 
-BatchGradients Tape::gather(const std::shared_ptr<const Graph>& graph, const Plan& plan,
-                            std::vector<NodeGradients> found, std::int64_t batch) const {
-  std::vector<std::vector<ParameterGradient::Use>> uses(parameters_.size());
-  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
-    for (std::size_t i = 0; i < found[n].size(); ++i) {
-      for (const auto& path : plan.nodes[n].operands[i].paths) {
-        uses[static_cast<std::size_t>(path->leaf())].push_back(
-            {found[n][i], path, graph->node(plan.nodes[n].index).name});
+/// The gradients of the parameters in one pass, from what it finds in its nodes.
+class Tape::Gathering {
+ public:
+  /// @param groups  of which it says when their parameters have all of their uses.
+  Gathering(const Tape& tape, const std::shared_ptr<const Graph>& graph, const Plan& plan,
+            std::int64_t batch, const ParameterGroups& groups)
+      : tape_(tape),
+        graph_(graph),
+        plan_(plan),
+        batch_(batch),
+        gradients_(graph, batch, tape.parameters_.size()),
+        found_(plan.nodes.size()),
+        users_(plan.nodes.size()),
+        uses_(tape.parameters_.size()),
+        made_(tape.parameters_.size(), false),
+        group_of_(tape.parameters_.size(), kNoGroup),
+        to_come_(groups.size(), 0) {
+    for (std::size_t group = 0; group < groups.size(); ++group) {
+      for (const std::size_t parameter : groups[group]) group_of_[parameter] = group;
+    }
+    for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+      const std::vector<Plan::Operand>& operands = plan.nodes[n].operands;
+      for (std::size_t i = 0; i < operands.size(); ++i) {
+        users_[n].push_back(operands[i].paths.size());
+        for (const auto& path : operands[i].paths) {
+          const auto leaf = static_cast<std::size_t>(path->leaf());
+          uses_[leaf].push_back({n, i, path});
+          if (group_of_[leaf] != kNoGroup) ++to_come_[group_of_[leaf]];
+        }
+      }
+    }
+    for (std::size_t group = 0; group < groups.size(); ++group) {
+      if (to_come_[group] == 0) complete_.push_back(group);
+    }
+  }
+
+  /// Node n of the plan has been seen, and these are the gradients of its operands.
+  void add(std::size_t n, NodeGradients found) {
+    found_[n] = std::move(found);
+    for (const Plan::Operand& operand : plan_.nodes[n].operands) {
+      for (const auto& path : operand.paths) {
+        const std::size_t group = group_of_[static_cast<std::size_t>(path->leaf())];
+        if (group != kNoGroup && --to_come_[group] == 0) complete_.push_back(group);
       }
     }
   }
-  std::vector<ParameterGradient> gradients;
-  gradients.reserve(parameters_.size());
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    gradients.emplace_back(graph, parameters_[i], batch, std::move(uses[i]), limits_);
-    if (overrides_.contains(i)) check_override(i, gradients.back());
+  /// The groups whose parameters have all of their uses since this was asked last.
+  std::vector<std::size_t> newly_complete() { return std::exchange(complete_, {}); }
+  std::size_t group_of(std::size_t parameter) const { return group_of_[parameter]; }
+  /// Of a parameter, in the whole plan.
+  std::size_t uses_of(std::size_t parameter) const { return uses_[parameter].size(); }
+
+  /// Makes the gradients of parameters that have all of their uses. What no other parameter needs
+  /// is theirs alone from then on.
+  BatchGradients& make(const std::vector<std::size_t>& parameters) {
+    for (const std::size_t parameter : parameters) {
+      std::vector<ParameterGradient::Use> uses;
+      for (const Use& use : uses_[parameter]) {
+        if (found_[use.node].empty()) continue;  // nothing has flowed into it
+        std::shared_ptr<OperandGradient>& operand = found_[use.node][use.operand];
+        uses.push_back({operand, use.path, graph_->node(plan_.nodes[use.node].index).name});
+        if (--users_[use.node][use.operand] == 0) operand.reset();
+      }
+      ParameterGradient gradient(graph_, tape_.parameters_[parameter], batch_, std::move(uses),
+                                 tape_.limits_);
+      if (tape_.overrides_.contains(parameter)) tape_.check_override(parameter, gradient);
+      gradients_.set(parameter, std::move(gradient));
+      made_[parameter] = true;
+    }
+    return gradients_;
   }
-  return {graph, batch, std::move(gradients)};
-}
+  /// All nodes have been seen: makes those that are left.
+  BatchGradients finish() && {
+    std::vector<std::size_t> left;
+    for (std::size_t parameter = 0; parameter < made_.size(); ++parameter) {
+      if (!made_[parameter]) left.push_back(parameter);
+    }
+    make(left);
+    return std::move(gradients_);
+  }
+
+ private:
+  struct Use {
+    std::size_t node, operand;
+    std::shared_ptr<const ParameterPath> path;
+  };
+  static constexpr std::size_t kNoGroup = std::numeric_limits<std::size_t>::max();
+
+  const Tape& tape_;
+  const std::shared_ptr<const Graph>& graph_;
+  const Plan& plan_;
+  std::int64_t batch_;
+  BatchGradients gradients_;
+  std::vector<NodeGradients> found_;
+  std::vector<std::vector<std::size_t>> users_;  // parameters still to be made of each operand
+  std::vector<std::vector<Use>> uses_;           // of each parameter, in the order of the nodes
+  std::vector<bool> made_;
+  std::vector<std::size_t> group_of_;
+  std::vector<std::size_t> to_come_;  // uses of each group that no node has shown yet
+  std::vector<std::size_t> complete_;
+};
 
 BatchGradients Tape::assemble(const std::shared_ptr<const Graph>& graph, const Plan& plan,
                               const Captured& captured, std::int64_t batch) const {
-  std::vector<NodeGradients> found(plan.nodes.size());
+  const ParameterGroups no_groups;
+  Gathering gathering(*this, graph, plan, batch, no_groups);
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     NodeUse use = use_of(*graph, plan, n, captured.incoming[n], batch);
-    assemble_node(*graph, plan, n, use, found);
+    gathering.add(n, assemble_node(*graph, plan, n, use));
   }
-  return gather(graph, plan, std::move(found), batch);
+  return std::move(gathering).finish();
 }
 
 bool Tape::may_stream(const Graph& graph, Plan& plan) const {
@@ -883,7 +969,8 @@ void Tape::look_at(const Graph& graph, const Plan& plan, const at::Tensor& losse
 }
 
 BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Plan& plan,
-                            const at::Tensor& losses, bool check, bool release) const {
+                            const at::Tensor& losses, bool check, bool release,
+                            const ParameterGroups& groups, const TakeGroup& take) const {
   const std::int64_t batch = losses.numel();
   const auto mapping_of = [&](std::size_t n, std::size_t nr) {
     RowMapping mapping = plan.nodes[n].incoming[nr].mapping;
@@ -927,37 +1014,53 @@ BatchGradients Tape::stream(const std::shared_ptr<const Graph>& graph, const Pla
     of_signs[n].clear();
   };
 
-  std::vector<std::size_t> uses_of(parameters_.size(), 0);
-  for (const Plan::Node& node : plan.nodes) {
-    for (const Plan::Operand& operand : node.operands) {
-      for (const auto& path : operand.paths) ++uses_of[static_cast<std::size_t>(path->leaf())];
+  Gathering gathering(*this, graph, plan, batch, groups);
+  struct Waiting {
+    std::shared_ptr<OperandGradient> gradient;
+    std::size_t parameter;
+  };
+  std::vector<Waiting> waiting;
+  const auto settle_where = [&](const auto& ready) {
+    std::erase_if(waiting, [&](const Waiting& one) {
+      const bool settles = ready(one);
+      if (settles) one.gradient->settle(/*alone=*/true);
+      return settles;
+    });
+  };
+  const auto take_complete = [&] {
+    for (const std::size_t group : gathering.newly_complete()) {
+      settle_where([&](const Waiting& one) { return gathering.group_of(one.parameter) == group; });
+      take(group, gathering.make(groups[group]));
     }
-  }
-  std::vector<NodeGradients> found(plan.nodes.size());
-  NodeGradients waiting;
+  };
   observe(*graph, plan, losses, at::ones_like(losses),
           {.release = release, .own_input_gradients = true}, [&](std::size_t n, NodeUse& use) {
+            // On a device this is another thread than the caller's.
+            const c10::AutoGradMode no_grad(false);
+            const at::NoTF32Guard no_tf32;
+            const AutocastOff no_autocast;
             require_fit(n, use.grads);
             if (signs.defined()) check_node(n, use.grads);
-            std::erase_if(waiting, [](const std::shared_ptr<OperandGradient>& gradient) {
-              const bool frees = gradient->settling_frees(/*passing=*/false);
-              if (frees) gradient->settle(/*alone=*/true);
-              return frees;
-            });
-            assemble_node(*graph, plan, n, use, found);
-            for (std::size_t i = 0; i < found[n].size(); ++i) {
+            settle_where(
+                [](const Waiting& one) { return one.gradient->settling_frees(/*passing=*/false); });
+            // Not in the visit of its last node, of which the pass holds what it is about to free.
+            take_complete();
+            NodeGradients found = assemble_node(*graph, plan, n, use);
+            for (std::size_t i = 0; i < found.size(); ++i) {
               const auto& paths = plan.nodes[n].operands[i].paths;
-              const bool alone = paths.size() == 1 &&
-                                 uses_of[static_cast<std::size_t>(paths.front()->leaf())] == 1;
-              if (alone && release && !found[n][i]->settling_frees(/*passing=*/true)) {
-                waiting.push_back(found[n][i]);
+              const auto parameter = static_cast<std::size_t>(paths.front()->leaf());
+              const bool alone = paths.size() == 1 && gathering.uses_of(parameter) == 1;
+              if (alone && release && !found[i]->settling_frees(/*passing=*/true)) {
+                waiting.push_back({found[i], parameter});
               } else {
-                found[n][i]->settle(alone);
+                found[i]->settle(alone);
               }
             }
+            gathering.add(n, std::move(found));
           });
-  for (const std::shared_ptr<OperandGradient>& gradient : waiting) gradient->settle(/*alone=*/true);
-  return gather(graph, plan, std::move(found), batch);
+  settle_where([](const Waiting&) { return true; });
+  take_complete();
+  return std::move(gathering).finish();
 }
 
 void Tape::refuse_mixed(const Graph& graph, const Plan& plan, std::size_t node,
@@ -1338,6 +1441,11 @@ BatchGradients Tape::prove(const std::shared_ptr<const Graph>& graph, Plan& plan
 }
 
 BatchGradients Tape::differentiate(const at::Tensor& losses, bool release) {
+  return differentiate(losses, release, {}, nullptr);
+}
+
+BatchGradients Tape::differentiate(const at::Tensor& losses, bool release,
+                                   const ParameterGroups& groups, const TakeGroup& take) {
   const c10::AutoGradMode no_grad(false);
   const std::int64_t batch = losses.numel();
   const auto graph = std::make_shared<const Graph>(losses, parameters_);
@@ -1353,6 +1461,11 @@ BatchGradients Tape::differentiate(const at::Tensor& losses, bool release) {
       captured = capture(*graph, *plan, losses, ones, /*with_leaves=*/false);
     }
     of_captured = plan;
+  };
+  const auto taken = [&](BatchGradients gradients) {
+    captured = {};  // the gradients hold what they need of it
+    for (std::size_t group = 0; group < groups.size(); ++group) take(group, gradients);
+    return gradients;
   };
   if (const auto known = plans_.find(graph->signature()); known != plans_.end()) {
     for (auto plan = known->second.rbegin(); plan != known->second.rend(); ++plan) {
@@ -1370,7 +1483,7 @@ BatchGradients Tape::differentiate(const at::Tensor& losses, bool release) {
         (*plan)->growth = std::move(*growth);
         ++(*plan)->uses;
         slow_nodes_ = (*plan)->slow_nodes;
-        return stream(graph, **plan, losses, checks, release);
+        return stream(graph, **plan, losses, checks, release, groups, take);
       }
       capture_for(*plan);
       if (!fits(**plan, captured, batch)) continue;
@@ -1381,7 +1494,7 @@ BatchGradients Tape::differentiate(const at::Tensor& losses, bool release) {
       ++(*plan)->uses;
       if (checks) check_signs(*graph, **plan, captured, losses);
       slow_nodes_ = (*plan)->slow_nodes;
-      return assemble(graph, **plan, captured, batch);
+      return taken(assemble(graph, **plan, captured, batch));
     }
   }
 
@@ -1398,7 +1511,7 @@ BatchGradients Tape::differentiate(const at::Tensor& losses, bool release) {
     if (plans.size() >= kMaxPlansPerGraph) plans.erase(plans.begin());
     plans.push_back(plan);
   }
-  return gradients;
+  return taken(std::move(gradients));
 }
 
 }  // namespace velum::dpsgd::detail

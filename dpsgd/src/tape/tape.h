@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,10 +84,11 @@ class ParameterGradient {
 /// The per-sample gradients of one vector of losses.
 class BatchGradients {
  public:
-  BatchGradients(std::shared_ptr<const Graph> graph, std::int64_t batch,
-                 std::vector<ParameterGradient> parameters);
+  /// Of so many parameters; none has its gradient yet.
+  BatchGradients(std::shared_ptr<const Graph> graph, std::int64_t batch, std::size_t parameters);
 
   std::int64_t batch() const { return batch_; }
+  void set(std::size_t index, ParameterGradient gradient);
   /// [batch] float64, over these parameters together: what the samples are clipped by, that is with
   /// the floor of badly conditioned gradients (kConditioningFloor).
   at::Tensor squared_norms(const std::vector<std::size_t>& parameters);
@@ -96,15 +98,16 @@ class BatchGradients {
   at::Tensor squared_norms(const std::vector<std::size_t>& parameters, const SampleGroups& groups);
   /// Over all parameters, without the floor: the norms of the gradients themselves.
   at::Tensor exact_squared_norms();
-  /// The coarsest of all parameters' `summed_type`. Not after `ParameterGradient::release`.
-  at::ScalarType summed_type() const;
+  /// The coarsest `summed_type` of these. Not after `ParameterGradient::release`.
+  at::ScalarType summed_type(const std::vector<std::size_t>& parameters) const;
   /// The same parameters in the order in which taking their weighted sums, and releasing each one's
   /// gradients after its own, needs the least memory at any time where no two share any; those that
   /// do come one after the other.
   /// @param taken  bytes that the weighted sum of each of them takes, in the order of `parameters`.
   std::vector<std::size_t> in_order_of_release(const std::vector<std::size_t>& parameters,
                                                const std::vector<std::int64_t>& taken) const;
-  ParameterGradient& parameter(std::size_t index) { return parameters_[index]; }
+  /// @throws std::logic_error if it has not been `set`.
+  ParameterGradient& parameter(std::size_t index);
   std::size_t size() const { return parameters_.size(); }
   void exclude(const at::Tensor& excluded);
   /// Frees what the graph has saved: no other backward through it.
@@ -113,8 +116,8 @@ class BatchGradients {
  private:
   std::shared_ptr<const Graph> graph_;
   std::int64_t batch_;
-  std::vector<ParameterGradient> parameters_;
-  const ParameterGradient::SquaredNorms& squared_norms_of(std::size_t parameter);
+  std::vector<std::optional<ParameterGradient>> parameters_;
+  const ParameterGradient::SquaredNorms& squared_norms_of(std::size_t index);
 
   std::vector<std::optional<ParameterGradient::SquaredNorms>> squared_norms_;
 };
@@ -132,6 +135,20 @@ class Tape {
   /// @param losses   [batch], batch >= 1, with a graph.
   /// @param release  the graph may be used up: what it has saved may be freed as the pass goes on.
   BatchGradients differentiate(const at::Tensor& losses, bool release = false);
+
+  /// Some of the parameters, by their indices.
+  using ParameterGroups = std::vector<std::vector<std::size_t>>;
+  /// @param group      index of the group whose parameters have their gradients now.
+  /// @param gradients  those of other groups may not be there, or be released.
+  using TakeGroup = std::function<void(std::size_t group, BatchGradients& gradients)>;
+  /// The same for gradients that are taken group by group: calls `take` once for each group, in any
+  /// order, where that can be while the pass goes on: what the gradients of a group take is free
+  /// for the rest of the pass once `take` has released them. If the pass or `take` throws, some of
+  /// the groups may have been taken.
+  ///
+  /// @param groups  no parameter is in two of them.
+  BatchGradients differentiate(const at::Tensor& losses, bool release,
+                               const ParameterGroups& groups, const TakeGroup& take);
   /// Operations of the last graph that were treated by their own backward, sorted, each once.
   const std::vector<std::string>& slow_nodes() const { return slow_nodes_; }
   /// How many graphs have been proved so far.
@@ -141,6 +158,7 @@ class Tape {
   struct Plan;
   struct Captured;
   struct Located;
+  class Gathering;
   /// Where the samples lie in what flows into some nodes.
   using KnownMappings = std::unordered_map<std::int32_t, RowMapping>;
   /// Of the operands of one node, in their order.
@@ -157,10 +175,9 @@ class Tape {
   /// @param grads  what has flowed into node n of the plan.
   static NodeUse use_of(const Graph& graph, const Plan& plan, std::size_t n,
                         std::vector<at::Tensor> grads, std::int64_t batch);
-  void assemble_node(const Graph& graph, const Plan& plan, std::size_t n, NodeUse& use,
-                     std::vector<NodeGradients>& found) const;
-  BatchGradients gather(const std::shared_ptr<const Graph>& graph, const Plan& plan,
-                        std::vector<NodeGradients> found, std::int64_t batch) const;
+  /// None where nothing has flowed in.
+  NodeGradients assemble_node(const Graph& graph, const Plan& plan, std::size_t n,
+                              NodeUse& use) const;
   /// @throws std::invalid_argument if a use of the parameter has no such method.
   void check_override(std::size_t index, const ParameterGradient& gradient) const;
   /// Whether the gradients of this graph may be taken while the backward pass is under way.
@@ -186,7 +203,8 @@ class Tape {
   /// into a use is freed where only the gradients of its samples are needed.
   /// @param check  another pass, from random signs, before: as `check_signs`.
   BatchGradients stream(const std::shared_ptr<const Graph>& graph, const Plan& plan,
-                        const at::Tensor& losses, bool check, bool release) const;
+                        const at::Tensor& losses, bool check, bool release,
+                        const ParameterGroups& groups, const TakeGroup& take) const;
   /// Whether what has flowed has the types and shapes of the proved pass.
   static bool fits(const Plan& plan, const Captured& captured, std::int64_t batch);
   static bool node_fits(const Plan& plan, std::size_t n, const std::vector<at::Tensor>& incoming,
