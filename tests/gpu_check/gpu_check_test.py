@@ -71,6 +71,7 @@ echo 'NVIDIA H200, 580.1, 9.0, 143771 MiB, 1980 MHz, 3201 MHz, Enabled'
 """
 SANITIZER = """\
 #!/bin/sh
+[ "$1" != --version ] || { echo 'NVIDIA (R) Compute Sanitizer'; echo 'Version 1.2'; exit 0; }
 [ "$1" = --tool ] && [ "$3" = --error-exitcode ] && [ "$4" = 1 ] || exit 9
 export FAKE_TOOL="$2"
 shift 4
@@ -226,7 +227,8 @@ class GpuCheck(unittest.TestCase):
     def test_a_missing_sanitizer_is_a_failure(self):
         (self.tree.tools / "compute-sanitizer").unlink()
         self.tree.test("one_test", "pass")
-        if shutil.which("compute-sanitizer"):
+        toolkit = Path("/usr/local/cuda/bin/compute-sanitizer")
+        if shutil.which("compute-sanitizer") or toolkit.exists():
             self.skipTest("this machine has the sanitizer")
         done, report, _ = self.tree.run("--only", "sanitizer")
         self.assertEqual(done.returncode, 1)
@@ -280,9 +282,24 @@ class GpuCheck(unittest.TestCase):
         self.assertTrue(report["rehearsal"])
         self.assertIn("**A rehearsal on the emulated device", text)
         self.assertIn("3 cases ran once", text)
+        sanitizer = steps_of(report)["sanitizer"]
+        self.assertIn("it is there and starts (Version 1.2)", sanitizer["summary"])
         self.assertEqual(
             [e["name"] for e in steps_of(report)["tests"]["details"]], ["one_test_emulated"]
         )
+
+    def test_a_sanitizer_that_does_not_start_is_a_failure(self):
+        for preset, more in (("cuda", []), ("emulated", ["--rehearse"])):
+            tree = Tree(self.tree.root / f"broken {preset}", preset=preset)
+            tree.test("one_test" + ("_emulated" if more else ""), "pass")
+            tree.tool(
+                "compute-sanitizer",
+                "#!/bin/sh\necho 'libsanitizer-collection.so: not found'\nexit 1\n",
+            )
+            done, report, text = tree.run(*more, "--only", "sanitizer")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("does not start", steps_of(report)["sanitizer"]["summary"])
+            self.assertIn("libsanitizer-collection.so: not found", text)
 
     def test_a_prediction_needs_a_measurement_and_a_known_device(self):
         self.add_benchmarks()
@@ -307,6 +324,80 @@ class GpuCheck(unittest.TestCase):
             done, report, _ = self.tree.run(*arguments)
             self.assertEqual(done.returncode, 2, arguments)
             self.assertIsNone(report)
+
+
+class Build(unittest.TestCase):
+    """A tree with sources: the steps build and suite, with stand-ins for cmake and ctest."""
+
+    CMAKE = """#!/bin/sh\necho "cmake $*" >>"{log}"\n"""
+    CTEST = """#!/bin/sh
+echo "ctest $*" >>"{log}"
+case "$*" in
+  *--show-only*) cat "{root}/listed.json" ;;
+  *) cat "$2/CTestTestfile.cmake" >>"{log}"; echo '{percent}% tests passed, {failed} tests failed out of 2'; exit {failed} ;;
+esac
+"""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def tree(self, preset, failed=0):
+        tree = Tree(self.folder / f"{preset} {failed}", preset=preset)
+        log = tree.root / "log"
+        tree.tool("nvcc", "#!/bin/sh\n")
+        (tree.root / ".venv/bin").mkdir(parents=True)
+        texts = {"cmake": self.CMAKE, "ctest": self.CTEST}
+        for name, text in texts.items():
+            text = text.format(log=log, root=tree.root, percent=100 - 50 * failed, failed=failed)
+            tree.write_program(tree.root / ".venv/bin" / name, text)
+        name = "one_test" + ("_emulated" if preset == "emulated" else "")
+        tree.test(name, "pass")
+        (tree.root / "listed.json").write_text(
+            json.dumps({"tests": [{"name": name, "command": [str(tree.build / name)]}]})
+        )
+        (tree.build / "CTestTestfile.cmake").write_text("the tests of the tree")
+        return tree, log
+
+    def run_tree(self, tree, *arguments):
+        # Not a bundle: what there is to run is asked of ctest.
+        environment = dict(os.environ, PATH=f"{tree.tools}{os.pathsep}{os.environ['PATH']}")
+        environment["CUDACXX"] = str(tree.tools / "nvcc")
+        done = subprocess.run(
+            [tree.script, "--only", "build", "tests", "suite", "--out", tree.root / "report", *arguments],
+            capture_output=True, text=True, env=environment,
+        )  # fmt: skip
+        (path,) = (tree.root / "report").glob("*.json")
+        return done, steps_of(json.loads(path.read_text()))
+
+    def test_the_preset_is_built_and_all_of_its_suite_run(self):
+        tree, log = self.tree("cuda")
+        done, steps = self.run_tree(tree)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([step["result"] for step in steps.values()], ["passed"] * 3)
+        self.assertEqual(list(steps), ["build", "tests", "suite"])
+        said = log.read_text()
+        self.assertIn("cmake --preset cuda\ncmake --build --preset cuda --parallel\n", said)
+        self.assertIn(f"ctest --test-dir {tree.build} --output-on-failure", said)
+        self.assertNotIn(" -E ", said)
+
+    def test_a_rehearsal_builds_too_and_leaves_the_logs_of_ctest_alone(self):
+        tree, log = self.tree("emulated")
+        done, steps = self.run_tree(tree, "--rehearse")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([step["result"] for step in steps.values()], ["passed"] * 3)
+        said = log.read_text()
+        self.assertIn("cmake --preset emulated\ncmake --build --preset emulated --parallel\n", said)
+        self.assertIn(f'subdirs("{tree.build}")', said)
+        self.assertIn("-LE emulated -E ^gpu_check -R .", said)
+
+    def test_a_suite_that_fails_fails(self):
+        tree, _ = self.tree("cuda", failed=1)
+        done, steps = self.run_tree(tree)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(steps["suite"]["result"], "FAILED")
+        self.assertIn("50% tests passed", steps["suite"]["summary"])
 
 
 class Bundle(unittest.TestCase):
@@ -347,6 +438,15 @@ class Bundle(unittest.TestCase):
             }
             tree.manifest["tests"]["c_test"] = {"path": "c_test", "environment": environment}
             tree.test("without_cuda_test", "none")
+            # A toolkit, first on PATH.
+            for name in ("bin/compute-sanitizer", "bin/libsanitizer-collection.so",
+                         "lib/libsanitizer-collection.so", "lib/libother.so"):  # fmt: skip
+                path = tree.tools / "toolkit" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                tree.write_program(path, SANITIZER if path.suffix == "" else "library")
+            tree.tool("compute-sanitizer", "")
+            (tree.tools / "compute-sanitizer").unlink()
+            (tree.tools / "compute-sanitizer").symlink_to("toolkit/bin/compute-sanitizer")
             # Wherever it was built, it is found where a bundle is looked for.
             tree.build = tree.build.rename(tree.root / "mine")
             built = ["--build", tree.build]
@@ -365,9 +465,24 @@ class Bundle(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertIn(f"DATA={environment['DATA']} of a test is a path", done.stderr)
             self.assertFalse((Path(folder) / "other.tar.xz").exists())
+            # The sanitizer of the machine that made the bundle comes with it and is the one that runs.
+            packed = top / "build/cuda" / manifest["sanitizer"]
+            self.assertEqual(packed.read_text(), SANITIZER)
+            library = packed.parent.parent / "lib" / "libsanitizer-collection.so"
+            self.assertEqual(library.read_text(), "library")
+            self.assertTrue(library.samefile(packed.parent / library.name))
+            self.assertFalse((library.parent / "libother.so").exists())
+            tree.tool("compute-sanitizer", "#!/bin/sh\nexit 3\n")
             shutil.rmtree(tree.build)
             done = subprocess.run(
-                [top / "scripts/gpu-check", "--only", "tests", "--out", Path(folder) / "report"],
+                [
+                    top / "scripts/gpu-check",
+                    "--only",
+                    "tests",
+                    "sanitizer",
+                    "--out",
+                    Path(folder) / "report",
+                ],
                 capture_output=True,
                 text=True,
                 env=dict(os.environ, PATH=f"{tree.tools}{os.pathsep}{os.environ['PATH']}"),
