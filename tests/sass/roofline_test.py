@@ -429,6 +429,13 @@ class Budgets(unittest.TestCase):
 
 
 class Published(unittest.TestCase):
+    def test_what_is_compared_has_a_source_that_can_be_looked_up(self):
+        published = json.loads((ROOT / "benchmarks" / "published_kernels.json").read_text())
+        self.assertRegex(published["url"], r"^https://")
+        self.assertGreater(len(published["kernels"]), 5)
+        for kernel in published["kernels"]:
+            self.assertTrue(kernel["why"], kernel["name"])
+
     def test_a_copy_by_hand(self):
         kernels = [
             {
