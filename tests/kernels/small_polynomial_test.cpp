@@ -239,6 +239,27 @@ TEST_P(SmallPolynomialOnEveryBackend, TernaryDrawsAreThoseOfTheirBitsAtEverySize
   });
 }
 
+TEST_P(SmallPolynomialOnEveryBackend, DrawsAreTheSameWhereverTheOutputBegins) {
+  SKIP_WITHOUT_DEVICE(GetParam());
+  for_each_simd_target(GetParam(), [&] {
+    const Stream stream = make_stream(GetParam());
+    constexpr std::int64_t kSize = 301;
+    for (const auto fill : {ternary_fill, discrete_gaussian_fill}) {
+      const GuardedBuffer<std::int8_t> whole(kSize, stream);
+      fill(whole.span(), test_key(), kPosition, stream);
+      const std::vector<std::int8_t> draws = whole.to_host();
+      for (std::int64_t shift = 1; shift < 8; ++shift) {
+        const GuardedBuffer<std::int8_t> out(shift + kSize, stream);
+        std::vector<std::int8_t> expected = out.to_host();
+        std::copy(draws.begin(), draws.end(), expected.begin() + shift);
+        fill({out.span().data() + shift, kSize}, test_key(), kPosition, stream);
+        EXPECT_EQ(out.to_host(), expected) << "shift " << shift;
+        EXPECT_TRUE(out.margins_are_intact());
+      }
+    }
+  });
+}
+
 TEST_P(SmallPolynomialOnEveryBackend, DiscreteGaussianDrawsAreThoseOfTheirBitsAtEverySize) {
   SKIP_WITHOUT_DEVICE(GetParam());
   for_each_simd_target(GetParam(), [&] {

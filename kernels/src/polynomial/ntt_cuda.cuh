@@ -68,6 +68,23 @@ __device__ void store_words(const Word* x, Word* to) {
   using Vector = VectorOf<Word, kWords>;
   *reinterpret_cast<typename Vector::Type*>(to) = Vector::of(x);
 }
+/// The same in assembly: nvcc takes a vector apart where another way through a kernel stores the
+/// same words one by one.
+template <int kWords, typename Word>
+__device__ void store_whole(const Word* x, Word* to) {
+  const auto place = __cvta_generic_to_global(to);
+  if constexpr (kWords == 1) {
+    *to = x[0];
+  } else if constexpr (sizeof(Word) == 8) {
+    asm volatile("st.global.v2.u64 [%0], {%1, %2};" ::"l"(place), "l"(x[0]), "l"(x[1]) : "memory");
+  } else if constexpr (kWords == 2) {
+    asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(place), "r"(x[0]), "r"(x[1]) : "memory");
+  } else {
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(place), "r"(x[0]), "r"(x[1]),
+                 "r"(x[2]), "r"(x[3])
+                 : "memory");
+  }
+}
 /// The same to shared memory, where nvcc would take apart every other vector.
 template <int kWords, typename Word>
 __device__ void store_shared(const Word* x, Word* to) {
@@ -372,12 +389,18 @@ struct Columns {
       });
     }
   }
+  /// @tparam kWhole  whether nvcc must be kept from taking vectors apart (store_whole).
+  template <bool kWhole = false>
   __device__ void store_row(Word* to, bool aligned) {
     if (aligned) {
       for_each_vector([&](int i, int column, int offset) {
         Word words[kVector];
         get(i, column, words);
-        store_words<kVector>(words, to + offset);
+        if constexpr (kWhole) {
+          store_whole<kVector>(words, to + offset);
+        } else {
+          store_words<kVector>(words, to + offset);
+        }
       });
     } else {
       for_each_vector([&](int i, int column, int offset) {
@@ -951,7 +974,7 @@ __global__ void __launch_bounds__(NttOuterConfig::kThreads)
     own.load_row(data, aligned);
     forward_stages<kStages, 1>(own.x, table, 1,
                                butterfly_modulus(tables.constants[place.prime].modulus.value));
-    own.store_row(data, aligned);
+    own.template store_row<true>(data, aligned);
   }
 }
 
@@ -980,7 +1003,7 @@ __global__ void __launch_bounds__(NttOuterConfig::kThreads)
     fill(bounds, LazyRange<Word>::kReduced);
     inverse_stages<kStages>(own.x, bounds, table, 1, true, last,
                             butterfly_modulus(constants.modulus.value));
-    own.store_row(data, aligned);
+    own.template store_row<true>(data, aligned);
   }
 }
 

@@ -54,4 +54,25 @@ __device__ void for_each_slot(std::int64_t first, std::int64_t size, const Visit
   }
 }
 
+/// Stores a block's draws as elements first, first + 1, .. of `out`, those that are in it: by 16
+/// bytes where all are and lie so. Such stores of a warp's lanes are of half a sector each; those
+/// of 8 bytes would be of a quarter.
+template <int kDraws>
+__device__ void store_pairs(const std::uint64_t (&draws)[kDraws], std::int64_t first,
+                            std::uint64_t* out, std::int64_t size) {
+  std::uint64_t* const to = out + first;
+  if (first >= 0 && first + kDraws <= size &&
+      reinterpret_cast<std::uintptr_t>(to) % sizeof(ulonglong2) == 0) {
+#pragma unroll
+    for (int draw = 0; draw < kDraws; draw += 2) {
+      *reinterpret_cast<ulonglong2*>(to + draw) = make_ulonglong2(draws[draw], draws[draw + 1]);
+    }
+    return;
+  }
+#pragma unroll
+  for (int draw = 0; draw < kDraws; ++draw) {
+    if (first + draw >= 0 && first + draw < size) to[draw] = draws[draw];
+  }
+}
+
 }  // namespace velum::kernels::cuda

@@ -55,19 +55,7 @@ __device__ void fill_block(const PreparedStream& stream, std::uint32_t number, s
     residues[draw] = integer_below(q, bits_of_words(block.words, 2 * draw),
                                    bits_of_words(block.words, 2 * draw + 1));
   }
-  const std::int64_t first = std::int64_t{number} * kDraws;
-  if (first + kDraws <= degree && reinterpret_cast<std::uintptr_t>(to) % sizeof(ulonglong2) == 0) {
-    auto* const pairs = reinterpret_cast<ulonglong2*>(to + first);
-#pragma unroll
-    for (int draw = 0; draw < kDraws; draw += 2) {
-      pairs[draw / 2] = make_ulonglong2(residues[draw], residues[draw + 1]);
-    }
-    return;
-  }
-#pragma unroll
-  for (int draw = 0; draw < kDraws; ++draw) {
-    if (first + draw < degree) to[first + draw] = residues[draw];
-  }
+  cuda::store_pairs(residues, std::int64_t{number} * kDraws, to, degree);
 }
 
 __device__ void fill(const PreparedStream& stream, std::uint32_t number, std::uint32_t q,

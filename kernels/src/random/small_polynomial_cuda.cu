@@ -1,4 +1,6 @@
+#include <cstdint>
 #include <cub/block/block_reduce.cuh>
+#include <type_traits>
 
 #include "cuda/for_each_index.cuh"
 #include "random/small_polynomial_halves.h"
@@ -36,13 +38,52 @@ __global__ void __launch_bounds__(FixedWeightConfig::kThreads)
   }
 }
 
+/// SmallFillBody as CUDA computes it: a block's draws by one store where all are in the output and
+/// lie so. A warp's stores are then side by side.
+template <typename Draw>
+struct SmallFillWordsBody {
+  static constexpr std::int64_t kPerBlock = SmallFillBody<Draw>::kPerBlock;
+  using Word = std::conditional_t<kPerBlock == 8, std::uint64_t, std::uint32_t>;
+  static_assert(sizeof(Word) == kPerBlock);
+
+  SmallFillBody<Draw> fill;
+
+  __device__ void operator()(std::int64_t block) const {
+    const ChaCha20State words = chacha20_block(fill.state, static_cast<std::uint32_t>(block));
+    Word packed = 0;
+#pragma unroll
+    for (int draw = 0; draw < kPerBlock; ++draw) {
+      packed |= Word{static_cast<std::uint8_t>(Draw::of(words.words, draw))} << (8 * draw);
+    }
+    const std::int64_t first = block * kPerBlock;
+    std::int8_t* const to = fill.out.data() + first;
+    if (first + kPerBlock <= fill.out.size() &&
+        reinterpret_cast<std::uintptr_t>(to) % sizeof(Word) == 0) {
+      *reinterpret_cast<Word*>(to) = packed;
+      return;
+    }
+#pragma unroll
+    for (int draw = 0; draw < kPerBlock; ++draw) {
+      if (first + draw < fill.out.size()) {
+        to[draw] = static_cast<std::int8_t>(packed >> (8 * draw));
+      }
+    }
+  }
+};
+
+template <typename Draw>
+void fill_words(const SmallFillBody<Draw>& body, const Stream& stream) {
+  cuda::for_each_index(blocks_that_hold(0, body.out.size(), body.kPerBlock),
+                       SmallFillWordsBody<Draw>{body}, stream);
+}
+
 }  // namespace
 
 void small_fill_cuda(const SmallFillBody<TernaryDraw>& body, const Stream& stream) {
-  cuda::for_each_index(blocks_that_hold(0, body.out.size(), body.kPerBlock), body, stream);
+  fill_words(body, stream);
 }
 void small_fill_cuda(const SmallFillBody<DiscreteGaussianDraw>& body, const Stream& stream) {
-  cuda::for_each_index(blocks_that_hold(0, body.out.size(), body.kPerBlock), body, stream);
+  fill_words(body, stream);
 }
 
 void fixed_weight_ternary_fill_cuda(const FixedWeightTask& task, const Stream& stream) {

@@ -4,6 +4,7 @@
 
 #include "cuda/check.h"
 #include "cuda/for_each_index.cuh"
+#include "random/keystream_block.cuh"
 #include "random/uniform_halves.h"
 
 namespace velum::kernels {
@@ -24,8 +25,7 @@ cudaError_t select_flagged(void* temporary, std::size_t& temporary_bytes, const 
                                     count, population, stream);
 }
 
-/// The fill, by stores of 16 bytes where a block lies in the output as a whole: those of a warp's
-/// lanes are 64 bytes apart, so that one takes as long as a store of 8.
+/// UniformBitsFillBody as CUDA computes it.
 struct UniformBitsPairsBody {
   UniformBitsFillBody fill;
 
@@ -33,21 +33,28 @@ struct UniformBitsPairsBody {
     constexpr std::int64_t kDraws = UniformLayout::kBitsPerBlock;
     const std::int64_t block = fill.first_element / kDraws + i;
     const ChaCha20State words = chacha20_block(fill.state, static_cast<std::uint32_t>(block));
-    const std::int64_t first = block * kDraws - fill.first_element;
-    std::uint64_t* const out = fill.out.data() + first;
-    if (first < 0 || first + kDraws > fill.out.size() ||
-        reinterpret_cast<std::uintptr_t>(out) % sizeof(ulonglong2) != 0) {
-      for (int draw = 0; draw < kDraws; ++draw) {
-        const std::int64_t index = first + draw;
-        if (index >= 0 && index < fill.out.size()) out[draw] = bits_of_words(words.words, draw);
-      }
-      return;
-    }
+    std::uint64_t draws[kDraws];
 #pragma unroll
-    for (int draw = 0; draw < kDraws; draw += 2) {
-      *reinterpret_cast<ulonglong2*>(out + draw) =
-          make_ulonglong2(bits_of_words(words.words, draw), bits_of_words(words.words, draw + 1));
+    for (int draw = 0; draw < kDraws; ++draw) draws[draw] = bits_of_words(words.words, draw);
+    cuda::store_pairs(draws, block * kDraws - fill.first_element, fill.out.data(), fill.out.size());
+  }
+};
+
+/// UniformIntegersFillBody as CUDA computes it.
+struct UniformIntegersPairsBody {
+  UniformIntegersFillBody fill;
+
+  __device__ void operator()(std::int64_t i) const {
+    constexpr std::int64_t kDraws = UniformLayout::kIntegersPerBlock;
+    const std::int64_t block = fill.first_element / kDraws + i;
+    const ChaCha20State words = chacha20_block(fill.state, static_cast<std::uint32_t>(block));
+    std::uint64_t draws[kDraws];
+#pragma unroll
+    for (int draw = 0; draw < kDraws; ++draw) {
+      draws[draw] = integer_below(fill.bound, bits_of_words(words.words, 2 * draw),
+                                  bits_of_words(words.words, 2 * draw + 1));
     }
+    cuda::store_pairs(draws, block * kDraws - fill.first_element, fill.out.data(), fill.out.size());
   }
 };
 
@@ -61,8 +68,8 @@ void uniform_bits_fill_cuda(const UniformBitsFillBody& body, const Stream& strea
 
 void uniform_integers_fill_cuda(const UniformIntegersFillBody& body, const Stream& stream) {
   cuda::for_each_index(
-      blocks_that_hold(body.first_element, body.out.size(), UniformLayout::kIntegersPerBlock), body,
-      stream);
+      blocks_that_hold(body.first_element, body.out.size(), UniformLayout::kIntegersPerBlock),
+      UniformIntegersPairsBody{body}, stream);
 }
 
 std::int64_t poisson_select_workspace_size_cuda(std::int64_t population, const Stream& stream) {
