@@ -237,6 +237,9 @@ def find_binaries(build):
 
 # ---- benchmarks/budgets.json ----
 
+# What is not of kernels or cases, an object a line.
+LISTS = ("launches", "local_arrays", "butterflies")
+
 
 def read_budgets(path, may_be_missing=False):
     if may_be_missing and not path.exists():
@@ -251,7 +254,7 @@ def write_budgets(path, budgets):
     """One line per kernel and architecture or per case, so that a change is a line of a diff."""
     cases = budgets.get("cases", {}).items()
     lines = [f'  "compiler": {json.dumps(budgets["compiler"])},']
-    for key in ("launches", "local_arrays"):
+    for key in LISTS:
         items = ",".join(f"\n    {json.dumps(item)}" for item in budgets[key])
         lines.append(f'  "{key}": [{items}\n  ],')
     lines.append('  "kernels": {')

@@ -312,12 +312,12 @@ class Model(unittest.TestCase):
     def test_tables_say_that_they_are_predictions(self):
         row = roofline.predict(CASE, [launch()], CODE, RESOURCES, DEVICE)
         text = roofline.text_table(DEVICE, [row], True, {"_Z1kPj": "k"})
-        self.assertTrue(text.startswith("Prediction for Two, not a measurement"))
+        self.assertTrue(text.startswith("Prediction for Two by code for sm_90, not a measurement"))
         self.assertIn("1 x k, occupancy 100 %", text)
         other = {**row, "device": "Other", "arch": "sm_80"}
         text = roofline.markdown_tables([row, other])
         self.assertTrue(text.startswith("Prediction, not a measurement"))
-        self.assertIn("| case | Two | Other |", text)
+        self.assertIn("| case | Two, sm_90 | Other, sm_80 |", text)
         self.assertIn("| case | 1.7 us - 5.02 us (l1/dram) |", text)
         self.assertIn("Prediction for sm_80", text)
         self.assertIn("Prediction for sm_90", text)

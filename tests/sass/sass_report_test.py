@@ -315,6 +315,18 @@ class Cases(unittest.TestCase):
         with self.assertRaisesRegex(sass_report.Failure, "_Z1gone is in the profile, but not"):
             self.rows(launch)
 
+    def test_the_order_is_that_of_cases_and_short_names(self):
+        # Mangled names of kernels without linkage have a hash that is another in another tree.
+        rows = [
+            {"case": case, "kernel": kernel, "arch": arch}
+            for case, kernel in (("z", "_ZN1n1bEv"), ("z", "_ZN2nn1aEv"), ("c", "_ZN1n1dEv"))
+            for arch in ("sm_80", "sm_90")
+        ]
+        found = [(row["case"], row["kernel"], row["arch"]) for row in sass_report.named(rows)]
+        self.assertEqual(found[0], ("z", "a", "sm_80"))
+        self.assertEqual(found[2], ("z", "b", "sm_80"))
+        self.assertEqual(found[4:], [("c", "d", "sm_80"), ("c", "d", "sm_90")])
+
     def test_tables_have_every_figure(self):
         rows = self.rows(self.launch(sectors=32))
         text = sass_report.case_table(rows)
