@@ -42,7 +42,7 @@ if behaviour == "fail" or (behaviour == "racy" and os.environ.get("FAKE_TOOL") =
     case["failures"] = [{{"failure": "expected 1"}}]
 path = options["gtest_output"].split(":", 1)[1]
 open(path, "w").write(json.dumps({{"testsuites": [{{"testsuite": [case]}}]}}))
-print("behaviour", behaviour)
+print("behaviour", behaviour, "of", os.path.abspath(__file__), "in /home/someone/tests/data.bin")
 sys.exit(1 if case.get("failures") else 0)
 """
 BENCHMARK_PROGRAM = """\
@@ -213,6 +213,10 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("skipped itself", entries["skip_test"]["output"])
         self.assertEqual(steps_of(report)["tests"]["result"], "FAILED")
         self.assertEqual(steps_of(report)["benchmarks"]["result"], "passed")
+        # No folder of this machine is in the report: of the build's what is below, of others nothing.
+        self.assertIn("behaviour fail of fail_test in data.bin", entries["fail_test"]["output"])
+        self.assertIn("    benchmarks/a_bench '--benchmark_filter=", text)
+        self.assertNotIn(str(self.tree.root), json.dumps(report) + text)
         self.assertIn("FAILED", text)
 
     def test_a_finding_of_one_sanitizer_tool_fails_that_step_alone(self):
@@ -277,8 +281,11 @@ class GpuCheck(unittest.TestCase):
         tree.benchmark("device_probes_bench_emulated", ["BM_Arithmetic/imad/rounds:1/x"])
         tree.benchmark("a_bench_emulated", ["BM_X/threads:0"])
         tree.cases("kernel_bench_emulated")
-        done, report, text = tree.run("--rehearse")
+        copy = tree.root / "copy.md"
+        done, report, text = tree.run("--rehearse", "--markdown", copy)
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(copy.read_text(), text)
+        self.assertTrue(text.startswith("# velum on emulated: a rehearsal, times mean nothing\n"))
         self.assertTrue(report["rehearsal"])
         self.assertIn("**A rehearsal on the emulated device", text)
         self.assertIn("3 cases ran once", text)
