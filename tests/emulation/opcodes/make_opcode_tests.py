@@ -2,7 +2,7 @@
 """Writes the test of every arithmetic instruction and every access to memory that the translator knows.
 
   make_opcode_tests.py --ptx opcodes --cases opcodes.bin --atomic-cases atomics.bin --cluster-cases clusters.bin
-                       --access-cases accesses.bin
+                       --access-cases accesses.bin --ordering-cases orderings.txt
 
 The instructions come from the translator's own table, so that none can be left out; what they must give comes from
 ptx_definitions.py. An entry holds some of them and runs case i of each in thread i. For each architecture there is a
@@ -22,6 +22,7 @@ import atomic_instances  # noqa: E402
 import cluster_instances  # noqa: E402
 import instruction_forms  # noqa: E402
 import matrix_instances  # noqa: E402
+import ordering_instances  # noqa: E402
 from exact_float import NAN, UNDOCUMENTED  # noqa: E402
 from operands import CASES, draw  # noqa: E402
 from ptx_definitions import FORMATS, WIDTH, comparison, expected, tolerance, with_carry  # noqa: E402
@@ -220,6 +221,7 @@ def main():
     parser.add_argument("--atomic-cases", type=Path, required=True)
     parser.add_argument("--cluster-cases", type=Path, required=True)
     parser.add_argument("--access-cases", type=Path, required=True)
+    parser.add_argument("--ordering-cases", type=Path, required=True)
     arguments = parser.parse_args()
     by_root = {}
     for instance in instances():
@@ -239,6 +241,8 @@ def main():
             lines += access_instances.emit_entry(name, group, architecture)
         path = Path(f"{arguments.ptx}_access_sm_{architecture}.ptx")
         path.write_text("\n".join(lines))
+    path = Path(f"{arguments.ptx}_ordering.ptx")
+    ordering_instances.write_files(path, arguments.ordering_cases, header(90))
     cluster_entries = in_entries("cluster", list(cluster_instances.instances()))
     for architecture in ARCHITECTURES:
         if architecture >= cluster_instances.FIRST_ARCHITECTURE:

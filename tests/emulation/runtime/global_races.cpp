@@ -334,13 +334,21 @@ void GlobalRaces::acquire(BlockOrder& order, const Released& released) {
   order.acquired = join(order.acquired, released);
 }
 
-void GlobalRaces::fence(BlockOrder& order, u32 thread, bool all_blocks) {
+void GlobalRaces::fence(BlockOrder& order, u32 thread, bool all_blocks, FenceHalf half) {
   if (all_blocks) {
     BlockOrder::Fences& fences = fences_of(order, thread);
-    for (const Released& observed : fences.observed) {
-      order.acquired = join(order.acquired, observed);
+    if (half != FenceHalf::release) {
+      for (const Released& observed : fences.observed) {
+        order.acquired = join(order.acquired, observed);
+      }
+      fences.observed.clear();
     }
-    fences = {true, order.barriers, order.segment >> kMarkSegmentShift, nullptr, {}};
+    if (half != FenceHalf::acquire) {
+      fences.any = true;
+      fences.barriers = order.barriers;
+      fences.segment = order.segment >> kMarkSegmentShift;
+      fences.released = nullptr;
+    }
   }
   start_segment(order);
 }

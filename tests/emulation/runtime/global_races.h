@@ -86,7 +86,7 @@ class GlobalRaces {
   /// the check does not tell apart.
   void barrier(BlockOrder& order);
   /// A fence by a thread; of the scope of its block, or of all blocks.
-  void fence(BlockOrder& order, u32 thread, bool all_blocks);
+  void fence(BlockOrder& order, u32 thread, bool all_blocks, FenceHalf half);
 
   /// For barriers between blocks: what the thread's warp has done so far, and its block has
   /// acquired; or what it had at the thread's last fence.

@@ -834,10 +834,10 @@ void Thread::fail_race(u64 address, u32 bytes, Access access, u32 site) {
            grid->machine->races_.describe_race());
 }
 
-void Thread::fence(bool all_blocks) {
+void Thread::fence(bool all_blocks, FenceHalf half) {
   Machine& machine = *grid->machine;
-  if (machine.sync_ != nullptr) machine.sync_->fence(*this, all_blocks);
-  machine.races_.fence(machine.block_order_, index, all_blocks);
+  if (machine.sync_ != nullptr) machine.sync_->fence(*this, all_blocks, half);
+  machine.races_.fence(machine.block_order_, index, all_blocks, half);
 }
 
 u8* Thread::shared(u64 address, bool any_block, u32 bytes, u32 element, u32 used, Access access,

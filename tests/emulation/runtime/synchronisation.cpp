@@ -190,12 +190,13 @@ void Synchronisation::release(const Thread& t, Seen& seen) {
   own.threads.see(number, own.threads.of(number) + 1);
 }
 
-void Synchronisation::fence(Thread& t, bool wide) {
+void Synchronisation::fence(Thread& t, bool wide, FenceHalf half) {
   PerThread& mine = of(t);
-  for (u32 i = 0; i <= (wide ? 1U : 0U); ++i) {
+  for (u32 i = 0; i <= (wide ? 1U : 0U) && half != FenceHalf::release; ++i) {
     mine.seen.join(mine.observed[i]);
     mine.observed[i] = {};
   }
+  if (half == FenceHalf::acquire) return;
   Seen released;
   release(t, released);
   if (wide) mine.fenced[1] = released;

@@ -91,7 +91,7 @@ class Synchronisation {
   /// first.
   void visit(Thread& t, u64 address, bool must_be_seen, u32 site);
   /// A fence; `wide`: of the scope of a cluster, or a wider one.
-  void fence(Thread& t, bool wide);
+  void fence(Thread& t, bool wide, FenceHalf half);
   /// Lets one asynchronous action take effect, chosen at random; false if there is none.
   bool step();
   /// The same, but seldom: how seldom differs from block to block.

@@ -210,7 +210,7 @@ class alignas(64) Thread {
   /// The same; gives the number of threads with a true predicate.
   u32 block_vote(u32 barrier, bool predicate, u32 site);
   /// A fence, or the part of one in an instruction with an order; of all blocks or of this one.
-  void fence(bool all_blocks);
+  void fence(bool all_blocks, FenceHalf half = FenceHalf::both);
   /// Lets other threads run: after an instruction that a loop may spin on.
   void poll(u32 site);
 

@@ -122,6 +122,10 @@ struct Kernel {
   u32 line_count;
 };
 
+/// What a fence orders: what was read before it, what is written after it, or both. The fence in an
+/// instruction that acquires or releases is a half.
+enum class FenceHalf { both, acquire, release };
+
 struct Module {
   const char* ptx;
   u32 architecture;

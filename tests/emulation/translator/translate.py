@@ -803,6 +803,7 @@ class FunctionEmitter:
         return count
 
     def emit_load(self, g):
+        self.note_order(g)
         target, source = self.operands(2)
         registers = self.vector(target)
         count = self.count_of(g, registers)
@@ -814,7 +815,7 @@ class FunctionEmitter:
             if register != "_":
                 code += self.assign(register, f"load<{type_}>(p + {i * size})", type_) + " "
         if order == "acquire":
-            code += self.fence(g["Q"]) + " "
+            code += self.fence(g["Q"], "acquire") + " "
         if order and self.space(g.get("S")) in ("global", "generic", "shared", "cluster"):
             self.properties.waits = True
             self.properties.polls |= self.space(g.get("S")) in ("global", "generic")
@@ -822,19 +823,21 @@ class FunctionEmitter:
         return code + "}"
 
     def emit_store(self, g):
+        self.note_order(g)
         target, source = self.operands(2)
         registers = self.vector(source)
         count = self.count_of(g, registers)
         type_, size = g["T"], BITS[g["T"]] // 8
         order = g.get("O")
         access = {None: "write", "volatile": "volatile_write"}.get(order, "atomic_write")
-        fence = self.fence(g["Q"]) + " " if order == "release" else ""
+        fence = self.fence(g["Q"], "release") + " " if order == "release" else ""
         code = f"{{ {fence}u8* const p = {self.pointer(target, g.get('S'), access, size, count)}; "
         for i, register in enumerate(registers):
             code += f"store<{type_}>(p + {i * size}, {self.value(register, type_)}); "
         return code + "}"
 
     def emit_atomic(self, g):
+        self.note_order(g)
         is_red = self.instruction.opcode.startswith("red")
         operands = list(self.operands(*((2,) if is_red else (4,) if g["F"] == "cas" else (3,))))
         target = "_" if is_red else operands.pop(0)
@@ -862,15 +865,25 @@ class FunctionEmitter:
         for i, each in enumerate(targets):
             code += self.assign(each, f"x{i}", type_) + " "
         order = g.get("O")
-        fence = self.fence(g.get("Q")) + " "
-        code += fence if order in ("acquire", "acq_rel") else ""
+        if order in ("acquire", "acq_rel"):
+            code += self.fence(g.get("Q"), "acquire") + " "
         code += f"t.poll({self.site()}); " if self.properties.waits else ""
-        return "{ " + (fence if order in ("release", "acq_rel") else "") + code + "}"
+        if order in ("release", "acq_rel"):
+            code = self.fence(g.get("Q"), "release") + " " + code
+        return "{ " + code + "}"
 
     @staticmethod
-    def fence(scope):
-        """For the race check only: the emulation runs in program order."""
-        return f"t.fence({'false' if scope == 'cta' else 'true'});"
+    def fence(scope, half=None):
+        """For the race check only: the emulation runs in program order. A launch without clusters has one block in each."""
+        wide = {"cta": "false", "cluster": "t.grid->cluster_extent.count() > 1"}.get(scope, "true")
+        return f"t.fence({wide}{f', FenceHalf::{half}' if half else ''});"
+
+    def note_order(self, g):
+        """An access with an order may carry a message between warps of a block, if it is to shared memory or of no space
+        and of the block's scope."""
+        in_block = self.space(g.get("S")) == "shared" or (not g.get("S") and g.get("Q") == "cta")
+        if g.get("O") in ("relaxed", "acquire", "release", "acq_rel") and in_block:
+            self.synchronise()
 
     def emit_ordering(self, g):
         if g.get("Q") in (None, "wait", "launch_dependents"):
@@ -878,7 +891,8 @@ class FunctionEmitter:
                 "// nothing to do, as the emulation runs in program order: "
                 + self.instruction.opcode
             )
-        return self.fence(g["Q"])
+        half = g.get("O") if g.get("O") in ("acquire", "release") else None
+        return self.fence(g["Q"], half)
 
     def emit_init_fence(self, g):
         self.synchronise()
