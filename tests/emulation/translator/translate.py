@@ -886,6 +886,7 @@ class FunctionEmitter:
             self.synchronise()
 
     def emit_ordering(self, g):
+        self.operands(0)
         if g.get("Q") in (None, "wait", "launch_dependents"):
             return (
                 "// nothing to do, as the emulation runs in program order: "
@@ -927,10 +928,18 @@ class FunctionEmitter:
         return f"cluster_wait(t, {g['aligned']}, {self.site()});"
 
     def emit_prefetch(self, g):
+        is_bulk = "bulk" in self.instruction.opcode
+        target, *size = self.operands(2 if is_bulk else 1)
+        space, address, variable = self.address(target)
+        if isinstance(address, int) or space not in (None, g.get("S") or "global"):
+            self.fail(f"'{target}' is no address that is prefetched")
+        if is_bulk:
+            self.value(size[0], "u32")
         return "// a hint: " + self.instruction.opcode
 
     def emit_sleep(self, g):
-        self.operands(1)
+        (duration,) = self.operands(1)
+        self.value(duration, "u32")
         return f"t.poll({self.site()});"
 
     def target_label(self, name):
@@ -1259,6 +1268,8 @@ class FunctionEmitter:
 
     def emit_elect(self, g):
         target, mask = self.operands(2)
+        if "|" not in target:
+            self.fail("1 results, expected 2")
         leader, predicate = self.pair(target)
         return (
             f"{{ const u32 x = t.elect({self.value(mask, 'u32')}, {self.site()}); "
