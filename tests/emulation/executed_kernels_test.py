@@ -29,7 +29,7 @@ def object_file(ptx):
     return b"\x7fELF" + struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(entry)) + entry
 
 
-def check(folder, executed, status, *texts):
+def check(folder, executed, status, *texts, more=()):
     """`executed`: names that each of two programs wrote, or None if it did not run since."""
     paths = []
     for i, names in enumerate(executed):
@@ -41,7 +41,7 @@ def check(folder, executed, status, *texts):
     (folder / "executed.txt").write_text("".join(f"{path}\n" for path in paths))
     result = subprocess.run(
         [sys.executable, "-B", SCRIPT, "--objects", folder / "objects.txt",
-         "--executed", folder / "executed.txt"],
+         "--executed", folder / "executed.txt", *more],
         capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == status, (executed, result)
@@ -69,6 +69,25 @@ def main():
         # What a program wrote before the kernels were compiled does not count.
         check(folder, [both[:1], None], 77, "have not run with these kernels: program_1")
         check(folder, [None, None], 77, "2 not executed")
+
+        # The list that is kept: what it lacks, and what is gone.
+        kept = folder / "kept.md"
+        stale = "2 executed"
+        check(folder, [both, []], 1, stale, "not there: - `first`", more=["--kept", kept])
+        check(folder, [both, []], 0, more=["--write", kept])
+        check(folder, [both, []], 0, more=["--kept", kept])
+        text = kept.read_text()
+        assert "## Executed: 2\n\n- `first`\n- `second<float>`\n" in text, text
+        assert text.endswith("## Not executed: 0\n"), text
+        kept.write_text(text + "- `gone()`\n")
+        check(folder, [both, []], 1, "only there: - `gone()`", more=["--kept", kept])
+        # Kernels of CUB are those of its version.
+        kept.write_text(text + "- `cub::gone`\n")
+        check(folder, [both, []], 0, more=["--kept", kept])
+        # A program that has not run hides no kernel as long as others executed all.
+        kept.write_text(text)
+        check(folder, [both, None], 0, more=["--kept", kept])
+        check(folder, [both[:1], None], 77, more=["--kept", kept])
 
 
 if __name__ == "__main__":
