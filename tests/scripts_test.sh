@@ -10,12 +10,12 @@ fail() {
   exit 1
 }
 
-for script in setup test demo lint gpu-check fuzz sass-report; do
+for script in setup test demo lint gpu-check gpu-reports fuzz roofline sass-report; do
   "$root/scripts/$script" --help >"$scratch/help" || fail "$script --help failed"
   grep -q "^usage: scripts/$script" "$scratch/help" || fail "$script --help shows no usage"
 done
 
-for script in setup demo lint gpu-check fuzz sass-report; do
+for script in setup demo lint gpu-check gpu-reports fuzz roofline sass-report; do
   if "$root/scripts/$script" --no-such-argument >"$scratch/out" 2>&1; then
     fail "$script accepted an unknown argument"
   fi
