@@ -146,25 +146,32 @@ def replication(blocks, body):
     return {place: weighted[place] / count for place, count in instructions.items()}
 
 
-def read_machine_code(binaries, archs):
-    """arch -> kernel -> what parse_line_info and parse_ptx give; (arch, kernel) -> registers, shared memory."""
+def read_machine_code(binaries, archs, kernels):
+    """arch -> kernel -> what parse_line_info and parse_ptx give; (arch, kernel) -> registers, shared memory: of the
+    files that hold any of the `kernels`."""
     cuobjdump, nvdisasm = find_tool("cuobjdump"), find_tool("nvdisasm")
     if cuobjdump is None or nvdisasm is None:
         return None, None
+    names = [kernel.encode() for kernel in kernels]
+
+    def holds_some(path):
+        data = path.read_bytes()
+        return any(name in data for name in names)
+
     code, resources = {arch: {} for arch in archs}, {}
     environment = dict(
         os.environ, PATH=f"{nvdisasm.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     )
-    for binary in binaries:
+    for binary in filter(holds_some, binaries):
         resources.update(parse_resources(run([cuobjdump, "-res-usage", binary], env=environment)))
         ptx = {}
         with tempfile.TemporaryDirectory() as folder:
             for kind in ("-xptx", "-xelf"):
                 run([cuobjdump, kind, "all", binary.resolve()], env=environment, cwd=folder)
-            for path in Path(folder).glob("*.ptx"):
+            for path in filter(holds_some, Path(folder).glob("*.ptx")):
                 ptx.update(parse_ptx(path.read_text()))
             for arch in archs:
-                for cubin in sorted(Path(folder).glob(f"*.{arch}.cubin")):
+                for cubin in filter(holds_some, sorted(Path(folder).glob(f"*.{arch}.cubin"))):
                     listing = run([nvdisasm, "--print-line-info", "--print-code", cubin])
                     for kernel, body in parse_line_info(listing).items():
                         code[arch][kernel] = (body, ptx.get(kernel, []))
@@ -276,6 +283,10 @@ def read_json(path):
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise Failure(f"{path}: {error}") from error
+
+
+def kernels_of(cases):
+    return {launch["kernel"] for _, launches in cases for launch in launches}
 
 
 def read_cases(cases_path, profile_path, only):
