@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The table of instructions and ptxas agree, for each architecture: what the table has, ptxas takes from the first
-architecture of the form on and not before, and the translator translates. Of loads, stores and atomic operations also the
-other direction: whatever ptxas takes of the combinations of their modifiers (surroundings) the table has.
+"""The table of instructions and ptxas agree, for each architecture: what the table has (but for matrices), ptxas takes from the
+first architecture of the form on and not before, and the translator translates. Of loads, stores and atomic operations also
+the other direction: whatever ptxas takes of the combinations of their modifiers (surroundings) the table has.
 
 instruction_forms_test.py --translator DIR --ptxas ptxas --work-dir DIR
 """
@@ -19,9 +19,12 @@ _PER_FUNCTION = 1000
 
 # What opcodes/make_opcode_tests.py writes for ptxas.
 _ELSEWHERE = {
-    "expression", "approximation", "compare", "compare_half", "matrix_product", "matrix_load", "fragment_load",
-    "fragment_store", "fragment_product",
-}  # fmt: skip
+    "matrix_product",
+    "matrix_load",
+    "fragment_load",
+    "fragment_store",
+    "fragment_product",
+}
 
 # What ptxas takes and the table does not have: vectors of eight elements of 8 or 16 bits, which the manual does not have
 # either (ptxas 13.0 crashes where it comes to assemble one), and extrema of vectors.
@@ -94,10 +97,24 @@ def access_operands(opcode, operation, space, length, type_):
     return ", ".join([*([value] if opcode == "atom" else []), address, value, *second])
 
 
+def arithmetic_operands(types):
+    names = []
+    for i, type_ in enumerate(types):
+        names.append({"pred": f"%p{i}", "imm": "1"}.get(type_) or vector(type_, None, i))
+    return ", ".join(names)
+
+
 def operands(form, opcode, groups):
     """The lists of operands that a form is tested with; None if there are none for its kind."""
     kind = form.kind
     root = opcode.split(".")[0]
+    if kind in ("expression", "approximation"):
+        return [arithmetic_operands([x for _, x in form.operand_types(groups)])]
+    if kind in ("compare", "compare_half"):
+        types = [groups.get("D", "pred"), *[groups["T"]] * 2, *["pred"] * bool(groups.get("B"))]
+        text = arithmetic_operands(types)
+        two = root == "setp" and groups["T"].endswith("x2")
+        return [text.replace("%p0", "%p0|%p2", 1) if two else text]
     if kind in ("load", "store", "atomic"):
         names = (groups.get(name) for name in ("S", "V", "T"))
         return [access_operands(root, groups.get("F", ""), *names)]
@@ -265,7 +282,8 @@ def translation(arguments, found, body):
     ptx.write_text(module(list(by_groups.values()), ARCHITECTURES[-1])[0])
     code = ptx.with_suffix(".cpp")
     translate = arguments.translator / "translate.py"
-    subprocess.run([sys.executable, "-B", translate, "--ptx", ptx, "--out", code], check=True)
+    command = [translate, "--approximations", "--ptx", ptx, "--out", code]
+    subprocess.run([sys.executable, "-B", *command], check=True)
     if code.read_text().count("\n") < len(by_groups):
         sys.exit(f"{code}: fewer lines than instructions")
     return len(by_groups)
@@ -294,7 +312,9 @@ def main():
     differences = []
     for architecture in ARCHITECTURES:
         path = arguments.work_dir / f"instruction_forms_sm_{architecture}.ptx"
-        for text, refusal in refusals(arguments.ptxas, path, list(body), architecture).items():
+        # The last architecture has whatever one before has.
+        tried = [x for x in body if first[x] is not None or architecture == ARCHITECTURES[-1]]
+        for text, refusal in refusals(arguments.ptxas, path, tried, architecture).items():
             known = first[text] is not None and first[text] <= architecture
             if known != (refusal is None) and not (
                 first[text] is None and _NOT_TRANSLATED.match(body[text])

@@ -519,9 +519,10 @@ class Form:
     def instances(self):
         """Every opcode that the pattern stands for, with its groups."""
         segments = [_alternatives(s) if s[0] in "<[" else ("", [s]) for s in _split(self.pattern)]
+        regex = self.regex()
         for choice in itertools.product(*[choices for _, choices in segments]):
             opcode = ".".join(c for c in choice if c)
-            match = self.regex().match(opcode)
+            match = regex.match(opcode)
             if match:
                 yield opcode, self.groups(match)
 
