@@ -290,6 +290,7 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("**A rehearsal on the emulated device", text)
         self.assertIn("3 cases ran once", text)
         sanitizer = steps_of(report)["sanitizer"]
+        self.assertEqual(sanitizer["details"][0]["name"], "no tool: one_test_emulated")
         self.assertIn("it is there and starts (Version 1.2)", sanitizer["summary"])
         self.assertEqual(
             [e["name"] for e in steps_of(report)["tests"]["details"]], ["one_test_emulated"]
