@@ -285,6 +285,7 @@ class GpuCheck(unittest.TestCase):
         done, report, text = tree.run("--rehearse", "--markdown", copy)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(copy.read_text(), text)
+        self.assertRegex(text, r"(?m)^- call: `scripts/gpu-check .*--rehearse --markdown copy.md")
         self.assertTrue(text.startswith("# velum on emulated: a rehearsal, times mean nothing\n"))
         self.assertTrue(report["rehearsal"])
         self.assertIn("**A rehearsal on the emulated device", text)
