@@ -7,7 +7,9 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "dpsgd/support/engine_step.h"
@@ -16,6 +18,7 @@
 #include "velum/dpsgd/lazy_table.h"
 #include "velum/dpsgd/poisson_sampler.h"
 #include "velum/dpsgd/privacy_engine.h"
+#include "velum/dpsgd/user_poisson_sampler.h"
 
 namespace velum::testing {
 namespace {
@@ -102,10 +105,17 @@ struct Shared {
 
 TEST(GroupsInPass, SumsAreThoseOfSamplesOneByOne) {
   const std::vector<std::vector<ClippingGroup>> all_groups{
-      {{{0}, 0.3}, {{1}, 0.2}, {{2}, 0.1}, {{3}, 0.5}, {{4}, 0.7}, {{5}, 0.2}, {{6}, 0.05},
-       {{7}, 0.4}, {{8}, 1.0}},                            // one each
+      {{{0}, 0.3},
+       {{1}, 0.2},
+       {{2}, 0.1},
+       {{3}, 0.5},
+       {{4}, 0.7},
+       {{5}, 0.2},
+       {{6}, 0.05},
+       {{7}, 0.4},
+       {{8}, 1.0}},                                                     // one each
       {{{0, 1}, 0.6}, {{2, 3, 8}, 0.1}, {{4, 5, 6}, 0.2}, {{7}, 0.1}},  // by layers
-      {{{0, 2, 4, 7}, 0.3}, {{1, 3, 5, 6, 8}, 0.2}},       // that alternate
+      {{{0, 2, 4, 7}, 0.3}, {{1, 3, 5, 6, 8}, 0.2}},                    // that alternate
   };
   for (const std::vector<ClippingGroup>& groups : all_groups) {
     Shared model;
@@ -125,6 +135,79 @@ TEST(GroupsInPass, SumsAreThoseOfSamplesOneByOne) {
   }
 }
 
+TEST(GroupsInPass, UsersAndPartsThatAreNotFinite) {
+  const std::vector<ClippingGroup> groups{
+      {{0, 1}, 0.6}, {{2, 3, 8}, 0.1}, {{4, 5, 6}, 0.2}, {{7}, 0.1}};
+  Shared model;
+  const std::vector<Tensor> parameters = model.parameters();
+  const std::vector<std::int64_t> users{7, 3, 7, 5, 3, 9};
+  dpsgd::PrivacyEngine engine(parameters, dpsgd::UserPoissonSampler({3, 5, 7, 9}, 1.0),
+                              {.clipping = Clipping::by_groups(groups),
+                               .noise_multiplier = 0.0,
+                               .user_gradient = dpsgd::UserGradient::kSum});
+  for (int step = 0; step < 5; ++step) {
+    const Tensor inputs = torch::randn({kBatch, kWidth}, torch::kDouble);
+    // The user 5 has an infinite gradient of the highest layer, and of all below it.
+    const auto losses = [&](const Tensor& x) { return model.losses(x); };
+    const auto spoilt = [&] {
+      const Tensor each = losses(inputs);
+      Tensor scale = torch::ones({kBatch}, torch::kDouble);
+      scale[3] = std::numeric_limits<double>::infinity();
+      return step % 2 == 0 ? each : each * scale;
+    };
+    std::vector<Tensor> expected;
+    for (const Tensor& parameter : parameters) expected.push_back(torch::zeros_like(parameter));
+    for (const std::int64_t user : {3, 5, 7, 9}) {
+      if (user == 5 && step % 2 != 0) continue;
+      std::vector<std::int64_t> rows;
+      for (std::size_t i = 0; i < users.size(); ++i) {
+        if (users[i] == user) rows.push_back(static_cast<std::int64_t>(i));
+      }
+      // All samples of a user as one.
+      const Tensor own = inputs.index_select(0, torch::tensor(rows)).unsqueeze(0);
+      const std::vector<Tensor> sum = clipped_one_by_one(
+          parameters, [&](const Tensor& x) { return losses(x.squeeze(0)); }, own, groups);
+      for (std::size_t p = 0; p < sum.size(); ++p) expected[p].add_(sum[p].detach());
+    }
+    engine.accumulate(spoilt(), users);
+    engine.finish_step();
+    for (std::size_t p = 0; p < parameters.size(); ++p) {
+      EXPECT_TRUE(torch::allclose(4 * parameters[p].grad(), expected[p].detach(), 1e-11, 1e-12))
+          << "step " << step << ", parameter " << p;
+    }
+  }
+}
+
+/// A weight made of two parameters, of different groups: where only one of the groups is not
+/// finite, the other keeps its part, though it is complete later.
+TEST(GroupsInPass, APartThatIsFiniteIsKept) {
+  torch::manual_seed(13);
+  const auto doubles = torch::TensorOptions(torch::kDouble).requires_grad(true);
+  const Tensor directions = torch::randn({kWidth, kWidth}, doubles),
+               lengths = torch::rand({kWidth, 1}, doubles), above = torch::randn({kWidth}, doubles),
+               below = torch::randn({kWidth}, doubles);
+  const std::vector<Tensor> parameters{directions, below, lengths, above};
+  const std::vector<ClippingGroup> groups{{{0, 1}, 0.3}, {{2, 3}, 0.4}};
+  const Tensor scale = torch::ones({kBatch}, torch::kDouble);
+  const auto losses = [&](const Tensor& x) {
+    const Tensor scales = x.size(0) == kBatch ? scale : torch::ones({1}, torch::kDouble);
+    const Tensor made =
+        torch::matmul(x + below, torch::_weight_norm(directions, lengths, 0).t()).sin().sum(1);
+    return made + above.mul(torch::ones_like(x)).sin().sum(1) * scales;
+  };
+  ClippedSums sums(parameters, Clipping::by_groups(groups));
+  for (int step = 0; step < 4; ++step) {  // what is not finite would have the graph proved again
+    if (step == 2) scale[2] = std::numeric_limits<double>::infinity();
+    const Tensor inputs = torch::randn({kBatch, kWidth}, torch::kDouble);
+    const std::vector<Tensor> expected = clipped_one_by_one(parameters, losses, inputs, groups);
+    const std::vector<Tensor> found = sums.of(losses(inputs));
+    for (std::size_t p = 0; p < 2; ++p) {
+      EXPECT_TRUE(torch::allclose(found[p], expected[p].detach(), 1e-11, 1e-12))
+          << "step " << step << ", parameter " << p;
+    }
+  }
+}
+
 TEST(GroupsInPass, AGroupIsTakenWhenItsLastUseIsSeenAndNoOtherIsThere) {
   Shared model;
   Tape tape(model.parameters(), /*allow_slow_rules=*/false);
@@ -133,20 +216,20 @@ TEST(GroupsInPass, AGroupIsTakenWhenItsLastUseIsSeenAndNoOtherIsThere) {
   for (int use = 0; use < 4; ++use) {
     std::vector<std::size_t> taken;
     std::vector<std::size_t> missing;  // of other groups, whenever one was taken
-    tape.differentiate(
-        model.losses(inputs), /*release=*/true, groups, [&](std::size_t g, BatchGradients& found) {
-          for (const std::size_t p : groups[g]) EXPECT_NO_THROW(found.parameter(p));
-          std::size_t count = 0;
-          for (std::size_t p = 0; p < 9; ++p) {
-            try {
-              found.parameter(p);
-            } catch (const std::logic_error&) {
-              ++count;
-            }
-          }
-          taken.push_back(g);
-          missing.push_back(count);
-        });
+    tape.differentiate(model.losses(inputs), /*release=*/true, groups,
+                       [&](std::size_t g, BatchGradients& found) {
+                         for (const std::size_t p : groups[g]) EXPECT_NO_THROW(found.parameter(p));
+                         std::size_t count = 0;
+                         for (std::size_t p = 0; p < 9; ++p) {
+                           try {
+                             found.parameter(p);
+                           } catch (const std::logic_error&) {
+                             ++count;
+                           }
+                         }
+                         taken.push_back(g);
+                         missing.push_back(count);
+                       });
     if (use == 0) {  // the proof needs all of them
       EXPECT_THAT(taken, ElementsAre(0, 1, 2, 3, 4));
       EXPECT_THAT(missing, ElementsAre(0, 0, 0, 0, 0));
@@ -164,20 +247,21 @@ TEST(GroupsInPass, WhatIsReleasedIsFreeWhileThePassGoesOn) {
   const Tensor inputs = torch::randn({kBatch, kWidth}, torch::kDouble);
   for (int use = 0; use < 3; ++use) {
     std::vector<c10::weak_intrusive_ptr<c10::StorageImpl>> rows;
-    tape.differentiate(
-        model.losses(inputs), /*release=*/true, groups, [&](std::size_t g, BatchGradients& found) {
-          if (g == 1) {
-            for (const std::size_t p : groups[g]) {
-              for (const Tensor& held : found.parameter(p).held()) {
-                if (held.defined()) rows.emplace_back(held.storage().getWeakStorageImpl());
-              }
-              found.parameter(p).release();
-            }
-          } else if (use > 0) {
-            ASSERT_FALSE(rows.empty());
-            for (const auto& row : rows) EXPECT_TRUE(row.expired());
-          }
-        });
+    tape.differentiate(model.losses(inputs), /*release=*/true, groups,
+                       [&](std::size_t g, BatchGradients& found) {
+                         if (g == 1) {
+                           for (const std::size_t p : groups[g]) {
+                             for (const Tensor& held : found.parameter(p).held()) {
+                               if (held.defined())
+                                 rows.emplace_back(held.storage().getWeakStorageImpl());
+                             }
+                             found.parameter(p).release();
+                           }
+                         } else if (use > 0) {
+                           ASSERT_FALSE(rows.empty());
+                           for (const auto& row : rows) EXPECT_TRUE(row.expired());
+                         }
+                       });
   }
 }
 
@@ -205,8 +289,8 @@ TEST(GroupsInPass, APassThatFailsLateLeavesNoTrace) {
                   ThrowsMessage<std::logic_error>(HasSubstr("row 3")));
     }
     engine.finish_step();
-    const std::vector<Tensor> expected = clipped_one_by_one(
-        parameters, losses, known, {{{0}, 0.2}, {{1, 2}, 0.4}});
+    const std::vector<Tensor> expected =
+        clipped_one_by_one(parameters, losses, known, {{{0}, 0.2}, {{1, 2}, 0.4}});
     for (std::size_t p = 1; p < 3; ++p) {
       EXPECT_TRUE(torch::allclose(parameters[p].grad(), expected[p], 1e-4, 1e-6)) << step;
     }

@@ -1,4 +1,5 @@
 #include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/mv.h>
 #include <ATen/ops/zeros.h>
@@ -270,7 +271,15 @@ const EmbeddingGradient* ParameterGradient::lookups() const {
 }
 
 void ParameterGradient::exclude(const at::Tensor& excluded) {
-  for (const Use& use : uses_) use.operand->exclude(excluded);
+  for (const Use& use : uses_) {
+    // What other parameters get of the same operand is theirs to exclude; a factor of 0 does where
+    // all is finite.
+    use.operand->exclude(
+        use.shared
+            ? excluded.logical_and(
+                  at::isfinite(use.operand->squared_norms()).logical_not().to(excluded.device()))
+            : excluded);
+  }
   if (kept_.defined()) {
     std::vector<std::int64_t> sizes(static_cast<std::size_t>(kept_.dim()), 1);
     sizes.front() = batch_;

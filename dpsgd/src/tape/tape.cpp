@@ -706,7 +706,9 @@ class Tape::Gathering {
       for (const Use& use : uses_[parameter]) {
         if (found_[use.node].empty()) continue;  // nothing has flowed into it
         std::shared_ptr<OperandGradient>& operand = found_[use.node][use.operand];
-        uses.push_back({operand, use.path, graph_->node(plan_.nodes[use.node].index).name});
+        const Plan::Node& node = plan_.nodes[use.node];
+        uses.push_back({operand, use.path, graph_->node(node.index).name,
+                        node.operands[use.operand].paths.size() > 1});
         if (--users_[use.node][use.operand] == 0) operand.reset();
       }
       ParameterGradient gradient(graph_, tape_.parameters_[parameter], batch_, std::move(uses),

@@ -26,6 +26,7 @@ class ParameterGradient {
     std::shared_ptr<OperandGradient> operand;
     std::shared_ptr<const ParameterPath> path;
     std::string operation;  ///< the node's name
+    bool shared = false;    ///< the operand is made of other parameters, too
   };
   ParameterGradient(std::shared_ptr<const Graph> graph, at::Tensor parameter, std::int64_t batch,
                     std::vector<Use> uses, MemoryLimits limits);

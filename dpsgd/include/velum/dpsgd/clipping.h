@@ -56,8 +56,8 @@ class Clipping {
   /// min(1, C_g / ||g_g||), each by its own norm; a part whose norm is not finite is zero.
   ///
   /// The sensitivity is sqrt(sum of C_g^2), and noise of sigma times that goes on every coordinate
-  /// of every group alike. A group is summed as soon as the backward pass has seen the last use of
-  /// its parameters, and what its gradients take is free for the rest of the pass.
+  /// of every group alike. In a pass over a graph that is known a group is summed when the last use
+  /// of its parameters is seen, and what its gradients take is free for the rest of the pass.
   ///
   /// @param groups  which together name every index from 0 to the number of parameters exactly
   ///                once; the engine checks that number.
