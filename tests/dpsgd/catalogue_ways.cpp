@@ -213,6 +213,14 @@ void embedding(Catalogue& list) {
                     return F::linear(torch::tanh(m->forward(x)), m->weight);
                   });
   });
+  list.exact("tied to an output layer of many words, with padding", [](Type t) {
+    at::Tensor words = tokens({5, 4}, 30);
+    for (int sample = 0; sample < 4; ++sample) words[sample].narrow(0, 0, sample).zero_();
+    return use_of(nn::Embedding(nn::EmbeddingOptions(2000, 64).padding_idx(0)), t, words,
+                  [](nn::Embedding& m, const at::Tensor& x) {
+                    return F::linear(torch::tanh(m->forward(x)), m->weight);
+                  });
+  });
   list.exact("looked up twice", [](Type t) {
     return use_of(nn::Embedding(6, 4), t, tokens({5, 6}, 6),
                   [](nn::Embedding& m, const at::Tensor& x) {

@@ -1,6 +1,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorIndexing.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
@@ -12,6 +13,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <vector>
 
 #include "conv/conv_cpu_kernels.h"
 #include "linear/gram_cpu_kernels.h"
@@ -32,6 +34,23 @@ std::vector<std::int64_t> linear_sizes(const SampleRows& input, const SampleRows
   const std::int64_t inputs = input.rows.size(1), outputs = grad.rows.size(1);
   if (inputs_first) return {inputs, outputs};
   return {outputs, inputs};
+}
+
+/// Groups of one size, and their samples, group by group.
+struct GroupsOfOneSize {
+  std::vector<std::int64_t> groups, members;
+};
+
+std::map<std::int64_t, GroupsOfOneSize> groups_of_each_size(const SampleGroups& groups) {
+  std::map<std::int64_t, GroupsOfOneSize> result;
+  for (std::int64_t group = 0; group < groups.count(); ++group) {
+    const std::int64_t size = groups.size_of(group);
+    GroupsOfOneSize& alike = result[size];
+    alike.groups.push_back(group);
+    const auto first = groups.order().begin() + groups.begins()[static_cast<std::size_t>(group)];
+    alike.members.insert(alike.members.end(), first, first + size);
+  }
+  return result;
 }
 
 at::Tensor with_contiguous_columns(const at::Tensor& rows) {
@@ -317,6 +336,21 @@ bool LinearGradient::norms_from_products() const {
   return chosen == GradientMethod::kOuterProduct || chosen == GradientMethod::kGram;
 }
 
+void LinearGradient::measure_with_table() {
+  const std::vector<GradientMethod> all = methods();
+  const bool has_gram = std::find(all.begin(), all.end(), GradientMethod::kGram) != all.end();
+  if (limits_.method.has_value() || kept_.defined() || !has_gram) return;
+  // The table's are written beside them, both read and their sum written, and that read once more.
+  // On the CPU what is written is fresh memory, of which the pages cost most: about a nanosecond a
+  // byte for all of it (131 MB: 0.13 s on an EPYC of 3.65 GHz).
+  constexpr double kPasses = 5, kFreshByteSeconds = 1e-9;
+  const double written = static_cast<double>(batch()) * static_cast<double>(numel()) *
+                         static_cast<double>(options().dtype().itemsize());
+  const double each = on_cpu() ? kFreshByteSeconds : kPasses / CostModel::fixed().bytes;
+  const double made = *cost_of(GradientMethod::kKept).seconds + written * each;
+  if (*cost_of(GradientMethod::kGram).seconds <= made) limits_.method = GradientMethod::kGram;
+}
+
 at::Tensor LinearGradient::products_with(const EmbeddingGradient& table) const {
   // With P the side as wide as the table has rows and D the other one, g_b = sum_s P_s D_s^T, so
   // that a row t of e_b meets the elements P[s][index t] and <D_s, row t>.
@@ -325,19 +359,38 @@ at::Tensor LinearGradient::products_with(const EmbeddingGradient& table) const {
   const at::Tensor places = (inputs_first_ ? inputs : grads).samples();  // [batch, steps, rows]
   const at::Tensor widths = (inputs_first_ ? grads : inputs).samples();  // [batch, steps, width]
   const at::Tensor products = at::zeros({batch()}, options().dtype(at::kDouble));
-  const std::int64_t row_bytes =
-      places.size(1) * (widths.size(2) + 2) * static_cast<std::int64_t>(sizeof(double));
-  for_each_chunk(
-      looked_up.indices.numel(), row_bytes, limits_, [&](std::int64_t begin, std::int64_t end) {
-        const at::Tensor samples = looked_up.samples.narrow(0, begin, end - begin);
-        const at::Tensor indices = looked_up.indices.narrow(0, begin, end - begin);
-        const at::Tensor rows = looked_up.grads.narrow(0, begin, end - begin).to(at::kDouble);
-        const at::Tensor dots = at::bmm(widths.index_select(0, samples).to(at::kDouble),
-                                        rows.unsqueeze(2))
-                                    .squeeze(2);  // [rows, steps]
-        const at::Tensor met = places.index({samples, at::indexing::Slice(), indices});
-        products.index_add_(0, samples, dots.mul_(met).sum(1));
-      });
+  if (looked_up.indices.numel() == 0) return products;
+  const auto on_device = [&](const std::vector<std::int64_t>& values) {
+    return at::tensor(values, at::TensorOptions(at::kLong)).to(options().device());
+  };
+  const at::Tensor owners = looked_up.samples.to(at::kCPU).contiguous();
+  const SampleGroups lookups(
+      {owners.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(owners.numel())});
+  const std::int64_t steps = places.size(1), width = widths.size(2);
+  const at::Tensor every_step = at::arange(steps, options().dtype(at::kLong)).view({1, steps, 1});
+  for (const auto& [size, alike] : groups_of_each_size(lookups)) {
+    const std::int64_t count = size;  // of lookups, of each of these samples
+    std::vector<std::int64_t> names;
+    for (const std::int64_t group : alike.groups) {
+      names.push_back(lookups.names()[static_cast<std::size_t>(group)]);
+    }
+    const at::Tensor samples = on_device(names), rows = on_device(alike.members);
+    const std::int64_t sample_bytes = (count * width + steps * width + 2 * steps * count) *
+                                      static_cast<std::int64_t>(sizeof(double));
+    for_each_chunk(
+        samples.numel(), sample_bytes, limits_, [&](std::int64_t begin, std::int64_t end) {
+          const std::int64_t n = end - begin;
+          const at::Tensor chosen = samples.narrow(0, begin, n);
+          const at::Tensor of_chosen = rows.narrow(0, begin * count, n * count);
+          const at::Tensor row =
+              looked_up.grads.index_select(0, of_chosen).to(at::kDouble).view({n, count, width});
+          const at::Tensor index = looked_up.indices.index_select(0, of_chosen).view({n, 1, count});
+          const at::Tensor dots =  // [samples, steps, lookups]
+              at::bmm(widths.index_select(0, chosen).to(at::kDouble), row.transpose(1, 2));
+          const at::Tensor met = places.index({chosen.view({n, 1, 1}), every_step, index});
+          products.index_copy_(0, chosen, dots.mul_(met).sum({1, 2}));
+        });
+  }
   return products;
 }
 
@@ -345,24 +398,15 @@ at::Tensor LinearGradient::grouped_squared_norms(const SampleGroups& groups,
                                                  const MemoryLimits& limits) {
   if (kept_.defined()) return OperandGradient::grouped_squared_norms(groups, limits);
   // A group of n samples of T steps is one sample of n T steps. One product for each n that occurs.
-  std::map<std::int64_t, std::vector<std::int64_t>> groups_of_size;
-  for (std::int64_t group = 0; group < groups.count(); ++group) {
-    groups_of_size[groups.size_of(group)].push_back(group);
-  }
   const auto index = [&](const std::vector<std::int64_t>& values) {
     return at::tensor(values, at::TensorOptions(at::kLong)).to(options().device());
   };
   const SampleRows inputs = joined(&Use::input), grads = joined(&Use::grad);
   const at::Tensor norms = at::empty({groups.count()}, options().dtype(at::kDouble));
-  for (const auto& entry : groups_of_size) {
-    const std::vector<std::int64_t>& members = entry.second;
-    std::vector<std::int64_t> samples;
-    for (const std::int64_t group : members) {
-      const auto first = groups.order().begin() + groups.begins()[static_cast<std::size_t>(group)];
-      samples.insert(samples.end(), first, first + entry.first);
-    }
-    const RowMapping mapping{0, 1, static_cast<std::int64_t>(members.size()), entry.first * steps_};
-    const at::Tensor chosen = index(samples);
+  for (const auto& [size, alike] : groups_of_each_size(groups)) {
+    const std::vector<std::int64_t>& members = alike.groups;
+    const RowMapping mapping{0, 1, static_cast<std::int64_t>(members.size()), size * steps_};
+    const at::Tensor chosen = index(alike.members);
     const auto rows_of = [&](const SampleRows& all) {
       const at::Tensor rows = all.samples().index_select(0, chosen);
       return std::make_shared<const SampleRows>(

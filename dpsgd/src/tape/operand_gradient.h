@@ -155,6 +155,9 @@ class LinearGradient final : public OperandGradient {
   bool inputs_first() const { return inputs_first_; }
   /// Whether the norms are sums of products in float64, without the gradients themselves.
   bool norms_from_products() const;
+  /// The gradients will be needed with those of a table: takes their norms from products unless to
+  /// make, add and read them is cheaper, or another method is asked for.
+  void measure_with_table();
   /// [batch] float64: <g_b, e_b> with the gradients e_b of the same matrix used as a table.
   at::Tensor products_with(const EmbeddingGradient& table) const;
   at::Tensor squared_norms() override;

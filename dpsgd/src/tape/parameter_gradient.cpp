@@ -93,6 +93,7 @@ ParameterGradient::ParameterGradient(std::shared_ptr<const Graph> graph, at::Ten
     uses_ = {{MaterialisedGradient::sum_of(operands), uses_.front().path, joined_name(uses_)}};
     return;
   }
+  if (LinearGradient* const linear = tied_uses().first) linear->measure_with_table();
   for (std::size_t i = 0; i < uses_.size() && separate_; ++i) {
     separate_ = uses_[i].path->isometric();
     for (std::size_t j = 0; j < i && separate_; ++j) {
