@@ -117,8 +117,9 @@ class PythonEngine final : public AuditedEngine {
 using Settings = AuditedEngineSettings;
 using FactoryFunction = py::typing::Callable<py::object(std::vector<at::Tensor>, Settings)>;
 
-EngineFactory factory_of(const std::optional<FactoryFunction>& engine, bool allow_slow_rules) {
-  if (!engine.has_value()) return privacy_engine_factory(allow_slow_rules);
+EngineFactory factory_of(const std::optional<FactoryFunction>& engine, bool allow_slow_rules,
+                         const std::vector<at::Tensor>& lazy_tables = {}) {
+  if (!engine.has_value()) return privacy_engine_factory(allow_slow_rules, lazy_tables);
   return [kept = keep(*engine)](const std::vector<at::Tensor>& parameters,
                                 const AuditedEngineSettings& settings) {
     const py::gil_scoped_acquire gil;
@@ -201,10 +202,11 @@ void bind_replay(py::module_& module) {
       "neighbour_replay",
       [](std::vector<at::Tensor> parameters, std::int64_t dataset_size, Indices user_of_example,
          const LossesFunction& losses, const std::optional<FactoryFunction>& engine,
-         bool allow_slow_rules, std::int64_t steps, double sampling_rate, const Clipping& clipping,
-         double noise_multiplier, const std::string& user_gradient, double learning_rate,
-         std::int64_t physical_batch_size, std::int64_t units_per_step, std::int64_t positions,
-         std::uint64_t insecure_seed, const std::optional<ProgressFunction>& progress) {
+         bool allow_slow_rules, const std::vector<at::Tensor>& lazy_tables, std::int64_t steps,
+         double sampling_rate, const Clipping& clipping, double noise_multiplier,
+         const std::string& user_gradient, double learning_rate, std::int64_t physical_batch_size,
+         std::int64_t units_per_step, std::int64_t positions, std::uint64_t insecure_seed,
+         const std::optional<ProgressFunction>& progress) {
         const ReplayOptions options{.steps = steps,
                                     .sampling_rate = sampling_rate,
                                     .clipping = clipping,
@@ -217,16 +219,17 @@ void bind_replay(py::module_& module) {
                                     .insecure_seed = insecure_seed};
         const AuditedModel model =
             model_of(std::move(parameters), dataset_size, std::move(user_of_example), losses);
-        const EngineFactory factory = factory_of(engine, allow_slow_rules);
+        const EngineFactory factory = factory_of(engine, allow_slow_rules, lazy_tables);
         const auto told = progress_of(progress);
         const py::gil_scoped_release no_gil;
         return neighbour_replay(model, factory, options, told);
       },
       py::arg("parameters"), py::arg("dataset_size"), py::arg("user_of_example"), py::arg("losses"),
-      py::arg("engine"), py::arg("allow_slow_rules"), py::arg("steps"), py::arg("sampling_rate"),
-      py::arg("clipping"), py::arg("noise_multiplier"), py::arg("user_gradient"),
-      py::arg("learning_rate"), py::arg("physical_batch_size"), py::arg("units_per_step"),
-      py::arg("positions"), py::arg("insecure_seed"), py::arg("progress"));
+      py::arg("engine"), py::arg("allow_slow_rules"), py::arg("lazy_tables"), py::arg("steps"),
+      py::arg("sampling_rate"), py::arg("clipping"), py::arg("noise_multiplier"),
+      py::arg("user_gradient"), py::arg("learning_rate"), py::arg("physical_batch_size"),
+      py::arg("units_per_step"), py::arg("positions"), py::arg("insecure_seed"),
+      py::arg("progress"));
 }
 
 void bind_conformance(py::module_& module) {
@@ -252,10 +255,11 @@ void bind_conformance(py::module_& module) {
       "engine_conformance",
       [](std::vector<at::Tensor> parameters, std::int64_t dataset_size, Indices user_of_example,
          const LossesFunction& losses, const std::optional<FactoryFunction>& engine,
-         bool allow_slow_rules, double sampling_rate, const Clipping& clipping,
-         double noise_multiplier, const std::string& user_gradient, std::int64_t steps_of_each_kind,
-         std::int64_t physical_batch_size, std::int64_t draws, double false_alarm_probability,
-         std::uint64_t insecure_seed, const std::optional<ProgressFunction>& progress) {
+         bool allow_slow_rules, const std::vector<at::Tensor>& lazy_tables, double sampling_rate,
+         const Clipping& clipping, double noise_multiplier, const std::string& user_gradient,
+         std::int64_t steps_of_each_kind, std::int64_t physical_batch_size, std::int64_t draws,
+         double false_alarm_probability, std::uint64_t insecure_seed,
+         const std::optional<ProgressFunction>& progress) {
         const ConformanceOptions options{.sampling_rate = sampling_rate,
                                          .clipping = clipping,
                                          .noise_multiplier = noise_multiplier,
@@ -267,16 +271,17 @@ void bind_conformance(py::module_& module) {
                                          .insecure_seed = insecure_seed};
         const AuditedModel model =
             model_of(std::move(parameters), dataset_size, std::move(user_of_example), losses);
-        const EngineFactory factory = factory_of(engine, allow_slow_rules);
+        const EngineFactory factory = factory_of(engine, allow_slow_rules, lazy_tables);
         const auto told = progress_of(progress);
         const py::gil_scoped_release no_gil;
         return engine_conformance(model, factory, options, told);
       },
       py::arg("parameters"), py::arg("dataset_size"), py::arg("user_of_example"), py::arg("losses"),
-      py::arg("engine"), py::arg("allow_slow_rules"), py::arg("sampling_rate"), py::arg("clipping"),
-      py::arg("noise_multiplier"), py::arg("user_gradient"), py::arg("steps_of_each_kind"),
-      py::arg("physical_batch_size"), py::arg("draws"), py::arg("false_alarm_probability"),
-      py::arg("insecure_seed"), py::arg("progress"));
+      py::arg("engine"), py::arg("allow_slow_rules"), py::arg("lazy_tables"),
+      py::arg("sampling_rate"), py::arg("clipping"), py::arg("noise_multiplier"),
+      py::arg("user_gradient"), py::arg("steps_of_each_kind"), py::arg("physical_batch_size"),
+      py::arg("draws"), py::arg("false_alarm_probability"), py::arg("insecure_seed"),
+      py::arg("progress"));
 }
 
 using Guesses = OneRunGuesses;

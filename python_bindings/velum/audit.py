@@ -141,6 +141,17 @@ Progress = Callable[[int, int], object]
 """Told what is done and how much there is in all; may raise to stop."""
 
 
+def _checked_tables(
+    tables: Sequence[torch.Tensor], model: AuditedModel, engine: EngineFactory | None
+) -> list[torch.Tensor]:
+    if tables and engine is not None:
+        raise ValueError("lazy_tables: expected none beside engine, which has tables of its own")
+    for i, table in enumerate(tables):
+        if not any(table is parameter for parameter in model.parameters):
+            raise ValueError(f"lazy_tables[{i}]: expected one of the model's parameters")
+    return list(tables)
+
+
 def neighbour_replay(
     model: AuditedModel,
     *,
@@ -156,6 +167,7 @@ def neighbour_replay(
     insecure_seed: int = 1,
     engine: EngineFactory | None = None,
     allow_slow_rules: bool = False,
+    lazy_tables: Sequence[torch.Tensor] = (),
     progress: Progress | None = None,
 ) -> ReplayResult:
     """Trains twice on data that differ in one example, with the same random streams, and holds the
@@ -180,15 +192,20 @@ def neighbour_replay(
         insecure_seed: of noise, sampling and the choice of examples: the same result for the same.
         engine: by default velum's own.
         allow_slow_rules: of velum's own; as of `PrivacyEngine.make_private`.
+        lazy_tables: of velum's own: those of the model's parameters that are tables noised lazily.
+            Float64 only: rounding would hide what the audit looks for.
         progress: told steps done and steps in all.
 
     Raises:
-        ValueError: if a value is out of range or the model has no parameters, examples or losses.
+        ValueError: if a value is out of range, the model has no parameters, examples or losses, or
+            lazy_tables are none of its parameters, of another type, or meant for another engine than
+            velum's.
     """
     return _audit.neighbour_replay(
         **model._arguments(),
         engine=engine,
         allow_slow_rules=allow_slow_rules,
+        lazy_tables=_checked_tables(lazy_tables, model, engine),
         steps=steps,
         sampling_rate=sampling_rate,
         clipping=clipping if clipping is not None else Clipping.flat(1.0),
@@ -217,6 +234,7 @@ def engine_conformance(
     insecure_seed: int = 1,
     engine: EngineFactory | None = None,
     allow_slow_rules: bool = False,
+    lazy_tables: Sequence[torch.Tensor] = (),
     progress: Progress | None = None,
 ) -> ConformanceResult:
     """Holds an engine to what its accounting takes for granted: sums, refusals, noise, sampling,
@@ -237,16 +255,19 @@ def engine_conformance(
         false_alarm_probability: that a sound engine fails, at most, all statistical checks together;
             in (0, 1).
         insecure_seed: of the noise that is measured and the choices of the audit.
-        engine, allow_slow_rules: as of `neighbour_replay`.
+        engine, allow_slow_rules, lazy_tables: as of `neighbour_replay`.
         progress: told checks done and checks in all.
 
     Raises:
-        ValueError: if a value is out of range or the model has no parameters, examples or losses.
+        ValueError: if a value is out of range, the model has no parameters, examples or losses, or
+            lazy_tables are none of its parameters, of another type, or meant for another engine than
+            velum's.
     """
     return _audit.engine_conformance(
         **model._arguments(),
         engine=engine,
         allow_slow_rules=allow_slow_rules,
+        lazy_tables=_checked_tables(lazy_tables, model, engine),
         sampling_rate=sampling_rate,
         clipping=clipping if clipping is not None else Clipping.flat(0.5),
         noise_multiplier=noise_multiplier,

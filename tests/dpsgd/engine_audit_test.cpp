@@ -98,6 +98,62 @@ INSTANTIATE_TEST_SUITE_P(Settings, EngineAudit, ::testing::ValuesIn(kSettings),
                            return name;
                          });
 
+// ---- Tables of which a step reads few rows, noised lazily.
+
+/// Two tables of float64, of which examples read few rows, and a linear layer.
+struct SmallLookup {
+  SmallLookup() {
+    torch::manual_seed(6);
+    for (nn::Embedding* table : {&first, &second}) (*table)->to(torch::kDouble);
+    head->to(torch::kDouble);
+  }
+  AuditedModel audited() const {
+    auto a = first, b = second;
+    auto last = head;
+    const at::Tensor tokens = torch::randint(25, {60, 3}), targets = torch::randint(3, {60});
+    return {.parameters = {a->weight, b->weight, last->weight, last->bias},
+            .dataset_size = 60,
+            .losses = [=](const Indices& indices) mutable {
+              const at::Tensor rows = torch::tensor(indices);
+              const at::Tensor words = tokens.index_select(0, rows);
+              const at::Tensor hidden = (a(words).mean(1) * b(words).mean(1)).tanh();
+              return F::cross_entropy(last(hidden), targets.index_select(0, rows),
+                                      F::CrossEntropyFuncOptions().reduction(torch::kNone));
+            }};
+  }
+  dpsgd::EngineFactory factory() const {
+    return privacy_engine_factory(/*allow_slow_rules=*/false, {first->weight, second->weight});
+  }
+  nn::Embedding first{400, 4}, second{400, 4};
+  nn::Linear head{4, 3};
+};
+
+class EngineAuditOfLazyTables : public ::testing::TestWithParam<Setting> {
+ protected:
+  const std::string subject = std::string("lazy tables, ") + name_of(GetParam());
+  const SmallLookup small;
+};
+
+TEST_P(EngineAuditOfLazyTables, ConformanceFindsNothing) {
+  guarded("conformance", subject, [&] {
+    const dpsgd::ConformanceResult result =
+        engine_conformance(small.audited(), small.factory(), conformance_options(GetParam()));
+    for (const std::string& check : result.violations()) finding("conformance", subject, check);
+  });
+}
+
+TEST_P(EngineAuditOfLazyTables, ReplayFindsNothing) {
+  guarded("replay", subject, [&] {
+    ReplayOptions options = replay_options(GetParam());
+    options.positions = 3;
+    find_in(subject, neighbour_replay(small.audited(), small.factory(), options));
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Settings, EngineAuditOfLazyTables,
+                         ::testing::Values(Setting::kFlat, Setting::kAutomatic),
+                         [](const auto& instance) { return std::string(name_of(instance.param)); });
+
 // ---- Models that reach more of the tape. The replay runs on the model of whoever trains it.
 
 at::Tensor numbers(at::IntArrayRef sizes) {

@@ -303,3 +303,30 @@ def test_what_is_out_of_range_is_refused(function, options):
         function(make_model(), **options)
     with pytest.raises(ValueError):
         replay(audit.AuditedModel([], 5, lambda i: None))
+
+
+def test_lazy_tables():
+    torch.manual_seed(2)
+    table, net = nn.Embedding(40, 4).double(), nn.Linear(4, 3).double()
+    tokens, y = torch.randint(15, (EXAMPLES, 3)), torch.randint(3, (EXAMPLES,))
+    model = audit.AuditedModel(
+        parameters=[table.weight, *net.parameters()],
+        dataset_size=EXAMPLES,
+        losses=lambda i: F.cross_entropy(net(table(tokens[i]).mean(1)), y[i], reduction="none"),
+    )
+    replay = audit.neighbour_replay(
+        model, steps=2, clipping=velum.Clipping.flat(C), positions=3, lazy_tables=[table.weight]
+    )
+    assert replay.holds and replay.comparisons
+    conformance = audit.engine_conformance(model, lazy_tables=[table.weight])
+    assert conformance.holds, conformance.violations
+    assert table.weight.grad is not None
+
+    table.float()
+    with pytest.raises(ValueError, match="Float, expected double"):
+        audit.neighbour_replay(model, lazy_tables=[table.weight])
+    for check in (audit.neighbour_replay, audit.engine_conformance):
+        with pytest.raises(ValueError, match=r"lazy_tables\[0\]: expected one of the model's"):
+            check(model, lazy_tables=[table.weight.detach().clone()])
+        with pytest.raises(ValueError, match="beside engine"):
+            check(model, lazy_tables=[table.weight], engine=Engine)

@@ -185,6 +185,7 @@ class Replay {
       noised_rest = sum(*noised_neighbour_, others);
       noised = sum(*noised_, batch);
     }
+    if (!noised_->same_noise_for_every_batch()) return;
     ReplayComparison row = begin(-1, ReplayChange::kNoise, 0.0);
     row.distance = detail::norm((noised - all) - (noised_rest - rest));
     // Each of the four vectors was rounded to the parameters' type.

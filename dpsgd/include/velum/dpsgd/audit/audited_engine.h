@@ -69,6 +69,9 @@ class AuditedEngine {
   /// A second engine that goes on from here, as a run does that is resumed from a checkpoint: with
   /// these books, and with the same keys where they are known. Between steps only.
   virtual std::unique_ptr<AuditedEngine> resumed() const = 0;
+  /// Whether the same keys give the same noise whatever the batch. Not that of lazy tables, drawn
+  /// for rows that a batch has read and for others apart: of the same distribution whatever it is.
+  virtual bool same_noise_for_every_batch() const { return true; }
 };
 
 /// Makes an engine for these parameters, which several engines may share.
@@ -76,8 +79,19 @@ using EngineFactory = std::function<std::unique_ptr<AuditedEngine>(
     const std::vector<at::Tensor>& parameters, const AuditedEngineSettings& settings)>;
 
 /// `PrivacyEngine` with `PoissonSampler`, or `UserPoissonSampler` where there are users.
+///
+/// A table that is noised lazily has no gradient. What a step does to one is seen by an update of
+/// learning rate 1, a step without a batch of rate 2^-10, and a release: rows that the step has not
+/// read get the noise of both by one draw, of variance 1 + 2^-20, or of a third of them in two,
+/// caught up between the steps. `.grad` is by how much the weights have become smaller, up to their
+/// rounding, and they have their values back. The books have two steps for each.
+///
 /// @param allow_slow_rules  as `PrivacyOptions::allow_slow_rules`.
-EngineFactory privacy_engine_factory(bool allow_slow_rules = false);
+/// @param lazy_tables  weights; those that are among an engine's parameters are lazy tables of it
+///                     (`LazyTable`). Making an engine throws std::invalid_argument for another
+///                     type than float64, whose rounding would hide what the audits look for.
+EngineFactory privacy_engine_factory(bool allow_slow_rules = false,
+                                     const std::vector<at::Tensor>& lazy_tables = {});
 
 /// A model with its data, as an audit drives it.
 struct AuditedModel {

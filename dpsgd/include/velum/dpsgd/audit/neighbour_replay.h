@@ -35,7 +35,7 @@ enum class ReplayChange {
   kNegated,    ///< the same times -2^20, against its removal: at most S
   kNotFinite,  ///< one gradient of it is infinite, against its removal: nothing
   kHistory,    ///< the same batch, in an engine with other steps behind it: nothing
-  kNoise,      ///< the noise of the two runs, same key: nothing
+  kNoise,      ///< the noise of the two runs, same key: nothing; not with lazy tables
   kCount,      ///< the unit is not there: the count of adaptive clipping differs by at most 1/2
 };
 std::string_view to_string(ReplayChange change);
