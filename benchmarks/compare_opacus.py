@@ -5,8 +5,8 @@ Runs benchmarks/dp_sgd_step_bench (C++) and Opacus (Python) in turn, several rou
 number of threads, the same models and the same batch of random data, and keeps minima. Writes JSON,
 a list with one entry for each model and number of threads:
 
-  model             tanh_cnn, mlp, groupnorm_cnn, transformer, gru, lstm,
-                    embedding, embedding_lazy (the table with its noise row by row, of
+  model             tanh_cnn, mlp, groupnorm_cnn, transformer, language_model (whose table
+                    is its output layer, too), gru, lstm, embedding, embedding_lazy (the table with its noise row by row, of
                     velum's step alone), transformer_kept (keep_freed_memory, for both steps
                     in C++)
   plain_ms          plain step in C++, measured in turn with velum's
@@ -53,7 +53,16 @@ from support.recording import (
 
 OPACUS = ["opacus==1.6.0", "numpy==2.4.6", "opt-einsum==3.4.0", "scipy==1.16.3"]
 PYTEST_BENCHMARK = ["pytest-benchmark==5.3.1", "py-cpuinfo==9.0.0"]  # for record_python.py
-MODELS = ["tanh_cnn", "mlp", "groupnorm_cnn", "transformer", "gru", "lstm", "embedding"]
+MODELS = [
+    "tanh_cnn",
+    "mlp",
+    "groupnorm_cnn",
+    "transformer",
+    "language_model",
+    "gru",
+    "lstm",
+    "embedding",
+]
 # The same models in another way in C++, beside the same steps in Python.
 VARIANTS = {"embedding_lazy": "embedding", "transformer_kept": "transformer"}
 PYTHON_KINDS = ["plain", "hooks", "ghost"]

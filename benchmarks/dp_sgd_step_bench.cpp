@@ -133,18 +133,58 @@ struct EmbeddingClassifierImpl : torch::nn::Module {
 };
 TORCH_MODULE(EmbeddingClassifier);
 
+/// Two causal encoder layers of width 128 over 63 tokens of a vocabulary of 1000, whose table is
+/// the output layer too; predicts every next token; 0.52 million weights.
+struct LanguageModelImpl : torch::nn::Module {
+  LanguageModelImpl() { torch::nn::init::normal_(embedding->weight, 0, 0.05); }
+  /// [batch, 64] -> [batch, 1000, 63].
+  torch::Tensor forward(const torch::Tensor& tokens) {
+    const torch::Tensor inputs = embedding(tokens.slice(1, 0, -1)).transpose(0, 1);
+    const torch::Tensor ahead =
+        torch::full({inputs.size(0), inputs.size(0)}, -std::numeric_limits<float>::infinity(),
+                    inputs.options())
+            .triu(1);
+    const torch::Tensor hidden = encoder(inputs, ahead);
+    return torch::nn::functional::linear(hidden, embedding->weight).permute({1, 2, 0});
+  }
+  torch::nn::Embedding embedding = register_module("embedding", torch::nn::Embedding(1000, 128));
+  torch::nn::TransformerEncoder encoder = register_module(
+      "encoder",
+      torch::nn::TransformerEncoder(
+          torch::nn::TransformerEncoderLayer(
+              torch::nn::TransformerEncoderLayerOptions(128, 4).dim_feedforward(512).dropout(0)),
+          2));
+};
+TORCH_MODULE(LanguageModel);
+
 struct Model {
+  /// [batch]: of one sample each.
+  torch::Tensor losses(const torch::Tensor& inputs, const torch::Tensor& labels) const {
+    namespace F = torch::nn::functional;
+    const auto each = F::CrossEntropyFuncOptions().reduction(torch::kNone);
+    if (!next_tokens) return F::cross_entropy(forward(inputs), labels, each);
+    return F::cross_entropy(forward(inputs), inputs.slice(1, 1), each).mean(1);
+  }
+
   std::vector<torch::Tensor> parameters;
   std::function<torch::Tensor(const torch::Tensor&)> forward;
+  bool next_tokens = false;  // of the inputs, in place of the labels
   torch::Tensor lazy_table;  // whose rows the inputs name, and which velum noises lazily; or none
 };
 
 template <typename Module>
 Model model_of(Module module, torch::Device device) {
   module->to(device);
-  return {module->parameters(),
-          [module](const torch::Tensor& x) mutable { return module->forward(x); },
-          {}};
+  Model model;
+  model.parameters = module->parameters();
+  model.forward = [module](const torch::Tensor& x) mutable { return module->forward(x); };
+  return model;
+}
+
+Model language_model(torch::Device device) {
+  Model model = model_of(LanguageModel(), device);
+  model.next_tokens = true;
+  return model;
 }
 
 Model lazy_embedding_classifier(torch::Device device) {
@@ -198,8 +238,7 @@ class PlainStep {
         batches_(std::move(batches)) {}
   void operator()() {
     optimizer_.zero_grad();
-    torch::nn::functional::cross_entropy(model_.forward(batches_.next_inputs()), batches_.labels())
-        .backward();
+    model_.losses(batches_.next_inputs(), batches_.labels()).mean().backward();
     optimizer_.step();
   }
 
@@ -231,12 +270,10 @@ class VelumStep {
              .lazy_tables = lazy_tables_}),
         batches_(std::move(batches)) {}
   void operator()() {
-    namespace F = torch::nn::functional;
     const torch::Tensor& inputs = batches_.next_inputs();
     optimizer_.zero_grad();
     for (const auto& table : lazy_tables_) table->catch_up(inputs);
-    engine_.backward(F::cross_entropy(model_.forward(inputs), batches_.labels(),
-                                      F::CrossEntropyFuncOptions().reduction(torch::kNone)));
+    engine_.backward(model_.losses(inputs, batches_.labels()));
     optimizer_.step();
     for (const auto& table : lazy_tables_) table->step(kLearningRate);
   }
@@ -403,6 +440,7 @@ void register_workload(const std::string& name, const Workload& workload, int it
   register_workload("lstm", {[](torch::Device d) { return model_of(Lstm(), d); }, images}, 50);
   register_workload("text_lstm",
                     {[](torch::Device d) { return model_of(TextLstm(), d); }, tokens<1000>}, 10);
+  register_workload("language_model", {language_model, tokens<1000>}, 7);
   register_workload(
       "embedding",
       {[](torch::Device d) { return model_of(EmbeddingClassifier(), d); }, tokens<100'000>, 16},

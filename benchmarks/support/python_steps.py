@@ -35,10 +35,19 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-MODELS = ["tanh_cnn", "mlp", "groupnorm_cnn", "transformer", "gru", "lstm", "embedding"]
+MODELS = [
+    "tanh_cnn",
+    "mlp",
+    "groupnorm_cnn",
+    "transformer",
+    "language_model",
+    "gru",
+    "lstm",
+    "embedding",
+]
 WAYS = ["plain", "velum", "hooks", "ghost"]
 BY_OPACUS = ["hooks", "ghost"]
-VOCABULARY = {"transformer": 1000, "embedding": 100_000}
+VOCABULARY = {"transformer": 1000, "language_model": 1000, "embedding": 100_000}
 FIRST_STEPS = {"plain": 1, "velum": 5, "hooks": 1, "ghost": 1}  # not like the steps after them
 
 
@@ -62,6 +71,34 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         return self.head(self.encoder(self.embedding(tokens)).mean(1))
+
+
+class LanguageModel(nn.Module):
+    """Predicts every next token; the table is the output layer, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True)
+        self.embedding = nn.Embedding(VOCABULARY["language_model"], 128)
+        nn.init.normal_(self.embedding.weight, std=0.05)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(128, VOCABULARY["language_model"], bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        inputs = tokens[:, :-1]
+        ahead = torch.full(2 * inputs.shape[1:], float("-inf")).triu(1)
+        return self.head(self.encoder(self.embedding(inputs), mask=ahead))
+
+
+class NextTokenLoss(nn.Module):
+    """Of logits [batch, steps, vocabulary]: the mean of a sample's, and with "mean" of all samples."""
+
+    reduction = "mean"
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        losses = nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        return losses.mean(1) if self.reduction == "none" else losses.mean(1).mean()
 
 
 class Recurrent(nn.Module):
@@ -99,8 +136,8 @@ def make_model(name: str, for_opacus: bool = False) -> nn.Module:
             nn.Flatten(), nn.Linear(784, 1024), nn.ReLU(),
             nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10),
         )  # fmt: skip
-    if name == "transformer":
-        model = Transformer()
+    if name in ("transformer", "language_model"):
+        model = Transformer() if name == "transformer" else LanguageModel()
         for layer in model.encoder.layers if for_opacus else []:  # as ModuleValidator.fix does
             layer.self_attn = layers.DPMultiheadAttention(128, 4, dropout=0.0, batch_first=True)
         return model
@@ -126,6 +163,8 @@ def make_batch(name: str, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(1)
     if name in VOCABULARY:
         x = torch.randint(VOCABULARY[name], (batch, 64))
+        if name == "language_model":
+            return x, x[:, 1:]
     else:
         x = torch.randn(batch, 1, 28, 28)
     return x, torch.randint(10, (batch,))
@@ -138,7 +177,9 @@ def sgd(module: nn.Module) -> torch.optim.SGD:
 def make_step(name: str, way: str, batch: int) -> Step:
     """A step of a model; whatever torch, velum or Opacus raises where it cannot be made."""
     x, y = make_batch(name, batch)
-    criterion: Callable[..., torch.Tensor] = nn.CrossEntropyLoss()
+    criterion: Callable[..., torch.Tensor] = (
+        NextTokenLoss() if name == "language_model" else nn.CrossEntropyLoss()
+    )
     hand_out: Callable[[], None] = lambda: None  # noqa: E731
     model = make_model(name, for_opacus=way in BY_OPACUS)
     optimizer: torch.optim.Optimizer = sgd(model)
