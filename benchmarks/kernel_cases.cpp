@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "gradients/wide_tiles.h"
+#include "random/keystream.h"
 #include "velum/kernels/buffer.h"
 #include "velum/kernels/gradients/add_gaussian_noise.h"
 #include "velum/kernels/gradients/clip_and_sum.h"
@@ -17,6 +18,7 @@
 #include "velum/kernels/polynomial/base_conversion.h"
 #include "velum/kernels/polynomial/elementwise.h"
 #include "velum/kernels/polynomial/inner_product.h"
+#include "velum/kernels/polynomial/integers_to_residues.h"
 #include "velum/kernels/polynomial/ntt.h"
 #include "velum/kernels/polynomial/ntt_tables.h"
 #include "velum/kernels/random/discrete_gaussian.h"
@@ -318,6 +320,28 @@ void add_elementwise(std::vector<KernelCase>& cases, int log_n, std::int64_t row
                      multiply_accumulate(s[0], s[1], s[2], s.ring.limbs, s.ring.chain,
                                          s.ring.stream);
                    })});
+  cases.push_back({"subtract" + size, "residue", residues_of_row, rows, 1,
+                   LeastWork{.bytes = 3 * bytes, .alu = kNarrow ? 2.0 : 6.0},
+                   over_limbs<Word, 3>(log_n, polys, false, [](const State& s) {
+                     subtract(s[0], s[1], s[2], s.ring.limbs, s.ring.chain, s.ring.stream);
+                   })});
+  cases.push_back({"negate" + size, "residue", residues_of_row, rows, 1,
+                   LeastWork{.bytes = 2 * bytes, .alu = kNarrow ? 2.0 : 6.0},
+                   over_limbs<Word, 2>(log_n, {2, 2}, false, [](const RingState<Word, 2>& s) {
+                     negate(s[0], s[1], s.ring.limbs, s.ring.chain, s.ring.stream);
+                   })});
+  cases.push_back({"multiply_factors" + size, "residue", residues_of_row, rows, 1,
+                   with(least_of_product(kNarrow), {.bytes = 2 * bytes, .alu = 2}),
+                   over_limbs<Word, 2>(log_n, {2, 2}, false, [](const RingState<Word, 2>& s) {
+                     multiply_factors(s[0], s.ring.factors.span(), s[1], s.ring.limbs, s.ring.chain,
+                                      s.ring.stream);
+                   })});
+  cases.push_back({"multiply_factors_accumulate" + size, "residue", residues_of_row, rows, 1,
+                   with(least_of_product(kNarrow), {.bytes = 3 * bytes, .alu = 4}),
+                   over_limbs<Word, 2>(log_n, {2, 2}, false, [](const RingState<Word, 2>& s) {
+                     multiply_factors_accumulate(s[0], s.ring.factors.span(), s[1], s.ring.limbs,
+                                                 s.ring.chain, s.ring.stream);
+                   })});
   constexpr std::int64_t kGaloisElement = 125;
   // Two rows: four limbs, which a thread takes at a time.
   cases.push_back({"automorphism_ntt" + size, "residue", residues_of_row, rows, 2,
@@ -408,82 +432,93 @@ KernelCase squared_norms(std::int64_t params, std::int64_t rows, std::int64_t em
 }
 
 /// Operands of a product whose norms are wanted; what is between is the operation's workspace.
+template <typename T>
 struct ProductState {
   ProductState(std::int64_t inputs, std::int64_t outputs, std::int64_t batch,
                std::int64_t workspace_size, const Stream& stream_)
       : stream(stream_),
-        input(gaussian_values<float>(inputs, stream)),
-        grads(gaussian_values<float>(outputs, stream)),
+        input(gaussian_values<T>(inputs, stream)),
+        grads(gaussian_values<T>(outputs, stream)),
         norms(batch, stream),
         workspace(workspace_size, stream) {}
   Stream stream;
-  Buffer<float> input;
-  Buffer<float> grads;
+  Buffer<T> input;
+  Buffer<T> grads;
   Buffer<double> norms;
   Buffer<double> workspace;
 };
 
 /// A row is a sample of a layer of a small transformer.
+template <typename T = float>
 KernelCase linear_norms(LinearNormForm form, const std::string& name) {
+  constexpr bool kDouble = sizeof(T) == 8;
   constexpr std::int64_t kSteps = 128;
   constexpr std::int64_t kInputs = 256;
   constexpr std::int64_t kOutputs = 256;
   const bool tile = form == LinearNormForm::kTile;
   const std::int64_t products =
       tile ? kSteps * kInputs * kOutputs : kSteps * (kSteps + 1) / 2 * (kInputs + kOutputs);
-  LeastWork least{.bytes = 4.0 * kSteps * (kInputs + kOutputs) / static_cast<double>(products)};
-  (tile ? least.fp32 : least.dmma) = tile ? 1 : 1.0 / 32;
-  return {name + "/steps:128/inputs:256/outputs:256",
+  LeastWork least{.bytes = sizeof(T) * static_cast<double>(kSteps * (kInputs + kOutputs)) /
+                           static_cast<double>(products)};
+  if (tile && !kDouble) {
+    least.fp32 = 1;
+  } else {
+    least.dmma = 1.0 / 32;
+  }
+  return {name + (kDouble ? "/double" : "") + "/steps:128/inputs:256/outputs:256",
           "multiply-add",
           products,
           512,
           1,
           least,
           [=](std::int64_t rows, const Stream& stream) -> Operation {
-            const auto s = std::make_shared<ProductState>(
+            const auto s = std::make_shared<ProductState<T>>(
                 rows * kSteps * kInputs, rows * kSteps * kOutputs, rows,
                 linear_squared_norms_workspace_size(form, rows, kSteps, kInputs, kOutputs, stream),
                 stream);
             return [=] {
-              linear_squared_norms(
-                  form, SequenceView<const float>(s->input.data(), rows, kSteps, kInputs),
-                  SequenceView<const float>(s->grads.data(), rows, kSteps, kOutputs),
-                  s->norms.span(), s->workspace.span(), s->stream);
+              linear_squared_norms(form,
+                                   SequenceView<const T>(s->input.data(), rows, kSteps, kInputs),
+                                   SequenceView<const T>(s->grads.data(), rows, kSteps, kOutputs),
+                                   s->norms.span(), s->workspace.span(), s->stream);
             };
           }};
 }
 
 /// A row is a sample: images of 16 x 16, kernels of 3 x 3.
+template <typename T = float>
 KernelCase conv_norms(const std::string& name, std::int64_t groups) {
+  constexpr bool kDouble = sizeof(T) == 8;
   constexpr std::int64_t kChannels = 64;
   constexpr std::int64_t kSide = 16;
   constexpr std::int64_t kPlane = kSide * kSide;
   const std::int64_t products = kPlane * kChannels * kChannels / groups * 9;
-  return {
-      name,
-      "multiply-add",
-      products,
-      256,
-      1,
-      LeastWork{.bytes = 4.0 * 2 * kChannels * kPlane / static_cast<double>(products), .fp32 = 1},
-      [=](std::int64_t rows, const Stream& stream) -> Operation {
-        const ConvolutionGeometry geometry{
-            .kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = groups};
-        const std::int64_t elements = rows * kChannels * kPlane;
-        const auto s = std::make_shared<ProductState>(
-            elements, elements, rows,
-            conv_squared_norms_workspace_size(rows, kChannels, kChannels, geometry, stream),
-            stream);
-        const auto images = [=](const Buffer<float>& memory) {
-          return ImageView<const float>{
-              memory.data(),      rows,   kChannels,         {1, kSide, kSide},
-              kChannels * kPlane, kPlane, {kPlane, kSide, 1}};
-        };
-        return [=] {
-          conv_squared_norms(images(s->input), images(s->grads), geometry, s->norms.span(),
-                             s->workspace.span(), s->stream);
-        };
-      }};
+  LeastWork least{.bytes = sizeof(T) * 2.0 * kChannels * kPlane / static_cast<double>(products)};
+  (kDouble ? least.fp64 : least.fp32) = 1;
+  return {name + (kDouble ? "/double" : ""),
+          "multiply-add",
+          products,
+          256,
+          1,
+          least,
+          [=](std::int64_t rows, const Stream& stream) -> Operation {
+            const ConvolutionGeometry geometry{
+                .kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = groups};
+            const std::int64_t elements = rows * kChannels * kPlane;
+            const auto s = std::make_shared<ProductState<T>>(
+                elements, elements, rows,
+                conv_squared_norms_workspace_size(rows, kChannels, kChannels, geometry, stream),
+                stream);
+            const auto images = [=](const Buffer<T>& memory) {
+              return ImageView<const T>{
+                  memory.data(),      rows,   kChannels,         {1, kSide, kSide},
+                  kChannels * kPlane, kPlane, {kPlane, kSide, 1}};
+            };
+            return [=] {
+              conv_squared_norms(images(s->input), images(s->grads), geometry, s->norms.span(),
+                                 s->workspace.span(), s->stream);
+            };
+          }};
 }
 
 /// The same with wide tiles of multiply-adds, whatever the device takes.
@@ -595,7 +630,52 @@ KernelCase residues_case(std::int64_t rows) {
           })};
 }
 
+/// Integers to the residues of a chain: a row is a limb of 2^16 of them.
+template <typename Word, typename Integer, typename Convert>
+KernelCase to_residues(const std::string& name, std::int64_t rows, Convert convert) {
+  static constexpr int kLogN = 16;
+  const double read = sizeof(Integer) / static_cast<double>(rows);  // for every limb of an integer
+  return {name + word_name(kWordBytes<Word>),
+          "residue",
+          std::int64_t{1} << kLogN,
+          rows,
+          rows,  // a thread has all limbs of its coefficients
+          LeastWork{.bytes = static_cast<double>(kWordBytes<Word>) + read},
+          [convert](std::int64_t count, const Stream& stream) -> Operation {
+            const auto state = std::make_shared<RingState<Word, 1>>(
+                kLogN, count, std::array<std::int64_t, 1>{1}, false, stream);
+            std::vector<Integer> host;
+            for (std::int64_t i = 0; i < state->ring.degree; ++i) {
+              host.push_back(static_cast<Integer>(i * 7919 % 101 - 50));
+            }
+            const auto in =
+                std::make_shared<Buffer<Integer>>(resident(Span<const Integer>(host), stream));
+            return [=] { convert(Span<const Integer>(in->span()), *state); };
+          }};
+}
+
+template <typename Word>
+void add_conversions(std::vector<KernelCase>& cases, std::int64_t rows) {
+  using State = RingState<Word, 1>;
+  const auto small = [](const auto& in, const State& s) {
+    small_to_residues(in, s[0], s.ring.limbs, s.ring.chain, s.ring.stream);
+  };
+  const auto large = [](const auto& in, const State& s) {
+    integers_to_residues(in, s[0], s.ring.limbs, s.ring.chain, s.ring.stream);
+  };
+  cases.push_back(to_residues<Word, std::int8_t>("small_to_residues/bits:8", rows, small));
+  cases.push_back(to_residues<Word, std::int32_t>("small_to_residues/bits:32", rows, small));
+  cases.push_back(to_residues<Word, std::int64_t>("small_to_residues/bits:64", rows, small));
+  cases.push_back(to_residues<Word, std::int64_t>("integers_to_residues/bits:64", rows, large));
+  cases.push_back(to_residues<Word, Int128>("integers_to_residues/bits:128", rows, large));
+}
+
 void add_random(std::vector<KernelCase>& cases) {
+  cases.push_back(draws<std::uint32_t>(
+      "keystream_fill", 4096, 16, with(keystream(4), {.bytes = 4}),
+      [](Span<std::uint32_t> out, const Stream& stream) {
+        keystream_fill(chacha20_state({1, 2, 3, 4, 5, 6, 7, 8}, 0, {9, 10, 11}), 0, out, stream);
+      }));
   cases.push_back(draws<std::uint64_t>("uniform_bits_fill", 4096, 16,
                                        with(keystream(8), {.bytes = 8}),
                                        [](Span<std::uint64_t> out, const Stream& stream) {
@@ -662,9 +742,16 @@ std::vector<KernelCase> kernel_cases() {
     add_transforms<std::uint64_t>(cases, log_n, 2, kWideLimbs, 1);
   }
   // .. and many of them, each limb in the shared memory of one block.
-  add_transforms<std::uint32_t>(cases, 12, 66, kLimbs, 2);
-  add_transforms<std::uint32_t>(cases, 14, 66, kLimbs, 2);
-  add_fused_transforms<std::uint32_t>(cases, 16, kLimbs);
+  for (const int log_n : {12, 13, 14, 15}) {
+    add_transforms<std::uint32_t>(cases, log_n, 66, kLimbs, 2);
+  }
+  // The largest ring.
+  add_transforms<std::uint32_t>(cases, 17, 2, kLimbs, 1);
+  add_transforms<std::uint64_t>(cases, 17, 2, kWideLimbs, 1);
+  for (const int log_n : {16, 17}) {
+    add_fused_transforms<std::uint32_t>(cases, log_n, kLimbs);
+    add_fused_transforms<std::uint64_t>(cases, log_n, kWideLimbs);
+  }
   cases.push_back(base_conversion<std::uint32_t>("mod_up", 12, 36, 1, Correction::kNone));
   cases.push_back(base_conversion<std::uint32_t>("mod_down", 12, 36, 2, Correction::kCentred));
   cases.push_back(base_conversion<std::uint64_t>("mod_up", 6, 18, 1, Correction::kNone));
@@ -673,6 +760,8 @@ std::vector<KernelCase> kernel_cases() {
   cases.push_back(inner_product_of_digits<std::uint64_t>(16, 24));
   add_elementwise<std::uint32_t>(cases, 16, kLimbs);
   add_elementwise<std::uint64_t>(cases, 16, kWideLimbs);
+  add_conversions<std::uint32_t>(cases, kLimbs);
+  add_conversions<std::uint64_t>(cases, kWideLimbs);
   add_clipping<float>(cases);
   add_clipping<double>(cases);
   cases.push_back(squared_norms<float>(262'144, 256, 1));
@@ -685,6 +774,10 @@ std::vector<KernelCase> kernel_cases() {
   cases.push_back(conv_norms("conv_squared_norms/channels:64", 1));
   cases.push_back(by_multiply_adds(conv_norms("conv_squared_norms/channels:64", 1)));
   cases.push_back(conv_norms("conv_squared_norms/depthwise:64", 64));
+  cases.push_back(linear_norms<double>(LinearNormForm::kTile, "linear_squared_norms_tile"));
+  cases.push_back(linear_norms<double>(LinearNormForm::kGram, "linear_squared_norms_gram"));
+  cases.push_back(conv_norms<double>("conv_squared_norms/channels:64", 1));
+  cases.push_back(conv_norms<double>("conv_squared_norms/depthwise:64", 64));
   add_segments(cases);
   add_random(cases);
   return cases;

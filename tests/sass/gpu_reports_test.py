@@ -36,6 +36,15 @@ Prediction for sm_90: instructions
 end"""
 
 
+class WithoutCase(unittest.TestCase):
+    def test_kernels_that_no_case_launches_are_named(self):
+        kernels = {"b": {}, "a": {}, "c": {}}
+        text = gpu_reports.without_case(kernels, [{"kernel": "b"}, {"kernel": "b"}])
+        self.assertIn("No case launches 2 of 3 kernels", text)
+        self.assertEqual([line for line in text.splitlines() if "`" in line], ["- `a`", "- `c`"])
+        self.assertEqual(gpu_reports.without_case(kernels, [{"kernel": k} for k in "abc"]), "")
+
+
 class Stale(unittest.TestCase):
     def test_lines_agree_within_five_percent_and_half_a_unit_each(self):
         for kept, found, same in [

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <utility>
 
+#include "polynomial/coefficient_index.h"
 #include "random/discrete_gaussian_table.h"
 #include "random/uniform_body.h"
 #include "velum/kernels/modular/modulus.h"
@@ -185,19 +187,33 @@ VELUM_HOST_DEVICE constexpr Word residue_of(Coefficient x, const Modulus<Word>& 
 
 template <typename Word, typename Coefficient>
 struct SmallToResiduesBody {
+  static constexpr std::int64_t kLimbs = 4;  // of a coefficient, which are written together
+
   Span<const Coefficient> coefficients;
-  RnsView<Word> out;
+  RnsView<Word> out;  // degree a power of two
   LimbIndices limbs;
   const Modulus<Word>* moduli;
+  CoefficientIndex position;  // "limbs" of kLimbs
 
-  VELUM_HOST_DEVICE std::int64_t count() const { return out.polys * out.limbs * out.degree; }
+  SmallToResiduesBody(Span<const Coefficient> coefficients_, const RnsView<Word>& out_,
+                      const LimbIndices& limbs_, const Modulus<Word>* moduli_)
+      : coefficients(coefficients_),
+        out(out_),
+        limbs(limbs_),
+        moduli(moduli_),
+        position{std::countr_zero(static_cast<std::uint64_t>(out_.degree)),
+                 static_cast<std::int32_t>((out_.limbs + kLimbs - 1) / kLimbs)} {}
+
+  constexpr std::int64_t count() const { return out.polys * position.limbs * out.degree; }
   VELUM_HOST_DEVICE void operator()(std::int64_t i) const {
-    const std::int64_t row = i / out.degree;
-    const std::int64_t element = i % out.degree;
-    const std::int64_t poly = row / out.limbs;
-    const std::int64_t limb = row % out.limbs;
-    out.limb(poly, limb)[element] =
-        residue_of(coefficients[poly * out.degree + element], moduli[limbs[limb]]);
+    const auto [poly, group, coefficient] = position(i);
+    const Coefficient x = coefficients[poly * out.degree + coefficient];
+    Word* const words = out.limb(poly, group * kLimbs) + coefficient;
+    for (std::int64_t k = 0; k < kLimbs; ++k) {
+      const std::int64_t limb = group * kLimbs + k;
+      if (limb >= out.limbs) break;
+      words[k * out.degree] = residue_of(x, moduli[limbs[limb]]);
+    }
   }
 };
 
