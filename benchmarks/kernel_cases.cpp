@@ -3,12 +3,14 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "gradients/wide_tiles.h"
 #include "random/keystream.h"
 #include "velum/kernels/buffer.h"
 #include "velum/kernels/gradients/add_gaussian_noise.h"
 #include "velum/kernels/gradients/clip_and_sum.h"
+#include "velum/kernels/gradients/clip_factors.h"
 #include "velum/kernels/gradients/clip_sum_noise_scale.h"
 #include "velum/kernels/gradients/conv_squared_norms.h"
 #include "velum/kernels/gradients/linear_squared_norms.h"
@@ -342,6 +344,11 @@ void add_elementwise(std::vector<KernelCase>& cases, int log_n, std::int64_t row
                      multiply_factors_accumulate(s[0], s.ring.factors.span(), s[1], s.ring.limbs,
                                                  s.ring.chain, s.ring.stream);
                    })});
+  cases.push_back({"copy_limbs" + size, "residue", residues_of_row, rows, 1,
+                   LeastWork{.bytes = 2 * bytes},
+                   over_limbs<Word, 2>(log_n, {2, 2}, false, [](const RingState<Word, 2>& s) {
+                     copy_limbs<Word>(s[0], s[1], s.ring.stream);
+                   })});
   constexpr std::int64_t kGaloisElement = 125;
   // Two rows: four limbs, which a thread takes at a time.
   cases.push_back({"automorphism_ntt" + size, "residue", residues_of_row, rows, 2,
@@ -391,17 +398,23 @@ void add_clipping(std::vector<KernelCase>& cases) {
                        clip_and_sum(s->view(), s->norms.span(), kBound, s->out.span(), s->stream);
                      };
                    }});
-  if constexpr (sizeof(T) == 4) {
-    cases.push_back({"clip_sum_noise_scale" + type_name<T>(), "gradient element", kBatch * kCols,
-                     256, 4, least, [](std::int64_t rows, const Stream& stream) -> Operation {
-                       const auto s = std::make_shared<State>(rows * kCols, stream);
-                       return [s] {
-                         clip_sum_noise_scale(s->view(), s->norms.span(), kBound,
-                                              Span<const float>(), 1.0, 256.0, kKey, kPosition,
-                                              s->out.span(), s->stream);
-                       };
-                     }});
-  }
+  cases.push_back({"clip_sum_noise_scale" + type_name<T>(), "gradient element", kBatch * kCols, 256,
+                   4, least, [](std::int64_t rows, const Stream& stream) -> Operation {
+                     const auto s = std::make_shared<State>(rows * kCols, stream);
+                     return [s] {
+                       clip_sum_noise_scale(s->view(), s->norms.span(), kBound, Span<const T>(),
+                                            1.0, 256.0, kKey, kPosition, s->out.span(), s->stream);
+                     };
+                   }});
+  cases.push_back(
+      {"clip_factors" + type_name<T>(), "sample", 1024, 256, 4, LeastWork{.bytes = 8 + sizeof(T)},
+       [](std::int64_t rows, const Stream& stream) -> Operation {
+         const std::vector<double> host(static_cast<std::size_t>(rows) * 1024, 2.0);
+         const auto norms =
+             std::make_shared<Buffer<double>>(resident(Span<const double>(host), stream));
+         const auto out = std::make_shared<Buffer<T>>(norms->size(), stream);
+         return [=] { clip_factors(norms->span(), kBound, out->span(), stream); };
+       }});
 }
 
 /// A row is a sample.
@@ -450,22 +463,22 @@ struct ProductState {
 
 /// A row is a sample of a layer of a small transformer.
 template <typename T = float>
-KernelCase linear_norms(LinearNormForm form, const std::string& name) {
+KernelCase linear_norms(LinearNormForm form, const std::string& name, std::int64_t inputs = 256,
+                        std::int64_t outputs = 256) {
   constexpr bool kDouble = sizeof(T) == 8;
   constexpr std::int64_t kSteps = 128;
-  constexpr std::int64_t kInputs = 256;
-  constexpr std::int64_t kOutputs = 256;
   const bool tile = form == LinearNormForm::kTile;
   const std::int64_t products =
-      tile ? kSteps * kInputs * kOutputs : kSteps * (kSteps + 1) / 2 * (kInputs + kOutputs);
-  LeastWork least{.bytes = sizeof(T) * static_cast<double>(kSteps * (kInputs + kOutputs)) /
+      tile ? kSteps * inputs * outputs : kSteps * (kSteps + 1) / 2 * (inputs + outputs);
+  LeastWork least{.bytes = sizeof(T) * static_cast<double>(kSteps * (inputs + outputs)) /
                            static_cast<double>(products)};
   if (tile && !kDouble) {
     least.fp32 = 1;
   } else {
     least.dmma = 1.0 / 32;
   }
-  return {name + (kDouble ? "/double" : "") + "/steps:128/inputs:256/outputs:256",
+  return {name + (kDouble ? "/double" : "") + "/steps:128/inputs:" + std::to_string(inputs) +
+              "/outputs:" + std::to_string(outputs),
           "multiply-add",
           products,
           512,
@@ -473,13 +486,13 @@ KernelCase linear_norms(LinearNormForm form, const std::string& name) {
           least,
           [=](std::int64_t rows, const Stream& stream) -> Operation {
             const auto s = std::make_shared<ProductState<T>>(
-                rows * kSteps * kInputs, rows * kSteps * kOutputs, rows,
-                linear_squared_norms_workspace_size(form, rows, kSteps, kInputs, kOutputs, stream),
+                rows * kSteps * inputs, rows * kSteps * outputs, rows,
+                linear_squared_norms_workspace_size(form, rows, kSteps, inputs, outputs, stream),
                 stream);
             return [=] {
               linear_squared_norms(form,
-                                   SequenceView<const T>(s->input.data(), rows, kSteps, kInputs),
-                                   SequenceView<const T>(s->grads.data(), rows, kSteps, kOutputs),
+                                   SequenceView<const T>(s->input.data(), rows, kSteps, inputs),
+                                   SequenceView<const T>(s->grads.data(), rows, kSteps, outputs),
                                    s->norms.span(), s->workspace.span(), s->stream);
             };
           }};
@@ -487,38 +500,37 @@ KernelCase linear_norms(LinearNormForm form, const std::string& name) {
 
 /// A row is a sample: images of 16 x 16, kernels of 3 x 3.
 template <typename T = float>
-KernelCase conv_norms(const std::string& name, std::int64_t groups) {
+KernelCase conv_norms(const std::string& name, std::int64_t groups, std::int64_t channels = 64) {
   constexpr bool kDouble = sizeof(T) == 8;
-  constexpr std::int64_t kChannels = 64;
   constexpr std::int64_t kSide = 16;
   constexpr std::int64_t kPlane = kSide * kSide;
-  const std::int64_t products = kPlane * kChannels * kChannels / groups * 9;
-  LeastWork least{.bytes = sizeof(T) * 2.0 * kChannels * kPlane / static_cast<double>(products)};
+  const std::int64_t products = kPlane * channels * channels / groups * 9;
+  LeastWork least{.bytes = sizeof(T) * 2.0 * static_cast<double>(channels * kPlane) /
+                           static_cast<double>(products)};
   (kDouble ? least.fp64 : least.fp32) = 1;
-  return {name + (kDouble ? "/double" : ""),
-          "multiply-add",
-          products,
-          256,
-          1,
-          least,
-          [=](std::int64_t rows, const Stream& stream) -> Operation {
-            const ConvolutionGeometry geometry{
-                .kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = groups};
-            const std::int64_t elements = rows * kChannels * kPlane;
-            const auto s = std::make_shared<ProductState<T>>(
-                elements, elements, rows,
-                conv_squared_norms_workspace_size(rows, kChannels, kChannels, geometry, stream),
-                stream);
-            const auto images = [=](const Buffer<T>& memory) {
-              return ImageView<const T>{
-                  memory.data(),      rows,   kChannels,         {1, kSide, kSide},
-                  kChannels * kPlane, kPlane, {kPlane, kSide, 1}};
-            };
-            return [=] {
-              conv_squared_norms(images(s->input), images(s->grads), geometry, s->norms.span(),
-                                 s->workspace.span(), s->stream);
-            };
-          }};
+  return {
+      name + (kDouble ? "/double" : ""),
+      "multiply-add",
+      products,
+      256,
+      1,
+      least,
+      [=](std::int64_t rows, const Stream& stream) -> Operation {
+        const ConvolutionGeometry geometry{
+            .kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = groups};
+        const std::int64_t elements = rows * channels * kPlane;
+        const auto s = std::make_shared<ProductState<T>>(
+            elements, elements, rows,
+            conv_squared_norms_workspace_size(rows, channels, channels, geometry, stream), stream);
+        const auto images = [=](const Buffer<T>& memory) {
+          return ImageView<const T>{memory.data(),     rows,   channels,          {1, kSide, kSide},
+                                    channels * kPlane, kPlane, {kPlane, kSide, 1}};
+        };
+        return [=] {
+          conv_squared_norms(images(s->input), images(s->grads), geometry, s->norms.span(),
+                             s->workspace.span(), s->stream);
+        };
+      }};
 }
 
 /// The same with wide tiles of multiply-adds, whatever the device takes.
@@ -535,6 +547,7 @@ KernelCase by_multiply_adds(KernelCase of) {
 }
 
 /// A row is a sample of 128 lookups, 256 wide, in a table of 10 000: some words are frequent.
+template <typename T>
 void add_segments(std::vector<KernelCase>& cases) {
   constexpr std::int64_t kSteps = 128;
   constexpr std::int64_t kWidth = 256;
@@ -543,7 +556,7 @@ void add_segments(std::vector<KernelCase>& cases) {
     State(std::int64_t batch_, const Stream& stream_)
         : stream(stream_),
           batch(batch_),
-          grads(gaussian_values<float>(batch * kSteps * kWidth, stream)),
+          grads(gaussian_values<T>(batch * kSteps * kWidth, stream)),
           indices(batch * kSteps, stream),
           samples(batch * kSteps, stream) {
       std::vector<std::int64_t> words;
@@ -557,8 +570,8 @@ void add_segments(std::vector<KernelCase>& cases) {
       copy(Span<const std::int64_t>(owners), samples.span(), stream);
       synchronize(stream);
     }
-    LookedUpRows<float> view() const {
-      return {MatrixView<const float>(grads.data(), batch * kSteps, kWidth),
+    LookedUpRows<T> view() const {
+      return {MatrixView<const T>(grads.data(), batch * kSteps, kWidth),
               indices.span(),
               samples.span(),
               batch,
@@ -567,13 +580,14 @@ void add_segments(std::vector<KernelCase>& cases) {
     }
     Stream stream;
     std::int64_t batch;
-    Buffer<float> grads;
+    Buffer<T> grads;
     Buffer<std::int64_t> indices;
     Buffer<std::int64_t> samples;
   };
-  const LeastWork least{.bytes = 4, .fp64 = 1};
+  const LeastWork least{.bytes = sizeof(T), .fp64 = 1};
+  const std::string type = sizeof(T) == 8 ? "/double" : "";
   cases.push_back(
-      {"segment_squared_norms/width:256", "gradient element", kSteps * kWidth, 64, 64, least,
+      {"segment_squared_norms/width:256" + type, "gradient element", kSteps * kWidth, 64, 64, least,
        [](std::int64_t rows, const Stream& stream) -> Operation {
          const auto s = std::make_shared<State>(rows, stream);
          const auto norms = std::make_shared<Buffer<double>>(rows, stream);
@@ -582,6 +596,23 @@ void add_segments(std::vector<KernelCase>& cases) {
              stream);
          return
              [=] { segment_squared_norms(s->view(), norms->span(), workspace->span(), s->stream); };
+       }});
+  // The whole table is written, whatever is looked up: no work of an element.
+  cases.push_back(
+      {"segment_weighted_sum/width:256" + type, "gradient element", kSteps * kWidth, 64, 64,
+       std::nullopt, [](std::int64_t rows, const Stream& stream) -> Operation {
+         const auto s = std::make_shared<State>(rows, stream);
+         const std::vector<double> halves(static_cast<std::size_t>(rows), 0.5);
+         const auto factors =
+             std::make_shared<Buffer<double>>(resident(Span<const double>(halves), stream));
+         const auto out = std::make_shared<Buffer<T>>(kTable * kWidth, stream);
+         const auto workspace = std::make_shared<Buffer<std::uint8_t>>(
+             segment_weighted_sum_workspace_size(rows * kSteps, kWidth, kTable, stream), stream);
+         return [=] {
+           segment_weighted_sum(s->view(), factors->span(),
+                                MatrixView<T>(out->data(), kTable, kWidth), workspace->span(),
+                                s->stream);
+         };
        }});
 }
 
@@ -717,6 +748,11 @@ void add_random(std::vector<KernelCase>& cases) {
                                      [](Span<std::int8_t> out, const Stream& stream) {
                                        discrete_gaussian_fill(out, kKey, kPosition, stream);
                                      }));
+  cases.push_back(draws<std::int8_t>("fixed_weight_ternary_fill", 16, 4, std::nullopt,
+                                     [](Span<std::int8_t> out, const Stream& stream) {
+                                       fixed_weight_ternary_fill_insecure(192, out, kKey, kPosition,
+                                                                          stream);
+                                     }));
   // Samplers by rejection: how much they must do is not known.
   const ExactVariance variance{3 * (std::uint64_t{1} << 20) + 1, 3};
   cases.push_back(
@@ -778,7 +814,19 @@ std::vector<KernelCase> kernel_cases() {
   cases.push_back(linear_norms<double>(LinearNormForm::kGram, "linear_squared_norms_gram"));
   cases.push_back(conv_norms<double>("conv_squared_norms/channels:64", 1));
   cases.push_back(conv_norms<double>("conv_squared_norms/depthwise:64", 64));
-  add_segments(cases);
+  // Widths that no vector divides, and a layer of few outputs.
+  for (const auto& [form, name] : {std::pair{LinearNormForm::kTile, "linear_squared_norms_tile"},
+                                   std::pair{LinearNormForm::kGram, "linear_squared_norms_gram"}}) {
+    cases.push_back(linear_norms(form, name, 255, 255));
+    cases.push_back(linear_norms<double>(form, name, 255, 255));
+  }
+  cases.push_back(linear_norms(LinearNormForm::kTile, "linear_squared_norms_tile", 256, 10));
+  cases.push_back(
+      linear_norms<double>(LinearNormForm::kTile, "linear_squared_norms_tile", 256, 10));
+  cases.push_back(conv_norms("conv_squared_norms/channels:8", 1, 8));
+  cases.push_back(conv_norms<double>("conv_squared_norms/channels:8", 1, 8));
+  add_segments<float>(cases);
+  add_segments<double>(cases);
   add_random(cases);
   return cases;
 }
