@@ -342,7 +342,7 @@ void LinearGradient::measure_with_table() {
   if (limits_.method.has_value() || kept_.defined() || !has_gram) return;
   // The table's are written beside them, both read and their sum written, and that read once more.
   // On the CPU what is written is fresh memory, of which the pages cost most: about a nanosecond a
-  // byte for all of it (131 MB: 0.13 s on an EPYC of 3.65 GHz).
+  // byte for all of it (131 MB: 0.13 s on an EPYC of family 26).
   constexpr double kPasses = 5, kFreshByteSeconds = 1e-9;
   const double written = static_cast<double>(batch()) * static_cast<double>(numel()) *
                          static_cast<double>(options().dtype().itemsize());
