@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "gradients/wide_tiles.h"
+#include "gradients/product_tiles.h"
 #include "random/keystream.h"
 #include "velum/kernels/buffer.h"
 #include "velum/kernels/gradients/add_gaussian_noise.h"
@@ -498,48 +498,74 @@ KernelCase linear_norms(LinearNormForm form, const std::string& name, std::int64
           }};
 }
 
-/// A row is a sample: images of 16 x 16, kernels of 3 x 3.
+struct ConvLayer {
+  std::int64_t channels_in;
+  std::int64_t channels_out;
+  std::int64_t side;  // of its images
+  std::int64_t kernel;
+  std::int64_t stride;
+  std::int64_t padding;
+  std::int64_t groups;
+};
+
+/// A row is a sample.
 template <typename T = float>
-KernelCase conv_norms(const std::string& name, std::int64_t groups, std::int64_t channels = 64) {
+KernelCase conv_norms(const std::string& name, const ConvLayer& layer) {
   constexpr bool kDouble = sizeof(T) == 8;
-  constexpr std::int64_t kSide = 16;
-  constexpr std::int64_t kPlane = kSide * kSide;
-  const std::int64_t products = kPlane * channels * channels / groups * 9;
-  LeastWork least{.bytes = sizeof(T) * 2.0 * static_cast<double>(channels * kPlane) /
-                           static_cast<double>(products)};
+  const std::int64_t in = layer.channels_in;
+  const std::int64_t out = layer.channels_out;
+  const std::int64_t in_side = layer.side;
+  const std::int64_t out_side = (in_side + 2 * layer.padding - layer.kernel) / layer.stride + 1;
+  const std::int64_t elements = in * in_side * in_side + out * out_side * out_side;
+  const std::int64_t products =
+      out_side * out_side * out * in / layer.groups * layer.kernel * layer.kernel;
+  LeastWork least{.bytes =
+                      sizeof(T) * static_cast<double>(elements) / static_cast<double>(products)};
   (kDouble ? least.fp64 : least.fp32) = 1;
-  return {
-      name + (kDouble ? "/double" : ""),
-      "multiply-add",
-      products,
-      256,
-      1,
-      least,
-      [=](std::int64_t rows, const Stream& stream) -> Operation {
-        const ConvolutionGeometry geometry{
-            .kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = groups};
-        const std::int64_t elements = rows * channels * kPlane;
-        const auto s = std::make_shared<ProductState<T>>(
-            elements, elements, rows,
-            conv_squared_norms_workspace_size(rows, channels, channels, geometry, stream), stream);
-        const auto images = [=](const Buffer<T>& memory) {
-          return ImageView<const T>{memory.data(),     rows,   channels,          {1, kSide, kSide},
-                                    channels * kPlane, kPlane, {kPlane, kSide, 1}};
-        };
-        return [=] {
-          conv_squared_norms(images(s->input), images(s->grads), geometry, s->norms.span(),
-                             s->workspace.span(), s->stream);
-        };
-      }};
+  return {name + (kDouble ? "/double" : ""),
+          "multiply-add",
+          products,
+          256,
+          1,
+          least,
+          [=](std::int64_t rows, const Stream& stream) -> Operation {
+            const ConvolutionGeometry geometry{.kernel = {1, layer.kernel, layer.kernel},
+                                               .stride = {1, layer.stride, layer.stride},
+                                               .padding = {0, layer.padding, layer.padding},
+                                               .groups = layer.groups};
+            const auto s = std::make_shared<ProductState<T>>(
+                rows * in * in_side * in_side, rows * out * out_side * out_side, rows,
+                conv_squared_norms_workspace_size(rows, in, out, geometry, stream), stream);
+            const auto images = [=](const Buffer<T>& memory, std::int64_t channels,
+                                    std::int64_t side) {
+              return ImageView<const T>{memory.data(),
+                                        rows,
+                                        channels,
+                                        {1, side, side},
+                                        channels * side * side,
+                                        side * side,
+                                        {side * side, side, 1}};
+            };
+            return [=] {
+              conv_squared_norms(images(s->input, in, in_side), images(s->grads, out, out_side),
+                                 geometry, s->norms.span(), s->workspace.span(), s->stream);
+            };
+          }};
 }
 
-/// The same with wide tiles of multiply-adds, whatever the device takes.
+/// Images of 16 x 16, kernels of 3 x 3.
+template <typename T = float>
+KernelCase conv_norms(const std::string& name, std::int64_t groups, std::int64_t channels = 64) {
+  return conv_norms<T>(name, {channels, channels, 16, 3, 1, 1, groups});
+}
+
+/// The same with tiles of multiply-adds, whatever the device takes.
 KernelCase by_multiply_adds(KernelCase of) {
   of.name += "/multiply_adds";
   of.prepare = [prepare = of.prepare](std::int64_t rows, const Stream& stream) -> Operation {
     const Operation operation = prepare(rows, stream);
     return [=] {
-      const WideTilesGuard guard(WideTiles::kMultiplyAdds);
+      const ProductTilesGuard guard(ProductTiles::kMultiplyAdds);
       operation();
     };
   };
@@ -820,11 +846,24 @@ std::vector<KernelCase> kernel_cases() {
     cases.push_back(linear_norms(form, name, 255, 255));
     cases.push_back(linear_norms<double>(form, name, 255, 255));
   }
-  cases.push_back(linear_norms(LinearNormForm::kTile, "linear_squared_norms_tile", 256, 10));
+  const KernelCase narrow[] = {
+      linear_norms(LinearNormForm::kTile, "linear_squared_norms_tile", 256, 10),
+      linear_norms<double>(LinearNormForm::kTile, "linear_squared_norms_tile", 256, 10),
+      conv_norms("conv_squared_norms/channels:8", 1, 8),
+      conv_norms<double>("conv_squared_norms/channels:8", 1, 8)};
+  for (const KernelCase& one : narrow) {
+    cases.push_back(one);
+    cases.push_back(by_multiply_adds(one));
+  }
+  // The layers of a small network for images of 28 x 28, and a first one for 32 x 32.
+  cases.push_back(conv_norms("conv_squared_norms/channels:1-16/side:28/kernel:8/stride:2",
+                             {1, 16, 28, 8, 2, 3, 1}));
+  cases.push_back(conv_norms("conv_squared_norms/channels:16-32/side:13/kernel:4/stride:2",
+                             {16, 32, 13, 4, 2, 0, 1}));
   cases.push_back(
-      linear_norms<double>(LinearNormForm::kTile, "linear_squared_norms_tile", 256, 10));
-  cases.push_back(conv_norms("conv_squared_norms/channels:8", 1, 8));
-  cases.push_back(conv_norms<double>("conv_squared_norms/channels:8", 1, 8));
+      conv_norms("conv_squared_norms/channels:3-16/side:32/kernel:3", {3, 16, 32, 3, 1, 1, 1}));
+  // Images that do not fit in shared memory.
+  cases.push_back(conv_norms("conv_squared_norms/channels:8/side:64", {8, 8, 64, 3, 1, 1, 1}));
   add_segments<float>(cases);
   add_segments<double>(cases);
   add_random(cases);

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/product_tiles_fixture.h"
 #include "kernels/products_fixture.h"
-#include "kernels/wide_tiles_fixture.h"
 
 namespace velum::kernels {
 namespace {
@@ -142,6 +142,77 @@ const ConvCase kCases[] = {
      7,
      {1, 5, 33},
      {.kernel = {1, 1, 3}, .padding = {0, 0, 1}}},
+    // Where matrix products take narrow tiles: channels in shared memory.
+    {"channels of pairs of positions",
+     2,
+     8,
+     8,
+     {1, 6, 8},
+     {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
+    {"an odd number of products, and a last one without a pair",
+     1,
+     8,
+     5,
+     {1, 9, 9},
+     {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
+    {"sixteen outputs, copied in packets",
+     2,
+     1,
+     16,
+     {1, 28, 28},
+     {.kernel = {1, 8, 8}, .stride = {1, 2, 2}, .padding = {0, 3, 3}}},
+    {"tiles that begin within a channel",
+     1,
+     31,
+     12,
+     {1, 5, 6},
+     {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
+    {"a channel of several tiles", 1, 1, 9, {1, 14, 16}, {.kernel = {1, 12, 11}}},
+    {"tiles of outputs, of groups",
+     2,
+     32,
+     52,
+     {1, 13, 13},
+     {.kernel = {1, 4, 4}, .stride = {1, 2, 2}, .groups = 2}},
+    {"channels of a volume",
+     2,
+     5,
+     7,
+     {4, 6, 5},
+     {.kernel = {2, 3, 2}, .stride = {2, 1, 1}, .padding = {1, 1, 0}, .dilation = {1, 2, 3}}},
+    {"bands of rows", 1, 2, 14, {1, 132, 101}, {.kernel = {1, 3, 2}, .padding = {0, 1, 1}}},
+    {"bands of rows, eight outputs", 1, 2, 8, {1, 101, 132}, {.kernel = {1, 3, 3}}},
+    {"bands of rows, with a stride and padding beyond the kernel",
+     1,
+     3,
+     7,
+     {1, 150, 161},
+     {.kernel = {1, 3, 3}, .stride = {1, 3, 2}, .padding = {0, 9, 1}, .dilation = {1, 2, 1}}},
+    {"bands of a line, of pairs",
+     1,
+     2,
+     7,
+     {1, 1, 9002},
+     {.kernel = {1, 1, 9}, .padding = {0, 0, 4}}},
+    {"bands of a line", 1, 2, 12, {1, 1, 9001}, {.kernel = {1, 1, 9}, .stride = {1, 1, 2}}},
+    {"bands of a volume",
+     1,
+     3,
+     6,
+     {21, 14, 15},
+     {.kernel = {3, 2, 3}, .stride = {2, 1, 1}, .padding = {2, 0, 1}}},
+    {"slices of a volume that do not fit in shared memory",
+     1,
+     2,
+     7,
+     {4, 61, 60},
+     {.kernel = {3, 2, 2}, .padding = {1, 0, 0}}},
+    {"the same, sixteen outputs",
+     1,
+     2,
+     13,
+     {3, 61, 60},
+     {.kernel = {2, 3, 2}, .stride = {1, 1, 2}}},
 };
 
 template <typename T>
@@ -216,7 +287,7 @@ void expect_within_bounds(const ConvCase& c, const std::vector<std::size_t>& ord
       images.grads.sizes[2] * images.grads.sizes[3] * images.grads.sizes[4];
   const std::int64_t elements = c.channels_out * c.channels_in / c.conv.groups * c.conv.kernel[0] *
                                 c.conv.kernel[1] * c.conv.kernel[2];
-  with_all_wide_tiles(stream, [&] {
+  with_all_product_tiles(stream, [&] {
     const std::vector<double> computed = squared_norms_of(images, c, stream);
     ASSERT_EQ(computed.size(), expected.size());
     for (std::size_t b = 0; b < expected.size(); ++b) {
@@ -236,6 +307,7 @@ TEST_P(ConvSquaredNormsOnEveryBackend, StridesOfMemoryAreAny) {
   const ConvCase cases[] = {
       {"image", 3, 4, 6, {1, 7, 9}, {.kernel = {1, 3, 2}, .padding = {0, 1, 1}, .groups = 2}},
       {"narrow", 3, 4, 8, {1, 5, 6}, {.kernel = {1, 2, 2}, .padding = {0, 1, 0}}},
+      {"channels", 2, 10, 8, {1, 6, 7}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
       {"wide", 2, 7, 60, {1, 6, 7}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
       {"volume", 2, 2, 3, {3, 4, 5}, {.kernel = {2, 2, 3}, .stride = {1, 1, 2}}}};
   for (const ConvCase& c : cases) {
@@ -262,9 +334,10 @@ TEST_P(ConvSquaredNormsOnEveryBackend, OnlyTheNormOfASampleWithANaNOrAnInfinityI
   const ConvCase cases[] = {
       {"small", 3, 4, 6, {1, 5, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 2}},
       {"narrow", 3, 8, 14, {1, 5, 5}, {.kernel = {1, 2, 2}, .padding = {0, 1, 1}, .groups = 2}},
+      {"channels", 3, 16, 14, {1, 9, 9}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 2}},
       {"wide", 3, 7, 60, {1, 4, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}}};
   for (const ConvCase& c : cases) {
-    with_all_wide_tiles(stream_, [&] {
+    with_all_product_tiles(stream_, [&] {
       for (const bool in_grads : {false, true}) {
         expect_one_sample_lost(c, std::numeric_limits<float>::infinity(), in_grads, stream_);
         expect_one_sample_lost(c, std::numeric_limits<float>::quiet_NaN(), in_grads, stream_);
@@ -281,9 +354,10 @@ TEST_P(ConvSquaredNormsOnEveryBackend, AnElementOfTheInputThatNoWeightMeetsMayHo
   const ConvCase cases[] = {
       {"small", 1, 1, 2, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
       {"narrow", 1, 15, 7, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
+      {"channels", 1, 300, 7, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
       {"wide", 1, 60, 60, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}}};
   for (const ConvCase& c : cases) {
-    with_all_wide_tiles(stream_, [&] {
+    with_all_product_tiles(stream_, [&] {
       Images<float> images(c, kChannelsFirst, 0, 29);
       const std::vector<double> before = squared_norms_of(images, c, stream_);
       images.input.at({0, 0, 0, 1, 1}) = std::numeric_limits<float>::quiet_NaN();
@@ -296,11 +370,12 @@ TEST_P(ConvSquaredNormsOnEveryBackend, ResultIsTheSameRunToRun) {
   const ConvCase cases[] = {
       {"small", 3, 4, 6, {1, 9, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
       {"narrow", 3, 8, 14, {1, 9, 9}, {.kernel = {1, 2, 2}, .groups = 2}},
+      {"channels", 3, 16, 14, {1, 9, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
       {"wide", 2, 15, 70, {1, 6, 6}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}}};
   for (const ConvCase& c : cases) {
     const Images<float> floats(c, kChannelsFirst, 0, 31);
     const Images<double> doubles(c, kChannelsFirst, 0, 31);
-    with_all_wide_tiles(stream_, [&] {
+    with_all_product_tiles(stream_, [&] {
       EXPECT_EQ(squared_norms_of(floats, c, stream_), squared_norms_of(floats, c, stream_));
       EXPECT_EQ(squared_norms_of(doubles, c, stream_), squared_norms_of(doubles, c, stream_));
     });

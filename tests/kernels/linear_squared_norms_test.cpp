@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "gradients/clamp_at_zero.h"
+#include "kernels/product_tiles_fixture.h"
 #include "kernels/products_fixture.h"
-#include "kernels/wide_tiles_fixture.h"
 
 namespace velum::kernels {
 namespace {
@@ -116,7 +116,7 @@ void expect_within_bounds(LinearNormForm form, const LinearCase& c, const Layout
   const std::vector<ReferenceNorm> expected =
       linear_reference_norms(sequences.activations, sequences.grads);
   std::vector<double> computed;
-  with_all_wide_tiles(stream, [&] {
+  with_all_product_tiles(stream, [&] {
     computed = squared_norms_of(form, sequences, stream);
     ASSERT_EQ(computed.size(), expected.size());
     for (std::size_t b = 0; form == LinearNormForm::kTile && b < expected.size(); ++b) {
@@ -178,6 +178,16 @@ TEST_P(LinearSquaredNormsOnEveryBackend, TilesThatAreCutAnywhereAreWithinTheBoun
       }
     }
   }
+  // Around eight and sixteen outputs, products and tiles of features, and steps of a warp.
+  for (const std::int64_t outputs : {1, 7, 8, 9, 16, 17}) {
+    for (const std::int64_t inputs : {4, 15, 33, 64, 127, 132, 260}) {
+      for (const std::int64_t steps : {1, 8, 9, 23, 33}) {
+        const LinearCase c{1, steps, inputs, outputs};
+        expect_within_bounds<float>(LinearNormForm::kTile, c, kTight, stream_);
+        expect_within_bounds<double>(LinearNormForm::kTile, c, kTight, stream_);
+      }
+    }
+  }
   // Every number of steps, in rows of vectors.
   for (std::int64_t steps = 0; steps <= 70; ++steps) {
     expect_within_bounds<float>(LinearNormForm::kTile, {1, steps, 36, 40}, kTight, stream_);
@@ -187,7 +197,8 @@ TEST_P(LinearSquaredNormsOnEveryBackend, TilesThatAreCutAnywhereAreWithinTheBoun
 
 TEST_P(LinearSquaredNormsOnEveryBackend, WhatIsBesideASequenceMayHoldAnything) {
   // NaN, in gaps that rows of vectors have and others.
-  for (const LinearCase& c : {LinearCase{2, 19, 36, 40}, LinearCase{2, 33, 65, 62}}) {
+  for (const LinearCase& c : {LinearCase{2, 19, 36, 40}, LinearCase{2, 33, 65, 62},
+                              LinearCase{2, 21, 36, 12}, LinearCase{2, 40, 129, 5}}) {
     for (const std::int64_t gap : {3, 4}) {
       const Layout layout{{0, 1, 2}, gap};
       expect_within_bounds<float>(LinearNormForm::kTile, c, layout, stream_);
@@ -234,7 +245,7 @@ TEST_P(LinearSquaredNormsOnEveryBackend, TermsThatCancelLeaveNoMoreThanTheBound)
   const std::vector<ReferenceNorm> expected =
       linear_reference_norms(sequences.activations, sequences.grads);
   ASSERT_EQ(expected[0].squared_norm, 0);
-  with_all_wide_tiles(stream_, [&] {
+  with_all_product_tiles(stream_, [&] {
     expect_norm_within(squared_norms_of(LinearNormForm::kTile, sequences, stream_)[0], expected[0],
                        product_error<float>(c.steps), c.inputs * c.outputs);
   });
@@ -274,7 +285,7 @@ TEST_P(LinearSquaredNormsOnEveryBackend, OnlyTheNormOfASampleWithANaNOrAnInfinit
   for (const LinearNormForm form : kForms) {
     const std::int64_t steps = form == LinearNormForm::kOuter ? 1 : 33;
     for (const LinearCase& c : {LinearCase{3, steps, 9, 7}, LinearCase{3, steps, 65, 60}}) {
-      with_all_wide_tiles(stream_, [&] {
+      with_all_product_tiles(stream_, [&] {
         for (const bool in_grads : {false, true}) {
           constexpr float kInfinity = std::numeric_limits<float>::infinity();
           expect_one_sample_lost<float>(form, c, kInfinity, in_grads, stream_);
@@ -308,7 +319,7 @@ void expect_same_twice(LinearNormForm form, const LinearCase& c, const Stream& s
 TEST_P(LinearSquaredNormsOnEveryBackend, ResultIsTheSameRunToRun) {
   for (const LinearNormForm form : {LinearNormForm::kTile, LinearNormForm::kGram}) {
     for (const LinearCase& c : {LinearCase{3, 70, 17, 9}, LinearCase{2, 40, 66, 70}}) {
-      with_all_wide_tiles(stream_, [&] {
+      with_all_product_tiles(stream_, [&] {
         expect_same_twice<float>(form, c, stream_);
         expect_same_twice<double>(form, c, stream_);
       });
@@ -373,14 +384,26 @@ TEST(LinearSquaredNormsOnTheCpu, ResultIsTheSameForAnyNumberOfThreadsAndAnySimdW
   }
 }
 
-TEST(WideTiles, AreOfMatrixProductsWhereTheseAreAtTheFullRate) {
+TEST(ProductTiles, AreOfMatrixProductsWhereTheseAreAtTheFullRate) {
   for (const int capability : {80, 90}) {
-    EXPECT_EQ(faster_wide_tiles(capability, 2), WideTiles::kMatrixProducts) << capability;
-    EXPECT_EQ(faster_wide_tiles(capability, 64), WideTiles::kMultiplyAdds) << capability;
+    for (const TileWidth width : {TileWidth::kWide, TileWidth::kNarrow}) {
+      EXPECT_EQ(faster_product_tiles(width, capability, 2), ProductTiles::kMatrixProducts);
+      EXPECT_EQ(faster_product_tiles(width, capability, 64), ProductTiles::kMultiplyAdds);
+    }
   }
   for (const int capability : {75, 86, 87, 89, 100, 103, 110, 120, 121}) {
-    EXPECT_EQ(faster_wide_tiles(capability, 2), WideTiles::kMultiplyAdds) << capability;
+    EXPECT_EQ(faster_product_tiles(TileWidth::kWide, capability, 2), ProductTiles::kMultiplyAdds);
   }
+}
+
+TEST(ProductTiles, AreOfMatrixProductsWhereNarrowUnlessDoublesAreCutDown) {
+  for (const int capability : {80, 90, 100, 103}) {
+    EXPECT_EQ(faster_product_tiles(TileWidth::kNarrow, capability, 2),
+              ProductTiles::kMatrixProducts);
+    EXPECT_EQ(faster_product_tiles(TileWidth::kNarrow, capability, 64),
+              ProductTiles::kMultiplyAdds);
+  }
+  EXPECT_EQ(faster_product_tiles(TileWidth::kNarrow, 75, 2), ProductTiles::kMultiplyAdds);
 }
 
 TEST(ClampAtZero, OnlyAFiniteSumBelowZeroBecomesZero) {

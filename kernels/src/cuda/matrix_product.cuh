@@ -36,6 +36,17 @@ __device__ inline void add_matrix_products(const double (&a_first)[2], const dou
                  "d"(b[1]));
 }
 
+/// The same without the second rows of `a`: sum[2] and sum[3] are left as they are if not NaN.
+__device__ inline void add_matrix_products(const double (&a)[2], const double (&b)[2],
+                                           double (&sum)[4]) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  add_matrix_products(a, {0.0, 0.0}, b, sum);
+#else
+  add_matrix_product(a[0], b[0], sum);
+  add_matrix_product(a[1], b[1], sum);
+#endif
+}
+
 #undef VELUM_MATRIX_PRODUCT_OF_16_ROWS
 
 }  // namespace velum::kernels::cuda

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "gradients/conv_channel_planes.cuh"
 #include "gradients/conv_squared_norms_halves.h"
 #include "gradients/product_squared_norms.cuh"
 
@@ -14,12 +15,6 @@ namespace {
 constexpr int kColsOfWarp = 4;
 constexpr int kStepsOfWarp = 8;
 
-/// Elements, and offsets of bytes: an address is one sum.
-template <typename T>
-__device__ const T& at_bytes(const T* from, std::int64_t bytes) {
-  return *reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + bytes);
-}
-
 /// What a compact gather has of a feature: bytes from the kernel's first, and the bits of its
 /// coordinates. Of a position it has the bits of the coordinates that are outside.
 struct alignas(8) CompactFeature {
@@ -30,6 +25,7 @@ struct alignas(8) CompactFeature {
 template <typename T>
 struct ConvOperands {
   using Element = T;
+  static constexpr bool kCopiesElements = true;
   template <typename Shape>
   struct Shared {
     const T* images;  // of the tile's sample and group
@@ -93,11 +89,12 @@ struct ConvOperands {
                      item.first_output * products.grads_channel_stride;
     }
     for (int f = static_cast<int>(threadIdx.x); f < Shape::kFeatures; f += Shape::kThreads) {
-      const bool exists = f < item.features;
-      const KernelElement element = products.element(item.first_feature + (exists ? f : 0));
+      const int feature = Shape::feature_of(f);
+      const bool exists = feature < item.features;
+      const KernelElement element = products.element(item.first_feature + (exists ? feature : 0));
       if (is_compact) {
         const std::uint32_t coordinates =
-            products.coordinate_bits(item.first_feature + (exists ? f : 0));
+            products.coordinate_bits(item.first_feature + (exists ? feature : 0));
         shared.features[f] = {static_cast<int>(element.offset * kSize),
                               exists ? coordinates : kNowhere};
       } else {
@@ -153,7 +150,7 @@ struct ConvOperands {
     static constexpr int kRows = Shape::kDepth / kStepsOfWarp;
     static constexpr int kColStep = Shape::kWarps * kColsOfWarp;
     /// Columns whose copies are started together.
-    static constexpr int kCols = Shape::kFeatures / kColStep < 4 ? Shape::kFeatures / kColStep : 4;
+    static constexpr int kCols = std::min(Shape::kFeatures / kColStep, Shape::kColsAtOnce);
     __device__ static int first_row() { return thread_again() % 32 / kColsOfWarp; }
     __device__ static int first_col() {
       const int thread = thread_again();
@@ -166,6 +163,7 @@ struct ConvOperands {
   __device__ void stage_compact_features(const Shared<Shape>& shared, const TileItem& item,
                                          int slot, std::int64_t first_step, T* to) const {
     using Mine = Share<Shape>;
+    using Row = typename Shape::FeatureRow;
     const int first_row = Mine::first_row();
     const int first_col = Mine::first_col();
     const T* const from = kDense ? shared.origin + (first_step + first_row) : shared.images;
@@ -178,11 +176,11 @@ struct ConvOperands {
       outside[r] = shared.outside[slot][row];
     }
     const CompactFeature* features = &shared.features[first_col];
-    const CompactFeature* const end = features + item.features;
+    const CompactFeature* const end = features + Shape::staged_cols(item.features);
     to += first_row * Shape::kFeaturesStride;
     // The same for all rows of a thread, as they lie kStepsOfWarp apart.
-    const int place = Shape::place(first_row, first_col);
-    // Of a tile's half without features nothing is copied.
+    const int place = Row::place(first_row, first_col);
+    // Of columns without features nothing is copied.
     constexpr int kAtOnce = Mine::kCols * Mine::kColStep;
 #pragma unroll 1
     for (; features < end; features += kAtOnce, to += kAtOnce) {
@@ -199,7 +197,7 @@ struct ConvOperands {
 #pragma unroll
         for (int r = 0; r < Mine::kRows; ++r) {
           cuda::copy_async_or_zero<sizeof(T)>(
-              Shape::further(to, place, c * Mine::kColStep) +
+              Row::further(to, place, c * Mine::kColStep) +
                   r * kStepsOfWarp * Shape::kFeaturesStride,
               kDense ? elements[c] + r * kStepsOfWarp : &at_bytes(elements[c], offsets[r]),
               (outside[r] & places[c].coordinates) == 0);
@@ -221,9 +219,10 @@ struct ConvOperands {
         const int row = first_row + r * kStepsOfWarp;
         const KernelOrigin& origin = shared.origins[slot][row];
         cuda::copy_async_or_zero<sizeof(T)>(
-            to + row * Shape::kFeaturesStride + Shape::place(row, col),
+            to + row * Shape::kFeaturesStride + Shape::FeatureRow::place(row, col),
             shared.images + (origin.offset + element.offset),
-            row < count && col < item.features && products.is_inside(origin, element));
+            row < count && Shape::feature_of(col) < item.features &&
+                products.is_inside(origin, element));
       }
     }
   }
@@ -233,6 +232,7 @@ struct ConvOperands {
   __device__ void stage_dense_outputs(const Shared<Shape>& shared, const TileItem& item,
                                       std::int64_t first_step, T* to) const {
     using Mine = Share<Shape>;
+    using Row = typename Shape::OutputRow;
     const int first_row = Mine::first_row();
     const int first_col = Mine::first_col();
     const std::int64_t advance = Mine::kColStep * products.grads_channel_stride;
@@ -240,7 +240,7 @@ struct ConvOperands {
         shared.grads + (first_step + first_row) + first_col * products.grads_channel_stride;
     const int outputs = item.outputs - first_col;
     to += first_row * Shape::kOutputsStride;
-    const int place = Shape::place(first_row, first_col);
+    const int place = Row::place(first_row, first_col);
 #pragma unroll
     for (int col = 0; col < Shape::kOutputs; col += Mine::kColStep, from += advance) {
       if (Mine::kColStep > Shape::kOutputs && first_col >= Shape::kOutputs) break;
@@ -248,7 +248,7 @@ struct ConvOperands {
 #pragma unroll
       for (int r = 0; r < Mine::kRows; ++r) {
         cuda::copy_async_or_zero<sizeof(T)>(
-            Shape::further(to, place, col) + r * kStepsOfWarp * Shape::kOutputsStride,
+            Row::further(to, place, col) + r * kStepsOfWarp * Shape::kOutputsStride,
             from + r * kStepsOfWarp, exists);
       }
     }
@@ -266,7 +266,7 @@ struct ConvOperands {
       for (int r = 0; r < Mine::kRows; ++r) {
         const int row = first_row + r * kStepsOfWarp;
         cuda::copy_async_or_zero<sizeof(T)>(
-            to + row * Shape::kOutputsStride + Shape::place(row, col),
+            to + row * Shape::kOutputsStride + Shape::OutputRow::place(row, col),
             shared.grads + (shared.grads_offsets[slot][row] + col * stride),
             row < count && col < item.outputs);
       }
@@ -617,15 +617,20 @@ __global__ void __launch_bounds__(SmallGradientConfig::kThreads)
 }
 
 /// Whether warps compute the gradients. They cost about four times as much for each multiply-add as
-/// a wide tile; see takes_wide_tiles.
-bool are_small(const ProductSizes& sizes) {
+/// a wide tile; see takes_wide_tiles. Compared with narrow tiles of matrix products it is about
+/// six times, but those have tables of their own for each sample, worth 50,000 multiply-adds.
+bool are_small(const ProductSizes& sizes, bool by_matrix_products) {
   const auto padded_elements = [&sizes](std::int64_t outputs, std::int64_t features) {
     return static_cast<double>(divide_up(sizes.outputs, outputs) * outputs) *
            static_cast<double>(divide_up(sizes.features, features) * features);
   };
-  const double by_warps = 4.0 * padded_elements(1, SmallGradientConfig::kFeatures);
-  return by_warps < padded_elements(WideTile::kOutputs, WideTile::kFeatures / 2) &&
-         by_warps < 3.0 * padded_elements(NarrowTile::kOutputs, NarrowTile::kFeatures);
+  const double by_warps = padded_elements(1, SmallGradientConfig::kFeatures);
+  if (by_matrix_products) {
+    const double tables = 5.0e4 / static_cast<double>(std::max<std::int64_t>(1, sizes.steps));
+    return 6.0 * by_warps < padded_elements(takes_eight_outputs(sizes) ? 8 : 16, 8) + tables;
+  }
+  return 4.0 * by_warps < padded_elements(WideTile::kOutputs, WideTile::kFeatures / 2) &&
+         4.0 * by_warps < 3.0 * padded_elements(NarrowTile::kOutputs, NarrowTile::kFeatures);
 }
 
 template <typename T>
@@ -650,19 +655,67 @@ void small_conv_squared_norms(const ConvNormsTask<T>& task, const Stream& stream
                         Clamp::kNone, task.squared_norms, stream);
 }
 
+template <typename T, int kColumns, int kSlices>
+auto* channel_planes_kernel(bool has_pairs) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (has_pairs) return channel_planes_squared_norms_kernel<T, kColumns, kSlices, true>;
+  }
+  return channel_planes_squared_norms_kernel<T, kColumns, kSlices, false>;
+}
+
+/// Whether the channels fit, and so it is done.
+template <int kColumns, int kSlices, typename T>
+bool channel_planes_squared_norms(const ConvNormsTask<T>& task, const Stream& stream) {
+  using Tile = PlaneTile<kColumns, kSlices>;
+  const ProductSizes& sizes = task.products.sizes;
+  const auto planes = ChannelPlanes::of<Tile>(task.products);
+  if (planes.bytes == 0) return false;
+  const TileGrid<Tile> grid(sizes);
+  const std::int64_t tiles = sizes.batch * grid.per_sample;
+  if (tiles > 0) {
+    cuda::launch({cuda::grid_stride_blocks(tiles, 1, Tile::kMaxBlocks), Tile::kThreads,
+                  static_cast<std::size_t>(planes.bytes)},
+                 stream, channel_planes_kernel<T, kColumns, kSlices>(planes.has_pairs),
+                 task.products, planes, grid, Span<double>(task.workspace.data(), tiles));
+  }
+  sum_partial_sums_cuda(
+      MatrixView<const double>(task.workspace.data(), sizes.batch, grid.per_sample), Clamp::kNone,
+      task.squared_norms, stream);
+  return true;
+}
+
+/// The same by the tile that fits. Where steps are few, to exchange sums of a part of them would
+/// take longer than to add.
+template <typename T>
+bool channel_planes_squared_norms(const ConvNormsTask<T>& task, const Stream& stream) {
+  constexpr std::int64_t kFewSteps = 64;
+  const bool few = task.products.sizes.steps <= kFewSteps;
+  if (takes_eight_outputs(task.products.sizes)) {
+    return few ? channel_planes_squared_norms<8, 1>(task, stream)
+               : channel_planes_squared_norms<8, 4>(task, stream);
+  }
+  return few ? channel_planes_squared_norms<16, 1>(task, stream)
+             : channel_planes_squared_norms<16, 4>(task, stream);
+}
+
 }  // namespace
 
 std::int64_t conv_workspace_size_cuda(const ProductSizes& sizes) {
-  if (!are_small(sizes)) return product_workspace_size_cuda(sizes);
   const SmallGradients gradients(sizes);
-  return gradients.count * gradients.chunks;
+  return std::max(product_workspace_size_cuda(sizes), gradients.count * gradients.chunks);
 }
 
 template <typename T>
 void conv_squared_norms_cuda(const ConvNormsTask<T>& task, const Stream& stream) {
-  if (are_small(task.products.sizes)) return small_conv_squared_norms(task, stream);
-  product_squared_norms(ConvOperands<T>(task.products), task.products.sizes, task.squared_norms,
-                        task.workspace, stream);
+  const ProductSizes& sizes = task.products.sizes;
+  const bool by_matrix_products = takes_matrix_products(TileWidth::kNarrow, stream);
+  if (are_small(sizes, by_matrix_products)) return small_conv_squared_norms(task, stream);
+  if (by_matrix_products && !takes_wide_tiles(sizes, true) &&
+      channel_planes_squared_norms(task, stream)) {
+    return;
+  }
+  product_squared_norms(ConvOperands<T>(task.products), sizes, task.squared_norms, task.workspace,
+                        stream);
 }
 
 template void conv_squared_norms_cuda(const ConvNormsTask<float>&, const Stream&);

@@ -10,11 +10,12 @@ namespace velum::kernels {
 namespace {
 
 /// Copies of rows of a sequence: threads side by side on a row, kWidth elements each.
-template <typename T, typename Shape, int kCols, int kStride, int kWidth>
+template <typename T, typename Shape, typename Row, int kWidth>
 struct RowCopies {
   static constexpr int kDepth = Shape::kDepth;
   static constexpr int kThreads = Shape::kThreads;
-  static constexpr int kLoads = kCols / kWidth;  // of a row
+  static constexpr int kStride = Row::kStride;
+  static constexpr int kLoads = Row::kCols / kWidth;  // of a row
   static constexpr int kRowsAtOnce = kThreads / kLoads;
   static constexpr int kCopies = kDepth / kRowsAtOnce;  // of a thread for a whole chunk
   static_assert(kThreads % kLoads == 0);
@@ -29,7 +30,7 @@ struct RowCopies {
     const T* from = steps + (first_step + first_row) * step_stride + col;
     const std::int64_t advance = kRowsAtOnce * step_stride;
     T* const to = tile + first_row * kStride;
-    const auto place = [&](int row) { return row * kStride + Shape::place(first_row + row, col); };
+    const auto place = [&](int row) { return row * kStride + Row::place(first_row + row, col); };
     if (kCopies > 0 && count == kDepth) {
 #pragma unroll(kCopies < 1 ? 1 : kCopies < 8 ? kCopies : 8)
       for (int i = 0; i < kCopies; ++i, from += advance) {
@@ -49,6 +50,7 @@ struct RowCopies {
 template <typename T, int kWidth>
 struct LinearOperands {
   using Element = T;
+  static constexpr bool kCopiesElements = false;
   template <typename Shape>
   struct Shared {
     // From the tile's sample, output and feature.
@@ -72,8 +74,8 @@ struct LinearOperands {
   __device__ void stage(const Shared<Shape>& shared, const TileItem& item, int /*chunk*/,
                         std::int64_t first_step, int count, T* outputs, T* features) const {
     const int staged = Shape::staged_rows(count);
-    using Outputs = RowCopies<T, Shape, Shape::kOutputs, Shape::kOutputsStride, kWidth>;
-    using Features = RowCopies<T, Shape, Shape::kFeatures, Shape::kFeaturesStride, kWidth>;
+    using Outputs = RowCopies<T, Shape, typename Shape::OutputRow, kWidth>;
+    using Features = RowCopies<T, Shape, typename Shape::FeatureRow, kWidth>;
     Outputs::start(shared.grads, grads.step_stride, first_step, item.outputs, count, staged,
                    outputs);
     Features::start(shared.activations, activations.step_stride, first_step, item.features, count,

@@ -23,9 +23,77 @@ struct MatrixTile {
   static constexpr int kMinBlocks = WideTile::kMinBlocks;
 };
 
-/// The 16-byte groups of a step's row are permuted within each 128 bytes, in another way for each
-/// of eight neighbouring steps. So a warp meets every bank once where it stores eight steps of four
-/// columns, where it copies a row, and where it loads neighbouring columns of four steps.
+/// Rows of steps whose 16-byte groups are permuted within each 128 bytes (or the whole row, if that
+/// is shorter), in another way for each of eight neighbouring steps. So a warp meets every bank
+/// once where it stores eight steps of four columns, where it copies a row, and where it loads
+/// neighbouring columns of four steps.
+template <typename T, int kColumns>
+struct PermutedRow {
+  static constexpr int kCols = kColumns;
+  static constexpr int kStride = kCols;
+  static constexpr int kGroup = kPacketBytes / static_cast<int>(sizeof(T));
+  static constexpr int kPermuted = kCols < 8 * kGroup ? kCols : 8 * kGroup;  // columns
+  static constexpr int kGroups = kPermuted / kGroup;
+  static_assert(kCols % kPermuted == 0 && (kGroups == 2 || kGroups == 4 || kGroups == 8));
+
+  /// What the groups of a step are permuted by: exclusive or. Shorter rows lie side by side in the
+  /// banks, so that fewer of the steps have to differ.
+  __device__ static int permutation(int step) {
+    return (step & 3) * kGroups / 8 << 1 | (step >> 2 & 1);
+  }
+  __device__ static int place(int step, int col) { return col ^ permutation(step) * kGroup; }
+  /// @param place  of a column that has no bit in common with `by`.
+  __device__ static T* further(T* row, int place, int by) {
+    return row + (place ^ by % kPermuted) + by / kPermuted * kPermuted;
+  }
+};
+
+/// One operand of a warp's products of 8 (or twice 8) of its columns. A packet of neighbouring
+/// columns of step l % 4 is what lane l gives to as many products: of neighbours, each is in
+/// another one. Step l % 4 + 4 has a packet like it.
+///
+/// @tparam kColumns  of a warp.
+template <typename Row, int kColumns>
+struct MatrixSide {
+  static constexpr int kProducts = kColumns / MatrixTile::kProductSide;
+  static constexpr int kPacket = Row::kGroup < kProducts ? Row::kGroup : kProducts;
+  /// Columns that one packet of each lane has.
+  static constexpr int kPacketCols = kPacket * MatrixTile::kProductSide;
+  static_assert(kColumns % kPacketCols == 0);
+
+  /// Which of the warp's columns is row (column) `side` of a product.
+  __device__ static constexpr int column_of(int product, int side) {
+    return product / kPacket * kPacketCols + side * kPacket + product % kPacket;
+  }
+  /// Where a lane's first packet is in the row of its step, l % 4.
+  __device__ static int place(int lane) { return Row::place(lane % 4, lane / 4 * kPacket); }
+
+  /// The packets of both steps, those for products [kFirst, kFirst + kCount).
+  ///
+  /// @param from   the row of the lane's first step, from the warp's first column.
+  /// @param place  as above.
+  template <int kFirst, int kCount, typename T>
+  __device__ static void load(const T* from, int place, double (&to)[kCount][2]) {
+    static_assert(kFirst % kPacket == 0 && kCount % kPacket == 0);
+    constexpr int kHalf = MatrixTile::kProductSteps / 2;
+    const int second = place ^ Row::kGroup;  // by the permutation of four steps further
+    load<kFirst>(from + place, to, 0);
+    load<kFirst>(from + kHalf * Row::kStride + second, to, 1);
+  }
+
+ private:
+  template <int kFirst, int kCount, typename T>
+  __device__ static void load(const T* from, double (&to)[kCount][2], int half) {
+#pragma unroll
+    for (int p = 0; p < kCount; p += kPacket) {
+      const auto packet =
+          *reinterpret_cast<const Packet<T, kPacket>*>(from + (kFirst + p) / kPacket * kPacketCols);
+#pragma unroll
+      for (int i = 0; i < kPacket; ++i) to[p + i][half] = static_cast<double>(packet.values[i]);
+    }
+  }
+};
+
 template <typename T>
 struct MatrixShape : MatrixTile {
   static constexpr int kWarpsOfOutputs = kOutputs / kWarpOutputs;
@@ -34,21 +102,16 @@ struct MatrixShape : MatrixTile {
   static constexpr int kThreads = 32 * kWarps;
   static constexpr int kSlices = 1;
   static constexpr int kDepth = WideTile::kDepth<T>;
-  static constexpr int kOutputsStride = kOutputs;
-  static constexpr int kFeaturesStride = kFeatures;
+  static constexpr int kColsAtOnce = 4;
+  using OutputRow = PermutedRow<T, kOutputs>;
+  using FeatureRow = PermutedRow<T, kFeatures>;
+  static constexpr int kOutputsStride = OutputRow::kStride;
+  static constexpr int kFeaturesStride = FeatureRow::kStride;
   static constexpr std::int64_t kMaxBlocks = TileShape<WideTile, T>::kMaxBlocks;
-  static constexpr int kGroup = kPacketBytes / static_cast<int>(sizeof(T));
-  static constexpr int kPermuted = 8 * kGroup;  // columns
   static_assert(kThreads == 128 && kDepth % kProductSteps == 0);
-  static_assert(kOutputs % kPermuted == 0 && kFeatures % kPermuted == 0);
 
-  /// What the groups of a step are permuted by: exclusive or.
-  __device__ static int permutation(int step) { return (step & 3) << 1 | (step >> 2 & 1); }
-  __device__ static int place(int step, int col) { return col ^ permutation(step) * kGroup; }
-  /// @param place  of a column that has no bit in common with `by`.
-  __device__ static T* further(T* row, int place, int by) {
-    return row + (place ^ by % kPermuted) + by / kPermuted * kPermuted;
-  }
+  __device__ static int feature_of(int col) { return col; }
+  __device__ static int staged_cols(int features) { return features; }
   __device__ static int staged_rows(int count) {
     return static_cast<int>(divide_up(count, kProductSteps)) * kProductSteps;
   }
@@ -57,43 +120,36 @@ struct MatrixShape : MatrixTile {
   __device__ static int first_feature(int warp) { return warp % kWarpsOfFeatures * kWarpFeatures; }
 };
 
-/// A lane's sums of its warp's products. A packet of neighbouring outputs (features) of step l % 4
-/// is what lane l gives to as many products: of neighbours, each is in another one. Step
-/// l % 4 + 4 has a packet like it.
+/// A lane's sums of its warp's products.
 template <typename T>
 struct MatrixSums {
   using Shape = MatrixShape<T>;
-  static constexpr int kRows = MatrixTile::kWarpOutputs / MatrixTile::kProductSide;
-  static constexpr int kCols = MatrixTile::kWarpFeatures / MatrixTile::kProductSide;
-  using Group = Packet<T, Shape::kGroup>;
+  using Outputs = MatrixSide<typename Shape::OutputRow, MatrixTile::kWarpOutputs>;
+  using Features = MatrixSide<typename Shape::FeatureRow, MatrixTile::kWarpFeatures>;
+  static constexpr int kRows = Outputs::kProducts;
+  static constexpr int kCols = Features::kProducts;
   double values[kRows / 2][kCols][4] = {};
 
-  /// Which of the warp's outputs (features) is row (column) `side` of a product, and so which are
-  /// those of a lane's sums in product r, c.
-  __device__ static int place_of(int product, int side) {
-    return product / Shape::kGroup * Shape::kPermuted + side * Shape::kGroup +
-           product % Shape::kGroup;
+  /// Which of the warp's outputs and features a lane's sums in product r, c are of.
+  __device__ static int output(int r, int lane) { return Outputs::column_of(r, lane / 4); }
+  __device__ static int feature(int c, int i, int lane) {
+    return Features::column_of(c, lane % 4 * 2 + i);
   }
-  __device__ static int output(int r, int lane) { return place_of(r, lane / 4); }
-  __device__ static int feature(int c, int i, int lane) { return place_of(c, lane % 4 * 2 + i); }
   __device__ double value(int r, int c, int i) const { return values[r / 2][c][r % 2 * 2 + i]; }
 
   /// Adds the products of `steps` staged steps, whose rows begin at the warp's first output and
   /// feature.
   __device__ void add(const T* outputs, const T* features, int steps, int lane) {
-    constexpr int kHalf = MatrixTile::kProductSteps / 2;
     outputs += lane % 4 * Shape::kOutputsStride;
     features += lane % 4 * Shape::kFeaturesStride;
-    const int place = Shape::place(lane % 4, lane / 4 * Shape::kGroup);
-    const int second = place ^ Shape::kGroup;  // by the permutation of four steps further
+    const int place = Outputs::place(lane);
+    static_assert(Shape::OutputRow::kGroups == Shape::FeatureRow::kGroups);  // the features', too
 #pragma unroll 1
     for (; steps > 0; steps -= MatrixTile::kProductSteps) {
       double rows[kRows][2];
       double cols[kCols][2];
-      load(outputs + place, rows, 0);
-      load(outputs + kHalf * Shape::kOutputsStride + second, rows, 1);
-      load(features + place, cols, 0);
-      load(features + kHalf * Shape::kFeaturesStride + second, cols, 1);
+      Outputs::template load<0>(outputs, place, rows);
+      Features::template load<0>(features, place, cols);
 #pragma unroll
       for (int c = 0; c < kCols; ++c) {
 #pragma unroll
@@ -103,20 +159,6 @@ struct MatrixSums {
       }
       outputs += MatrixTile::kProductSteps * Shape::kOutputsStride;
       features += MatrixTile::kProductSteps * Shape::kFeaturesStride;
-    }
-  }
-
- private:
-  template <int kCount>
-  __device__ static void load(const T* from, double (&to)[kCount][2], int half) {
-#pragma unroll
-    for (int p = 0; p < kCount; p += Shape::kGroup) {
-      const Group group =
-          *reinterpret_cast<const Group*>(from + p / Shape::kGroup * Shape::kPermuted);
-#pragma unroll
-      for (int i = 0; i < Shape::kGroup; ++i) {
-        to[p + i][half] = static_cast<double>(group.values[i]);
-      }
     }
   }
 };

@@ -20,6 +20,12 @@ struct alignas(sizeof(T) * kCount) Packet {
   T values[kCount];
 };
 
+/// Elements, and offsets of bytes: an address is one sum.
+template <typename T>
+__device__ const T& at_bytes(const T* from, std::int64_t bytes) {
+  return *reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + bytes);
+}
+
 /// threadIdx.x, asked for again: so that what depends on it is not kept in registers over a loop
 /// that has none to spare.
 __device__ inline int thread_again() {
@@ -27,6 +33,14 @@ __device__ inline int thread_again() {
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
   __builtin_assume(thread >= 0);
   return thread;
+}
+
+/// As a double, converted here and once: where several branches use it, each would do so.
+__device__ inline double converted_once(double value) { return value; }
+__device__ inline double converted_once(float value) {
+  double result = 0.0;
+  asm volatile("cvt.f64.f32 %0, %1;" : "=d"(result) : "f"(value));
+  return result;
 }
 
 /// Of shared memory, by one instruction.
@@ -124,9 +138,20 @@ struct ProductSums {
   }
 };
 
-/// A warp that stores eight steps of four columns meets every bank once if rows lie a multiple of
-/// four, odd in fours modulo 32, apart: tiles are multiples of eight, and four more.
-constexpr int padded(int cols) { return cols + 4; }
+/// Where the rows of steps have their columns. A warp that stores eight steps of four columns meets
+/// every bank once if rows lie a multiple of four, odd in fours modulo 32, apart: tiles are
+/// multiples of eight, and four more.
+template <int kColumns>
+struct PaddedRow {
+  static constexpr int kCols = kColumns;
+  static constexpr int kStride = kCols + 4;
+  /// Where a step's row has a column, and the element `by` columns further.
+  __device__ static int place(int /*step*/, int col) { return col; }
+  template <typename T>
+  __device__ static T* further(T* row, int place, int by) {
+    return row + place + by;
+  }
+};
 
 /// For gradients that fill it: 8 x 8 sums a thread take four 16-byte loads of shared memory for 64
 /// multiply-adds. Sums in float and double take 192 registers. Twice as many features as outputs:
@@ -149,9 +174,9 @@ struct WideTile {
 /// chunk.
 struct NarrowTile {
   static constexpr int kOutputs = 8;
-  static constexpr int kFeatures = 16;
+  static constexpr int kFeatures = 32;
   static constexpr int kOutputsPerThread = 2;
-  static constexpr int kFeaturesPerThread = 2;
+  static constexpr int kFeaturesPerThread = 4;
   static constexpr int kSlices = 4;
   template <typename T>
   static constexpr int kDepth = 32;
@@ -176,8 +201,12 @@ struct TileShape : Tile {
   static constexpr int kStepsAtOnce = 4;
   /// Whether a chunk begins and ends a run of all of its steps.
   static constexpr bool kRunIsChunk = Tile::kSlices == 1 && Tile::kChunksPerRun == 1;
-  static constexpr int kOutputsStride = padded(Tile::kOutputs);
-  static constexpr int kFeaturesStride = padded(Tile::kFeatures);
+  /// Of a row, whose copies a thread starts together where it copies single elements.
+  static constexpr int kColsAtOnce = 4;
+  using OutputRow = PaddedRow<Tile::kOutputs>;
+  using FeatureRow = PaddedRow<Tile::kFeatures>;
+  static constexpr int kOutputsStride = OutputRow::kStride;
+  static constexpr int kFeaturesStride = FeatureRow::kStride;
   /// Sixteen resident blocks on each of 132 SMs, in 64 waves; tiles beyond come by grid stride.
   static constexpr std::int64_t kMaxBlocks = 132 * 16 * 64;
 
@@ -203,9 +232,10 @@ struct TileShape : Tile {
     return warp / (Tile::kFeatures / kWarpFeatures) * kWarpOutputs < outputs &&
            warp % (Tile::kFeatures / kWarpFeatures) * kWarpFeatures < features;
   }
-  /// Where a step's row has a column, and the element `by` columns further.
-  __device__ static int place(int /*step*/, int col) { return col; }
-  __device__ static T* further(T* row, int place, int by) { return row + place + by; }
+  /// Which feature of the tile a column has whose features may be in any order.
+  __device__ static int feature_of(int col) { return col; }
+  /// Columns of a chunk that are staged where a tile has `features`; others may be, too.
+  __device__ static int staged_cols(int features) { return features; }
   /// Rows of a chunk of `count` steps that are staged.
   __device__ static int staged_rows(int count) {
     return (count + kStepsAtOnce - 1) / kStepsAtOnce * kStepsAtOnce;
@@ -280,7 +310,7 @@ struct TileGrid {
 ///                                                  before it may still be staged
 ///   stage(shared, item, chunk, first_step, count, outputs, features)
 /// of which the last starts copies to rows [0, staged_rows(count)) of the two tiles, [..]
-/// [kOutputsStride] and [kFeaturesStride], each column at its `place`, with zeros where the
+/// [kOutputsStride] and [kFeaturesStride], each column at its row's `place`, with zeros where the
 /// gradient has no such step, output or feature.
 template <typename Operands, typename Shape>
 struct ProductMemory {
