@@ -642,6 +642,59 @@ void add_segments(std::vector<KernelCase>& cases) {
        }});
 }
 
+/// The case, and what other devices take for it.
+void add_with_multiply_adds(std::vector<KernelCase>& cases, const KernelCase& one) {
+  cases.push_back(one);
+  cases.push_back(by_multiply_adds(one));
+}
+
+void add_linear_norms(std::vector<KernelCase>& cases) {
+  constexpr auto kTile = LinearNormForm::kTile;
+  constexpr auto kGram = LinearNormForm::kGram;
+  const std::string tile = "linear_squared_norms_tile";
+  const std::string gram = "linear_squared_norms_gram";
+  // Widths that vectors divide and others; many outputs, and few.
+  for (const std::int64_t width : {256, 255}) {
+    add_with_multiply_adds(cases, linear_norms(kTile, tile, width, width));
+    add_with_multiply_adds(cases, linear_norms<double>(kTile, tile, width, width));
+    cases.push_back(linear_norms(kGram, gram, width, width));
+    cases.push_back(linear_norms<double>(kGram, gram, width, width));
+  }
+  for (const auto& [inputs, outputs] : {std::pair{256, 10}, {256, 12}, {256, 8}, {255, 8}}) {
+    add_with_multiply_adds(cases, linear_norms(kTile, tile, inputs, outputs));
+    add_with_multiply_adds(cases, linear_norms<double>(kTile, tile, inputs, outputs));
+  }
+}
+
+void add_conv_norms(std::vector<KernelCase>& cases) {
+  const std::string name = "conv_squared_norms/channels:";
+  add_with_multiply_adds(cases, conv_norms(name + "64", 1));
+  add_with_multiply_adds(cases, conv_norms<double>(name + "64", 1));
+  cases.push_back(conv_norms("conv_squared_norms/depthwise:64", 64));
+  cases.push_back(conv_norms<double>("conv_squared_norms/depthwise:64", 64));
+  // Images that shared memory does not hold.
+  const ConvLayer large{8, 8, 128, 3, 1, 1, 8};
+  cases.push_back(conv_norms("conv_squared_norms/depthwise:8/side:128", large));
+  cases.push_back(conv_norms<double>("conv_squared_norms/depthwise:8/side:128", large));
+  // Few outputs.
+  add_with_multiply_adds(cases, conv_norms(name + "8", 1, 8));
+  add_with_multiply_adds(cases, conv_norms<double>(name + "8", 1, 8));
+  cases.push_back(conv_norms<double>(name + "16", 1, 16));
+  // The layers of a small network for images of 28 x 28, and a first one for 32 x 32.
+  cases.push_back(conv_norms(name + "1-16/side:28/kernel:8/stride:2", {1, 16, 28, 8, 2, 3, 1}));
+  cases.push_back(conv_norms(name + "16-32/side:13/kernel:4/stride:2", {16, 32, 13, 4, 2, 0, 1}));
+  cases.push_back(conv_norms(name + "3-16/side:32/kernel:3", {3, 16, 32, 3, 1, 1, 1}));
+  // In bands of rows, with rows of odd length, and late layers.
+  cases.push_back(conv_norms(name + "8/side:64", {8, 8, 64, 3, 1, 1, 1}));
+  cases.push_back(conv_norms(name + "8/side:15", {8, 8, 15, 3, 1, 1, 1}));
+  for (const std::int64_t channels : {8, 16}) {
+    const std::string late = name + std::to_string(channels) + "/side:";
+    cases.push_back(conv_norms(late + "8", {channels, channels, 8, 3, 1, 1, 1}));
+    cases.push_back(conv_norms<double>(late + "8", {channels, channels, 8, 3, 1, 1, 1}));
+  }
+  cases.push_back(conv_norms(name + "8/side:7", {8, 8, 7, 3, 1, 1, 1}));
+}
+
 // ---- Random numbers ----
 
 /// A row is 4096 draws, element by element independent of its neighbours.
@@ -829,41 +882,9 @@ std::vector<KernelCase> kernel_cases() {
   cases.push_back(squared_norms<float>(262'144, 256, 1));
   cases.push_back(squared_norms<double>(262'144, 256, 1));
   cases.push_back(squared_norms<float>(1024, 65'536, 256));
-  cases.push_back(linear_norms(LinearNormForm::kTile, "linear_squared_norms_tile"));
-  cases.push_back(
-      by_multiply_adds(linear_norms(LinearNormForm::kTile, "linear_squared_norms_tile")));
-  cases.push_back(linear_norms(LinearNormForm::kGram, "linear_squared_norms_gram"));
-  cases.push_back(conv_norms("conv_squared_norms/channels:64", 1));
-  cases.push_back(by_multiply_adds(conv_norms("conv_squared_norms/channels:64", 1)));
-  cases.push_back(conv_norms("conv_squared_norms/depthwise:64", 64));
-  cases.push_back(linear_norms<double>(LinearNormForm::kTile, "linear_squared_norms_tile"));
-  cases.push_back(linear_norms<double>(LinearNormForm::kGram, "linear_squared_norms_gram"));
-  cases.push_back(conv_norms<double>("conv_squared_norms/channels:64", 1));
-  cases.push_back(conv_norms<double>("conv_squared_norms/depthwise:64", 64));
-  // Widths that no vector divides, and a layer of few outputs.
-  for (const auto& [form, name] : {std::pair{LinearNormForm::kTile, "linear_squared_norms_tile"},
-                                   std::pair{LinearNormForm::kGram, "linear_squared_norms_gram"}}) {
-    cases.push_back(linear_norms(form, name, 255, 255));
-    cases.push_back(linear_norms<double>(form, name, 255, 255));
-  }
-  const KernelCase narrow[] = {
-      linear_norms(LinearNormForm::kTile, "linear_squared_norms_tile", 256, 10),
-      linear_norms<double>(LinearNormForm::kTile, "linear_squared_norms_tile", 256, 10),
-      conv_norms("conv_squared_norms/channels:8", 1, 8),
-      conv_norms<double>("conv_squared_norms/channels:8", 1, 8)};
-  for (const KernelCase& one : narrow) {
-    cases.push_back(one);
-    cases.push_back(by_multiply_adds(one));
-  }
-  // The layers of a small network for images of 28 x 28, and a first one for 32 x 32.
-  cases.push_back(conv_norms("conv_squared_norms/channels:1-16/side:28/kernel:8/stride:2",
-                             {1, 16, 28, 8, 2, 3, 1}));
-  cases.push_back(conv_norms("conv_squared_norms/channels:16-32/side:13/kernel:4/stride:2",
-                             {16, 32, 13, 4, 2, 0, 1}));
-  cases.push_back(
-      conv_norms("conv_squared_norms/channels:3-16/side:32/kernel:3", {3, 16, 32, 3, 1, 1, 1}));
-  // Images that do not fit in shared memory.
-  cases.push_back(conv_norms("conv_squared_norms/channels:8/side:64", {8, 8, 64, 3, 1, 1, 1}));
+  cases.push_back(squared_norms<double>(1024, 65'536, 256));
+  add_linear_norms(cases);
+  add_conv_norms(cases);
   add_segments<float>(cases);
   add_segments<double>(cases);
   add_random(cases);
