@@ -18,11 +18,14 @@
 #include "velum/kernels/gradients/segment_sums.h"
 #include "velum/kernels/polynomial/automorphism.h"
 #include "velum/kernels/polynomial/base_conversion.h"
+#include "velum/kernels/polynomial/digit_packing.h"
 #include "velum/kernels/polynomial/elementwise.h"
 #include "velum/kernels/polynomial/inner_product.h"
 #include "velum/kernels/polynomial/integers_to_residues.h"
+#include "velum/kernels/polynomial/modulus_ratio.h"
 #include "velum/kernels/polynomial/ntt.h"
 #include "velum/kernels/polynomial/ntt_tables.h"
+#include "velum/kernels/polynomial/residues_to_doubles.h"
 #include "velum/kernels/random/discrete_gaussian.h"
 #include "velum/kernels/random/gaussian.h"
 #include "velum/kernels/random/residues.h"
@@ -344,6 +347,20 @@ void add_elementwise(std::vector<KernelCase>& cases, int log_n, std::int64_t row
                      multiply_factors_accumulate(s[0], s.ring.factors.span(), s[1], s.ring.limbs,
                                                  s.ring.chain, s.ring.stream);
                    })});
+  cases.push_back({"add_constants" + size, "residue", residues_of_row, rows, 1,
+                   LeastWork{.bytes = 2 * bytes, .alu = kNarrow ? 2.0 : 6.0},
+                   [=](std::int64_t count, const Stream& stream) -> Operation {
+                     const auto state = std::make_shared<RingState<Word, 2>>(
+                         log_n, count, std::array<std::int64_t, 2>{2, 2}, false, stream);
+                     const std::vector<Word> ones(static_cast<std::size_t>(count), Word{1});
+                     const auto constants =
+                         std::make_shared<Buffer<Word>>(resident(Span<const Word>(ones), stream));
+                     return [=] {
+                       const RingState<Word, 2>& x = *state;
+                       add_constants(x[0], constants->span(), x[1], x.ring.limbs, x.ring.chain,
+                                     x.ring.stream);
+                     };
+                   }});
   cases.push_back({"copy_limbs" + size, "residue", residues_of_row, rows, 1,
                    LeastWork{.bytes = 2 * bytes},
                    over_limbs<Word, 2>(log_n, {2, 2}, false, [](const RingState<Word, 2>& s) {
@@ -362,6 +379,82 @@ void add_elementwise(std::vector<KernelCase>& cases, int log_n, std::int64_t row
                      automorphism_coefficient(s[0], s[1], kGaloisElement, s.ring.limbs,
                                               s.ring.chain, s.ring.stream);
                    })});
+}
+
+/// Coefficients of all limbs by a thread each: what decoding, BFV's scaling and sums under
+/// encryption do. A row is a limb; there are as many under the emulation.
+template <typename Prepare>
+KernelCase of_all_limbs(const std::string& name, std::int64_t limbs, Prepare prepare) {
+  static constexpr int kLogN = 13;
+  using State = RingState<std::uint32_t, 1>;
+  return {name + "/limbs:" + std::to_string(limbs) + "/log_n:" + std::to_string(kLogN),
+          "residue",
+          std::int64_t{1} << kLogN,
+          limbs,
+          limbs,
+          std::nullopt,
+          [prepare](std::int64_t rows, const Stream& stream) -> Operation {
+            const auto state =
+                std::make_shared<State>(kLogN, rows, std::array<std::int64_t, 1>{1}, false, stream);
+            return prepare(state, stream);
+          }};
+}
+
+void add_sums_of_limbs(std::vector<KernelCase>& cases) {
+  using Ring = std::shared_ptr<RingState<std::uint32_t, 1>>;
+  cases.push_back(
+      of_all_limbs("residues_to_doubles", 4, [](const Ring& s, const Stream& stream) -> Operation {
+        const auto radix = std::make_shared<MixedRadix>(s->ring.chain, s->ring.limbs, stream);
+        const auto high = std::make_shared<Buffer<double>>(s->ring.degree, stream);
+        const auto low = std::make_shared<Buffer<double>>(s->ring.degree, stream);
+        return [=] { residues_to_doubles((*s)[0], high->span(), low->span(), *radix, stream); };
+      }));
+  static constexpr std::uint64_t kT = 65'537;
+  cases.push_back(
+      of_all_limbs("multiply_by_ratio", 8, [](const Ring& s, const Stream& stream) -> Operation {
+        const auto ratio = std::make_shared<ModulusRatio>(s->ring.chain, s->ring.limbs, kT, stream);
+        std::vector<std::int64_t> host;
+        for (std::int64_t i = 0; i < s->ring.degree; ++i) host.push_back(i * 7919 % 65'537);
+        const auto numbers = std::make_shared<Buffer<std::int64_t>>(
+            resident(Span<const std::int64_t>(host), stream));
+        return [=] { multiply_by_ratio(numbers->span(), (*s)[0], *ratio, stream); };
+      }));
+  cases.push_back(
+      of_all_limbs("divide_by_ratio", 8, [](const Ring& s, const Stream& stream) -> Operation {
+        const auto ratio = std::make_shared<ModulusRatio>(s->ring.chain, s->ring.limbs, kT, stream);
+        const auto numbers = std::make_shared<Buffer<std::int64_t>>(s->ring.degree, stream);
+        return [=] { divide_by_ratio((*s)[0], numbers->span(), *ratio, stream); };
+      }));
+  // Digits of 20 bits: fractions of 4, 8 and 16 words.
+  for (const auto& [limbs, digits] : {std::pair{4, 3}, {8, 9}, {16, 20}}) {
+    const auto with_digits = [digits = digits](auto run) {
+      return [=](const Ring& s, const Stream& stream) -> Operation {
+        const std::uint32_t base = 1u << 20;
+        const auto packing =
+            std::make_shared<DigitPacking>(s->ring.chain, s->ring.limbs, base, digits, stream);
+        const std::vector<std::int32_t> host(static_cast<std::size_t>(s->ring.degree * digits), 7);
+        const auto values = std::make_shared<Buffer<std::int32_t>>(
+            resident(Span<const std::int32_t>(host), stream));
+        const auto deviations = std::make_shared<Buffer<std::int32_t>>(s->ring.degree, stream);
+        return [=] { run(*s, values->span(), deviations->span(), *packing, stream); };
+      };
+    };
+    const std::string suffix = "/digits:" + std::to_string(digits);
+    if (limbs == 4) {
+      cases.push_back(of_all_limbs("pack_digits" + suffix, limbs,
+                                   with_digits([](const auto& s, Span<const std::int32_t> values,
+                                                  auto, const auto& packing, const Stream& stream) {
+                                     pack_digits_accumulate(values, s.ring.degree, 0, 0, s[0],
+                                                            packing, stream);
+                                   })));
+    }
+    cases.push_back(of_all_limbs("unpack_digits" + suffix, limbs,
+                                 with_digits([](const auto& s, auto values, auto deviations,
+                                                const auto& packing, const Stream& stream) {
+                                   unpack_digits(s[0], s.ring.degree, 0, 0, values, deviations,
+                                                 packing, stream);
+                                 })));
+  }
 }
 
 // ---- Gradients ----
@@ -406,6 +499,34 @@ void add_clipping(std::vector<KernelCase>& cases) {
                                             1.0, 256.0, kKey, kPosition, s->out.span(), s->stream);
                      };
                    }});
+  if constexpr (sizeof(T) == sizeof(float)) {
+    // Micro-batches, whose sum is double until the last.
+    struct Sums : State {
+      Sums(std::int64_t params, const Stream& stream_)
+          : State(params, stream_), sum(params, stream_) {
+        const std::vector<double> zeros(static_cast<std::size_t>(params));
+        copy(Span<const double>(zeros), sum.span(), stream_);
+        synchronize(stream_);
+      }
+      Buffer<double> sum;
+    };
+    cases.push_back({"clip_and_sum/float_to_double", "gradient element", kBatch * kCols, 256, 4,
+                     least, [](std::int64_t rows, const Stream& stream) -> Operation {
+                       const auto s = std::make_shared<Sums>(rows * kCols, stream);
+                       return [s] {
+                         clip_and_sum(s->view(), s->norms.span(), kBound, s->sum.span(), s->stream);
+                       };
+                     }});
+    cases.push_back({"clip_sum_noise_scale/float_to_double", "gradient element", kBatch * kCols,
+                     256, 4, least, [](std::int64_t rows, const Stream& stream) -> Operation {
+                       const auto s = std::make_shared<Sums>(rows * kCols, stream);
+                       return [s] {
+                         clip_sum_noise_scale(s->view(), s->norms.span(), kBound,
+                                              Span<const double>(s->sum.span()), 1.0, 256.0, kKey,
+                                              kPosition, s->out.span(), s->stream);
+                       };
+                     }});
+  }
   cases.push_back(
       {"clip_factors" + type_name<T>(), "sample", 1024, 256, 4, LeastWork{.bytes = 8 + sizeof(T)},
        [](std::int64_t rows, const Stream& stream) -> Operation {
@@ -815,6 +936,32 @@ void add_random(std::vector<KernelCase>& cases) {
                                 [](Span<double> out, const Stream& stream) {
                                   add_gaussian_noise(out, 1.0, 256.0, kKey, kPosition, stream);
                                 }));
+  cases.push_back({"add_gaussian_noise/double_to_float", "draw", kDraws, 4096, 8,
+                   with(with(keystream(8), double_map), {.bytes = 12, .fp64 = 10}),
+                   [](std::int64_t rows, const Stream& stream) -> Operation {
+                     const std::vector<double> zeros(static_cast<std::size_t>(rows * kDraws));
+                     const auto sum = std::make_shared<Buffer<double>>(
+                         resident(Span<const double>(zeros), stream));
+                     const auto out = std::make_shared<Buffer<float>>(rows * kDraws, stream);
+                     return [=] {
+                       add_gaussian_noise(Span<const double>(sum->span()), 1.0, 256.0, kKey,
+                                          kPosition, out->span(), stream);
+                     };
+                   }});
+  // A selection of one in 256.
+  cases.push_back({"poisson_select", "record", kDraws, 4096, 16, with(keystream(8), {}),
+                   [](std::int64_t rows, const Stream& stream) -> Operation {
+                     const std::int64_t population = rows * kDraws;
+                     const auto indices =
+                         std::make_shared<Buffer<std::int64_t>>(population, stream);
+                     const auto count = std::make_shared<Buffer<std::int64_t>>(1, stream);
+                     const auto workspace = std::make_shared<Buffer<std::uint8_t>>(
+                         poisson_select_workspace_size(population, stream), stream);
+                     return [=] {
+                       poisson_select(population, 0x1p-8, kKey, kPosition, indices->span(),
+                                      count->span(), workspace->span(), stream);
+                     };
+                   }});
   cases.push_back(residues_case<std::uint32_t>(72));
   cases.push_back(residues_case<std::uint64_t>(36));
   cases.push_back(draws<std::int8_t>("ternary_fill", 1024, 8, with(keystream(8), {.bytes = 1}),
@@ -863,7 +1010,10 @@ std::vector<KernelCase> kernel_cases() {
   // The largest ring.
   add_transforms<std::uint32_t>(cases, 17, 2, kLimbs, 1);
   add_transforms<std::uint64_t>(cases, 17, 2, kWideLimbs, 1);
-  for (const int log_n : {16, 17}) {
+  // Rings of one block's stages: no encryption has them, tests have.
+  add_transforms<std::uint32_t>(cases, 9, 66, kLimbs, 2);
+  add_transforms<std::uint64_t>(cases, 9, 66, kWideLimbs, 2);
+  for (const int log_n : {9, 16, 17}) {
     add_fused_transforms<std::uint32_t>(cases, log_n, kLimbs);
     add_fused_transforms<std::uint64_t>(cases, log_n, kWideLimbs);
   }
@@ -877,6 +1027,7 @@ std::vector<KernelCase> kernel_cases() {
   add_elementwise<std::uint64_t>(cases, 16, kWideLimbs);
   add_conversions<std::uint32_t>(cases, kLimbs);
   add_conversions<std::uint64_t>(cases, kWideLimbs);
+  add_sums_of_limbs(cases);
   add_clipping<float>(cases);
   add_clipping<double>(cases);
   cases.push_back(squared_norms<float>(262'144, 256, 1));

@@ -87,22 +87,25 @@ struct UniformIntegersFillBody {
   }
 };
 
-/// Which of the eight indices of block i are selected: flags[8i ..], 1 or 0.
+/// Which of the eight indices of block i are selected: byte d of flags[i], 1 or 0, is that of index
+/// 8 i + d. Those from the population on are 0.
 struct SelectionFlagsBody {
   ChaCha20State state;
   SelectionRule rule;
   std::int64_t population;
-  std::uint8_t* flags;
+  std::uint64_t* flags;
 
   VELUM_HOST_DEVICE void operator()(std::int64_t block) const {
-    constexpr std::int64_t kDraws = UniformLayout::kBitsPerBlock;
+    constexpr int kDraws = UniformLayout::kBitsPerBlock;
+    static_assert(kDraws == sizeof(std::uint64_t));
     const ChaCha20State words = chacha20_block(state, static_cast<std::uint32_t>(block));
+    std::uint64_t of_block = 0;
     for (int draw = 0; draw < kDraws; ++draw) {
-      const std::int64_t index = block * kDraws + draw;
-      if (index < population) {
-        flags[index] = rule.selects(bits_of_words(words.words, draw)) ? 1 : 0;
-      }
+      const bool selected =
+          block * kDraws + draw < population && rule.selects(bits_of_words(words.words, draw));
+      of_block |= std::uint64_t{selected} << (8 * draw);
     }
+    flags[block] = of_block;
   }
 };
 

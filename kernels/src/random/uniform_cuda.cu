@@ -83,10 +83,12 @@ std::int64_t poisson_select_workspace_size_cuda(std::int64_t population, const S
 void poisson_select_cuda(const PoissonSelection& selection, Span<std::uint8_t> workspace,
                          const Stream& stream) {
   const cuda::DeviceGuard guard(stream.device());
+  // Of the last block there are eight, too: see flag_bytes.
   std::uint8_t* const flags = workspace.data();
-  cuda::for_each_index(
-      blocks_that_hold(0, selection.population, UniformLayout::kBitsPerBlock),
-      SelectionFlagsBody{selection.state, selection.rule, selection.population, flags}, stream);
+  cuda::for_each_index(blocks_that_hold(0, selection.population, UniformLayout::kBitsPerBlock),
+                       SelectionFlagsBody{selection.state, selection.rule, selection.population,
+                                          reinterpret_cast<std::uint64_t*>(flags)},
+                       stream);
   const std::int64_t offset = flag_bytes(selection.population);
   auto temporary_bytes = static_cast<std::size_t>(workspace.size() - offset);
   VELUM_CUDA_CHECK(select_flagged(workspace.data() + offset, temporary_bytes, flags,
