@@ -201,6 +201,14 @@ const ConvCase kCases[] = {
      6,
      {21, 14, 15},
      {.kernel = {3, 2, 3}, .stride = {2, 1, 1}, .padding = {2, 0, 1}}},
+    {"channels that are not copied whole, positions as in the input",
+     1,
+     130,
+     7,
+     {1, 2, 130},
+     {.kernel = {1, 1, 1}}},
+    {"a kernel of 35 coordinates, eight outputs", 1, 2, 7, {1, 33, 121}, {.kernel = {1, 32, 2}}},
+    {"a kernel of 35 coordinates, sixteen outputs", 1, 2, 13, {1, 33, 121}, {.kernel = {1, 32, 2}}},
     {"slices of a volume that do not fit in shared memory",
      1,
      2,
@@ -308,12 +316,60 @@ TEST_P(ConvSquaredNormsOnEveryBackend, StridesOfMemoryAreAny) {
       {"image", 3, 4, 6, {1, 7, 9}, {.kernel = {1, 3, 2}, .padding = {0, 1, 1}, .groups = 2}},
       {"narrow", 3, 4, 8, {1, 5, 6}, {.kernel = {1, 2, 2}, .padding = {0, 1, 0}}},
       {"channels", 2, 10, 8, {1, 6, 7}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
+      {"unfolded", 2, 130, 7, {1, 2, 130}, {.kernel = {1, 1, 1}}},
+      {"unfolded, of 35 coordinates", 1, 2, 13, {1, 33, 121}, {.kernel = {1, 32, 2}}},
       {"wide", 2, 7, 60, {1, 6, 7}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
       {"volume", 2, 2, 3, {3, 4, 5}, {.kernel = {2, 2, 3}, .stride = {1, 1, 2}}}};
   for (const ConvCase& c : cases) {
     for (const auto& order : {kChannelsFirst, kChannelsLast, kBatchLast}) {
       expect_within_bounds<float>(c, order, 2, stream_);
       expect_within_bounds<double>(c, order, 2, stream_);
+    }
+  }
+}
+
+TEST_P(ConvSquaredNormsOnEveryBackend, GradientsNeedNotBeAlignedForPairs) {
+  // Rows of even length and channels of an even number of positions, which begin anywhere.
+  const ConvCase c{"channels", 2, 8, 8, {1, 6, 8}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}};
+  const Images<float> images(c, kChannelsFirst, 0, 19);
+  const std::vector<ReferenceNorm> expected =
+      conv_reference_norms(images.input, images.grads, c.conv);
+  const Buffer<float> input = to_backend(images.input.values, stream_);
+  constexpr std::int64_t kPlane = 48;
+  const ConvolutionGeometry geometry = geometry_of(c.conv);
+  for (const std::int64_t first : {0, 1}) {
+    for (const std::int64_t of_channel : {0, 1}) {
+      for (const std::int64_t of_batch : {0, 1}) {
+        SCOPED_TRACE(::testing::Message() << first << of_channel << of_batch);
+        const std::int64_t channel_stride = kPlane + of_channel;
+        const std::int64_t batch_stride = 8 * channel_stride + of_batch;
+        std::vector<float> host(static_cast<std::size_t>(first + 2 * batch_stride),
+                                std::numeric_limits<float>::quiet_NaN());
+        images.grads.for_each([&](const std::vector<std::int64_t>& i) {
+          const std::int64_t at =
+              first + i[0] * batch_stride + i[1] * channel_stride + i[3] * 8 + i[4];
+          host[static_cast<std::size_t>(at)] = images.grads.at(i);
+        });
+        const Buffer<float> grads = to_backend(host, stream_);
+        with_all_product_tiles(stream_, [&] {
+          const GuardedBuffer<double> norms(2, stream_);
+          const Buffer<double> workspace(
+              conv_squared_norms_workspace_size(2, 8, 8, geometry, stream_), stream_);
+          conv_squared_norms(view_of(images.input, input),
+                             ImageView<const float>{grads.data() + first,
+                                                    2,
+                                                    8,
+                                                    {1, 6, 8},
+                                                    batch_stride,
+                                                    channel_stride,
+                                                    {kPlane, 8, 1}},
+                             geometry, norms.span(), workspace.span(), stream_);
+          const std::vector<double> computed = norms.to_host();
+          for (std::size_t b = 0; b < 2; ++b) {
+            expect_norm_within(computed[b], expected[b], product_error<float>(kPlane), 8 * 72);
+          }
+        });
+      }
     }
   }
 }
@@ -335,6 +391,9 @@ TEST_P(ConvSquaredNormsOnEveryBackend, OnlyTheNormOfASampleWithANaNOrAnInfinityI
       {"small", 3, 4, 6, {1, 5, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 2}},
       {"narrow", 3, 8, 14, {1, 5, 5}, {.kernel = {1, 2, 2}, .padding = {0, 1, 1}, .groups = 2}},
       {"channels", 3, 16, 14, {1, 9, 9}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}, .groups = 2}},
+      {"bands", 3, 1, 13, {1, 2, 1402}, {.kernel = {1, 1, 3}, .padding = {0, 0, 1}}},
+      {"few positions", 3, 16, 12, {1, 6, 8}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}},
+      {"unfolded", 3, 130, 7, {1, 2, 130}, {.kernel = {1, 1, 1}}},
       {"wide", 3, 7, 60, {1, 4, 5}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}}};
   for (const ConvCase& c : cases) {
     with_all_product_tiles(stream_, [&] {
@@ -355,6 +414,8 @@ TEST_P(ConvSquaredNormsOnEveryBackend, AnElementOfTheInputThatNoWeightMeetsMayHo
       {"small", 1, 1, 2, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
       {"narrow", 1, 15, 7, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
       {"channels", 1, 300, 7, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
+      {"bands", 1, 1, 14, {1, 3, 2801}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
+      {"unfolded", 1, 130, 7, {1, 3, 401}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}},
       {"wide", 1, 60, 60, {1, 5, 5}, {.kernel = {1, 1, 1}, .stride = {1, 2, 2}}}};
   for (const ConvCase& c : cases) {
     with_all_product_tiles(stream_, [&] {
@@ -371,6 +432,8 @@ TEST_P(ConvSquaredNormsOnEveryBackend, ResultIsTheSameRunToRun) {
       {"small", 3, 4, 6, {1, 9, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
       {"narrow", 3, 8, 14, {1, 9, 9}, {.kernel = {1, 2, 2}, .groups = 2}},
       {"channels", 3, 16, 14, {1, 9, 9}, {.kernel = {1, 3, 3}, .groups = 2}},
+      {"bands", 2, 1, 13, {1, 2, 1402}, {.kernel = {1, 1, 3}, .padding = {0, 0, 1}}},
+      {"unfolded", 2, 130, 7, {1, 2, 130}, {.kernel = {1, 1, 1}}},
       {"wide", 2, 15, 70, {1, 6, 6}, {.kernel = {1, 3, 3}, .padding = {0, 1, 1}}}};
   for (const ConvCase& c : cases) {
     const Images<float> floats(c, kChannelsFirst, 0, 31);

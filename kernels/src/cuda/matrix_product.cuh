@@ -22,7 +22,7 @@ namespace velum::kernels::cuda {
 /// 2 (l % 4) + 1 of `b`.
 __device__ inline void add_matrix_product(double a, double b, double (&sum)[4]) {
   asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
-               : "+d"(sum[0]), "+d"(sum[1])
+               : "+&d"(sum[0]), "+&d"(sum[1])
                : "d"(a), "d"(b));
 }
 
@@ -31,7 +31,7 @@ __device__ inline void add_matrix_product(double a, double b, double (&sum)[4]) 
 __device__ inline void add_matrix_products(const double (&a_first)[2], const double (&a_second)[2],
                                            const double (&b)[2], double (&sum)[4]) {
   asm volatile(VELUM_MATRIX_PRODUCT_OF_16_ROWS
-               : "+d"(sum[0]), "+d"(sum[1]), "+d"(sum[2]), "+d"(sum[3])
+               : "+&d"(sum[0]), "+&d"(sum[1]), "+&d"(sum[2]), "+&d"(sum[3])
                : "d"(a_first[0]), "d"(a_second[0]), "d"(a_first[1]), "d"(a_second[1]), "d"(b[0]),
                  "d"(b[1]));
 }

@@ -133,9 +133,10 @@ struct ChannelPlanes {
     int of_bands = kLast;  // the dimension
     for (int d = kLast; d >= 0; --d) {
       if (products.grads_sizes[d] > 1) of_bands = d;
+      // The last band's table may hold nearly twice as many positions.
       reach +=
           (static_cast<double>(products.padding[d]) +
-           static_cast<double>(products.grads_sizes[d]) * static_cast<double>(products.stride[d]) +
+           2.0 * products.grads_sizes[d] * static_cast<double>(products.stride[d]) +
            static_cast<double>(products.kernel[d]) * static_cast<double>(products.dilation[d])) *
               std::max(1.0, std::abs(static_cast<double>(products.input_strides[d]))) +
           static_cast<double>(products.grads_sizes[d]) *
@@ -341,7 +342,10 @@ constexpr int min_blocks_of_planes(std::size_t size, int columns, int slices) {
   return columns == 16 && size == sizeof(double) ? 2 : 3;
 }
 
-/// Order of summation: as product_narrow_matrix_squared_norms_kernel.
+/// Order of summation: an element's steps band by band, eight at a time, each in the device's
+/// order. Of four slices a warp has every fourth sixteen of a band (eight where kColumns is 16),
+/// and the warps' sums are added by a tree; of one a warp has all. Then the squares of a thread row
+/// by row, a warp's tree, and the warps in order.
 ///
 /// @tparam kPairs  ChannelPlanes::has_pairs. Lane l has steps 2 (l % 4) and 2 (l % 4) + 1 of eight,
 ///                 otherwise l % 4 and l % 4 + 4.

@@ -11,7 +11,7 @@ namespace velum::kernels {
 namespace {
 
 /// A warp copies eight neighbouring positions (32 bytes of floats where positions are neighbours in
-/// memory) of four columns; see padded() and MatrixShape.
+/// memory) of four columns; see PaddedRow and PermutedRow.
 constexpr int kColsOfWarp = 4;
 constexpr int kStepsOfWarp = 8;
 

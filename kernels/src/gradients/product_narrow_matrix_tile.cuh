@@ -18,8 +18,8 @@ struct NarrowMatrixTile {
   static constexpr int kThreads = 32 * kWarps;
   /// Sums of double take 64 registers of a thread, or 128.
   static constexpr int kMinBlocks = kOutputs == 8 ? 4 : 3;
-  /// Sixteen resident blocks on each of 132 SMs, in 64 waves; tiles beyond come by grid stride.
-  static constexpr std::int64_t kMaxBlocks = 132 * 16 * 64;
+  /// Four resident blocks on each of 132 SMs, in 256 waves; tiles beyond come by grid stride.
+  static constexpr std::int64_t kMaxBlocks = 132 * 4 * 256;
 };
 
 /// @tparam kInEights  each product has eight neighbouring features, which copies of single elements

@@ -17,9 +17,9 @@ namespace velum::kernels {
 inline bool takes_eight_outputs(const ProductSizes& sizes) { return sizes.outputs <= 8; }
 
 /// Whether a gradient is computed in wide tiles rather than in narrow ones, of matrix products or
-/// of multiply-adds. Narrow ones of multiply-adds cost about three
-/// times as much for each of them, by their loads of shared memory; of matrix products half as much
-/// again, by their copies. Warps of a wide tile without features rest.
+/// of multiply-adds. Narrow tiles of multiply-adds cost about three times as much for each, by
+/// their loads of shared memory; those of matrix products half as much again, by their copies.
+/// Warps of a wide tile without features rest.
 inline bool takes_wide_tiles(const ProductSizes& sizes, bool narrow_by_matrix_products) {
   const auto padded_elements = [&sizes](std::int64_t outputs, std::int64_t features) {
     return static_cast<double>(divide_up(sizes.outputs, outputs) * outputs) *

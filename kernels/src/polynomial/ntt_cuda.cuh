@@ -72,6 +72,7 @@ __device__ void store_words(const Word* x, Word* to) {
 /// same words one by one.
 template <int kWords, typename Word>
 __device__ void store_whole(const Word* x, Word* to) {
+  static_assert(kWords == 1 || kWords == 2 || (kWords == 4 && sizeof(Word) == 4));
   const auto place = __cvta_generic_to_global(to);
   if constexpr (kWords == 1) {
     *to = x[0];
@@ -88,6 +89,7 @@ __device__ void store_whole(const Word* x, Word* to) {
 /// The same to shared memory, where nvcc would take apart every other vector.
 template <int kWords, typename Word>
 __device__ void store_shared(const Word* x, Word* to) {
+  static_assert(kWords == 1 || kWords == 2 || (kWords == 4 && sizeof(Word) == 4));
   const auto place = static_cast<std::uint32_t>(__cvta_generic_to_shared(to));
   if constexpr (kWords == 1) {
     *to = x[0];
