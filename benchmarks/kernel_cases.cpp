@@ -808,12 +808,12 @@ void add_conv_norms(std::vector<KernelCase>& cases) {
   // In bands of rows, with rows of odd length, and late layers.
   cases.push_back(conv_norms(name + "8/side:64", {8, 8, 64, 3, 1, 1, 1}));
   cases.push_back(conv_norms(name + "8/side:15", {8, 8, 15, 3, 1, 1, 1}));
-  for (const std::int64_t channels : {8, 16}) {
-    const std::string late = name + std::to_string(channels) + "/side:";
-    cases.push_back(conv_norms(late + "8", {channels, channels, 8, 3, 1, 1, 1}));
-    cases.push_back(conv_norms<double>(late + "8", {channels, channels, 8, 3, 1, 1, 1}));
+  for (const std::int64_t outputs : {8, 16, 32}) {
+    const std::string late = name + "8-" + std::to_string(outputs) + "/side:";
+    cases.push_back(conv_norms(late + "8", {8, outputs, 8, 3, 1, 1, 1}));
+    cases.push_back(conv_norms<double>(late + "8", {8, outputs, 8, 3, 1, 1, 1}));
+    cases.push_back(conv_norms(late + "7", {8, outputs, 7, 3, 1, 1, 1}));
   }
-  cases.push_back(conv_norms(name + "8/side:7", {8, 8, 7, 3, 1, 1, 1}));
 }
 
 // ---- Random numbers ----

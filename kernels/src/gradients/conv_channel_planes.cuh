@@ -338,7 +338,7 @@ struct ChannelMemory {
 
 /// At most 128, 168 or 255 registers: offsets of features take some, and what is loaded ahead, too.
 constexpr int min_blocks_of_planes(std::size_t size, int columns, int slices) {
-  if (slices == 1) return 4;
+  if (slices == 1) return columns == 32 && size == sizeof(double) ? 3 : 4;
   return columns == 16 && size == sizeof(double) ? 2 : 3;
 }
 
@@ -432,7 +432,7 @@ __global__ void __launch_bounds__(PlaneTile<kColumns, kSlices>::kThreads,
       constexpr bool kKeptGrads = Sums::kCols == 1;
       const T* const kept_grads = kKeptGrads ? grads_of(0) : nullptr;
       // `kBlocks` times eight steps at once, of which those that exist count.
-      constexpr int kBlocks = kKept ? 2 : 1;
+      constexpr int kBlocks = kKept && kColumns < 32 ? 2 : 1;
       constexpr int kAtOnce = kBlocks * kSteps;
       Packet<T, 2> of_grads[kBlocks][Sums::kCols];
       const auto step_of = [](int first, int b) {

@@ -694,8 +694,10 @@ bool channel_planes_squared_norms(const ConvNormsTask<T>& task, const Stream& st
     return few ? channel_planes_squared_norms<8, 1>(task, stream)
                : channel_planes_squared_norms<8, 4>(task, stream);
   }
-  return few ? channel_planes_squared_norms<16, 1>(task, stream)
-             : channel_planes_squared_norms<16, 4>(task, stream);
+  if (!few) return channel_planes_squared_norms<16, 4>(task, stream);
+  // What a tile does once is worth as much as few steps: the more outputs share it, the better.
+  return task.products.sizes.outputs <= 16 ? channel_planes_squared_norms<16, 1>(task, stream)
+                                           : channel_planes_squared_norms<32, 1>(task, stream);
 }
 
 }  // namespace
