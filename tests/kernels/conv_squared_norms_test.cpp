@@ -475,6 +475,16 @@ TEST_P(ConvSquaredNormsOnEveryBackend, TilesThatAreCutAnywhereAreWithinTheBound)
   }
 }
 
+TEST_P(ConvSquaredNormsOnEveryBackend, WorkspaceIsSmallerThanGradients) {
+  // In elements of a sample's gradient: of many outputs a sum for each tile, of few for each
+  // output.
+  const ConvolutionGeometry geometry{.kernel = {1, 3, 3}};
+  EXPECT_LE(conv_squared_norms_workspace_size(3, 512, 512, geometry, stream_),
+            3 * 512 * 9 * 512 / 4096);
+  EXPECT_LE(conv_squared_norms_workspace_size(3, 64, 32, geometry, stream_), 3 * 32 * 9 * 64 / 256);
+  EXPECT_LE(conv_squared_norms_workspace_size(3, 8, 8, geometry, stream_), 3 * 8 * 9 * 8 / 9);
+}
+
 TEST_P(ConvSquaredNormsOnEveryBackend, ArgumentsOutOfRangeAreRefused) {
   const GuardedBuffer<float> memory(std::vector<float>(256, 1.0f), stream_);
   const Buffer<double> out(2, stream_);

@@ -703,8 +703,13 @@ bool channel_planes_squared_norms(const ConvNormsTask<T>& task, const Stream& st
 }  // namespace
 
 std::int64_t conv_workspace_size_cuda(const ProductSizes& sizes) {
+  // For any device and any number of steps: of one step most are small.
+  ProductSizes of_one_step = sizes;
+  of_one_step.steps = 1;
   const SmallGradients gradients(sizes);
-  return std::max(product_workspace_size_cuda(sizes), gradients.count * gradients.chunks);
+  const bool may_be_small = are_small(of_one_step, true) || are_small(of_one_step, false);
+  return std::max(product_workspace_size_cuda(sizes),
+                  may_be_small ? gradients.count * gradients.chunks : 0);
 }
 
 template <typename T>
