@@ -497,9 +497,14 @@ def test_other_threads_run_while_work_is_done(ckks):
     thread = threading.Thread(target=count)
     thread.start()
     started.wait()
-    before = len(counts)
-    ckks.generator.galois_keys(ckks.secret, list(range(1, 65)))
-    during = len(counts) - before
+    during = 0
+    # On a busy machine it may not get a core during a call; if calls held the GIL, it never would.
+    for _ in range(50):
+        before = len(counts)
+        ckks.generator.galois_keys(ckks.secret, list(range(1, 65)))
+        during = max(during, len(counts) - before)
+        if during >= 3:
+            break
     done.set()
     thread.join()
     assert during >= 3
