@@ -8,9 +8,9 @@
 #include "gradients/conv_squared_norms_body.h"
 #include "gradients/product_narrow_matrix_tile.cuh"
 
-/// Squared norms of convolutions of few outputs whose images are small: a tile's channels lie in
-/// shared memory with their padding, each element once, and the tensor cores' operands are gathered
-/// from there. A product takes neither a test nor an address of 64 bits.
+/// Squared norms of convolutions of few outputs: for a band of positions at a time a tile's
+/// channels lie in shared memory with their padding, each element once, and the tensor cores'
+/// operands are gathered from there. A product takes neither a test nor an address of 64 bits.
 namespace velum::kernels {
 
 /// A tile whose products have eight neighbouring features and outputs each.

@@ -8,8 +8,8 @@
 /// features are the rows of the tensor cores' products, its outputs the columns.
 namespace velum::kernels {
 
-/// A warp computes all of the tile, eight outputs or sixteen, and four warps share out the steps of
-/// a chunk. Products of features that the tile does not have are left out.
+/// Eight outputs or sixteen (conv_channel_planes.cuh: or 32), of which a warp computes all; four
+/// warps share out the steps of a chunk. Products of features that a tile lacks are left out.
 template <int kColumns>
 struct NarrowMatrixTile {
   static constexpr int kOutputs = kColumns;
